@@ -1,0 +1,5 @@
+//! The second voice.
+
+/// The voice.
+#[derive(Debug, Default)]
+pub struct Espeak {}
