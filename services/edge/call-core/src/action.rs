@@ -1,0 +1,210 @@
+//! What the shell is to do.
+
+use std::{fmt, time::Duration};
+
+use crate::{Moment, settings::PromptKind};
+
+/// What the shell does, in the order given. No action answers; what comes of it returns as an
+/// [`Input`](crate::Input).
+#[derive(Clone, PartialEq)]
+pub enum Action {
+    /// Send this mu-law audio to the caller now.
+    SendAudio(Vec<u8>),
+    /// Send a mark of this name; names are unique within the stream.
+    SendMark(String),
+    /// Drop what the caller has not heard yet.
+    SendClear,
+    /// Set `{call}:turn` in Redis: everything of an earlier turn is cancelled. Comes before the
+    /// [`SendClear`](Action::SendClear) and the [`TurnTaken`](Action::TurnTaken) of the same turn (DESIGN 2).
+    SetFence {
+        /// The first turn that still counts.
+        turn: u32,
+    },
+    /// Publish `TranscribeSegment`; its result comes back as
+    /// [`SegmentTranscribed`](crate::Input::SegmentTranscribed).
+    Transcribe {
+        /// The turn these words will belong to if there are any.
+        turn: u32,
+        /// Number of the segment, unique within the call, from 1.
+        segment: u32,
+        /// Where the segment begins on the caller's side of the recording.
+        offset: Duration,
+        /// Mu-law. Segments of one turn follow one another without a gap.
+        audio: Vec<u8>,
+    },
+    /// Publish `MessageReceived`: the caller has finished a turn.
+    TurnTaken {
+        /// Number of the turn, from 1 and without a gap.
+        turn: u32,
+        /// The caller's words.
+        text: String,
+        /// The recogniser's least confidence in any segment, where it gave one.
+        confidence: Option<f32>,
+        /// What was heard of the reply before; nothing if none was due.
+        heard: Option<Heard>,
+        /// Times so far.
+        stages: Stages,
+    },
+    /// The first audio of the reply went out; comes once per turn at most.
+    TurnAudible {
+        /// The turn answered.
+        turn: u32,
+        /// Times, now whole.
+        stages: Stages,
+    },
+    /// A reply is over, heard to its end or cut. Comes once per reply at most, before the
+    /// [`TurnTaken`](Action::TurnTaken) that repeats it.
+    ReplyHeard(Heard),
+    /// A sentence rendered ahead begins to be spoken.
+    PromptStarted {
+        /// Which.
+        prompt: PromptKind,
+        /// The turn in which.
+        turn: u32,
+        /// What it says.
+        text: String,
+    },
+    /// A key was pressed.
+    DigitPressed(char),
+    /// Publish `EscalationRequested`: the mesh has been silent too long.
+    Escalate {
+        /// The turn that got no answer.
+        turn: u32,
+    },
+    /// Store a part of the recording. Parts come in order, tile the call, and hold the same number of samples of both
+    /// sides.
+    RecordingPart {
+        /// From 0.
+        index: u32,
+        /// Samples of 125 us since the start of the stream.
+        offset_samples: u64,
+        /// Mu-law of the left channel.
+        caller: Vec<u8>,
+        /// Mu-law of the right channel.
+        agent: Vec<u8>,
+    },
+    /// The call is over; the last action ever. The shell closes the stream where the caller has not.
+    End {
+        /// Why.
+        reason: EndReason,
+        /// What was heard of the last reply, if no [`TurnTaken`](Action::TurnTaken) has told it.
+        heard: Option<Heard>,
+    },
+}
+
+/// Why a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndReason {
+    /// The caller hung up or the stream stopped.
+    Stopped,
+    /// It reached [`call_limit`](crate::Settings::call_limit).
+    TimeLimit,
+}
+
+/// What the caller heard of a reply. Words that may have been cut are not in it (B2).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Heard {
+    /// The turn answered; 0 is the greeting.
+    pub turn: u32,
+    /// The words; of a sentence cut short, those played to their end. Empty if nothing was heard.
+    pub text: String,
+    /// Whether that is all of it.
+    pub complete: bool,
+}
+
+/// When each stage of a turn was reached (DESIGN 3.6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stages {
+    /// The caller's last voice.
+    pub speech_ended: Option<Moment>,
+    /// The last segment was handed out.
+    pub segment_sent: Option<Moment>,
+    /// The last words came back.
+    pub segment_transcribed: Option<Moment>,
+    /// The turn was taken.
+    pub turn_ended: Option<Moment>,
+    /// The first sentence of the reply came.
+    pub first_audio_received: Option<Moment>,
+    /// Its first frame went out.
+    pub first_audio_out: Option<Moment>,
+}
+
+impl fmt::Debug for Heard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Heard")
+            .field("turn", &self.turn)
+            .field("chars", &self.text.chars().count())
+            .field("complete", &self.complete)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SendAudio(audio) => f
+                .debug_struct("SendAudio")
+                .field("bytes", &audio.len())
+                .finish(),
+            Self::SendMark(name) => f.debug_tuple("SendMark").field(name).finish(),
+            Self::SendClear => f.write_str("SendClear"),
+            Self::SetFence { turn } => f.debug_struct("SetFence").field("turn", turn).finish(),
+            Self::Transcribe {
+                turn,
+                segment,
+                offset,
+                audio,
+            } => f
+                .debug_struct("Transcribe")
+                .field("turn", turn)
+                .field("segment", segment)
+                .field("offset", offset)
+                .field("bytes", &audio.len())
+                .finish(),
+            Self::TurnTaken {
+                turn,
+                text,
+                confidence,
+                heard,
+                stages,
+            } => f
+                .debug_struct("TurnTaken")
+                .field("turn", turn)
+                .field("chars", &text.chars().count())
+                .field("confidence", confidence)
+                .field("heard", heard)
+                .field("stages", stages)
+                .finish(),
+            Self::TurnAudible { turn, stages } => f
+                .debug_struct("TurnAudible")
+                .field("turn", turn)
+                .field("stages", stages)
+                .finish(),
+            Self::ReplyHeard(heard) => f.debug_tuple("ReplyHeard").field(heard).finish(),
+            Self::PromptStarted { prompt, turn, .. } => f
+                .debug_struct("PromptStarted")
+                .field("prompt", prompt)
+                .field("turn", turn)
+                .finish_non_exhaustive(),
+            Self::DigitPressed(_) => f.write_str("DigitPressed"),
+            Self::Escalate { turn } => f.debug_struct("Escalate").field("turn", turn).finish(),
+            Self::RecordingPart {
+                index,
+                offset_samples,
+                caller,
+                agent,
+            } => f
+                .debug_struct("RecordingPart")
+                .field("index", index)
+                .field("offset_samples", offset_samples)
+                .field("caller_bytes", &caller.len())
+                .field("agent_bytes", &agent.len())
+                .finish(),
+            Self::End { reason, heard } => f
+                .debug_struct("End")
+                .field("reason", reason)
+                .field("heard", heard)
+                .finish(),
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! What a tenant may set about its calls.
+
+use std::time::Duration;
+
+use crate::Audio;
+
+/// How a call behaves. The defaults are those of DESIGN 3.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// When the caller's speech begins and ends.
+    pub turn: TurnSettings,
+    /// Sentences rendered ahead, spoken when nothing comes from the mesh.
+    pub prompts: Prompts,
+    /// How far ahead of real time the agent's audio is sent. What was sent is lost from our hands: a small value makes
+    /// a barge-in cheap, a large one rides out a stalled connection.
+    pub send_ahead: Duration,
+    /// Silence of the mesh after the end of a turn until the filler is spoken (DESIGN 3).
+    pub filler_after: Duration,
+    /// Silence of the mesh after the end of a turn until the apology, and a human (DESIGN 3).
+    pub apology_after: Duration,
+    /// Length of a call after which it is ended politely (B4).
+    pub call_limit: Duration,
+    /// How much of the call one part of the recording covers.
+    pub recording_part: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            turn: TurnSettings::default(),
+            prompts: Prompts::default(),
+            send_ahead: Duration::from_millis(200),
+            filler_after: Duration::from_millis(2_500),
+            apology_after: Duration::from_secs(10),
+            call_limit: Duration::from_secs(30 * 60),
+            recording_part: Duration::from_secs(10),
+        }
+    }
+}
+
+/// When the caller's speech begins and ends.
+#[derive(Clone, Debug)]
+pub struct TurnSettings {
+    /// Score of the voice detector, 0 to 1, from which quiet becomes voice.
+    pub enter_score: f32,
+    /// Score below which voice becomes quiet; lower than `enter_score`, so that a wavering voice does not flicker.
+    pub exit_score: f32,
+    /// Unbroken voice that begins speech while the agent is silent: a click is shorter.
+    pub speech_after: Duration,
+    /// Unbroken voice that begins speech, and interrupts, while the agent speaks.
+    pub barge_in_after: Duration,
+    /// Audio kept from before the first voice, so that a soft first syllable is not lost.
+    pub pre_roll: Duration,
+    /// Quiet after which what was said so far goes to be transcribed.
+    pub segment_pause: Duration,
+    /// Quiet after which the turn is over, once its words are back.
+    pub end_of_turn: Duration,
+    /// Longest wait for the words of a segment; it then counts as failed. Longer than a redelivery takes after the
+    /// death of a voice task (6 s, DESIGN 2).
+    pub words_wait: Duration,
+    /// Speech without a pause is cut into segments of this length.
+    pub longest_segment: Duration,
+}
+
+impl Default for TurnSettings {
+    fn default() -> Self {
+        Self {
+            enter_score: 0.6,
+            exit_score: 0.4,
+            speech_after: Duration::from_millis(80),
+            barge_in_after: Duration::from_millis(200),
+            pre_roll: Duration::from_millis(300),
+            segment_pause: Duration::from_millis(200),
+            end_of_turn: Duration::from_millis(500),
+            words_wait: Duration::from_secs(8),
+            longest_segment: Duration::from_secs(15),
+        }
+    }
+}
+
+/// A sentence rendered ahead in the configured voice.
+#[derive(Clone)]
+pub struct Prompt {
+    /// What it says.
+    pub text: String,
+    /// How it sounds.
+    pub audio: Audio,
+}
+
+/// The sentences of a call that need nothing from the mesh. One that is missing is left unsaid.
+#[derive(Clone, Debug, Default)]
+pub struct Prompts {
+    /// "One moment, please."
+    pub filler: Option<Prompt>,
+    /// "I am sorry, something is wrong here. I connect you to a colleague."
+    pub apology: Option<Prompt>,
+    /// "Sorry, could you say that again?"
+    pub repeat: Option<Prompt>,
+    /// "Our time is up. Goodbye."
+    pub goodbye: Option<Prompt>,
+}
+
+/// Which of the [`Prompts`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PromptKind {
+    /// The mesh is slow.
+    Filler,
+    /// The mesh is silent: a human is called.
+    Apology,
+    /// The caller was not understood.
+    Repeat,
+    /// The call has reached its limit.
+    Goodbye,
+}
+
+impl std::fmt::Debug for Prompt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Prompt")
+            .field("bytes", &self.audio.len())
+            .finish_non_exhaustive()
+    }
+}
