@@ -1,0 +1,343 @@
+use crate::{CallSid, EventId, Heard, Personal, Timestamp, Voice};
+
+macro_rules! payloads {
+    ($( $(#[$doc:meta])* $kind:ident $name:ident ),* $(,)?) => {
+        /// What an envelope carries: an event (past tense, to the topic) or a job (imperative, to
+        /// one queue).
+        #[derive(Clone, PartialEq, Debug)]
+        pub enum Payload {
+            $( $(#[$doc])* $name($name), )*
+        }
+
+        impl Payload {
+            /// Every payload's name, as it stands in the `event` message attribute.
+            pub const NAMES: &'static [&'static str] = &[$( stringify!($name), )*];
+
+            /// The name, as it stands in the `event` message attribute that filters look at.
+            pub const fn name(&self) -> &'static str {
+                match self { $( Self::$name(_) => stringify!($name), )* }
+            }
+
+            /// Whether it goes to the topic (an event) or to one queue (a job).
+            pub const fn is_event(&self) -> bool {
+                match self { $( Self::$name(_) => payloads!(@$kind), )* }
+            }
+        }
+
+        $( impl From<$name> for Payload {
+            fn from(p: $name) -> Self { Self::$name(p) }
+        } )*
+    };
+    (@event) => { true };
+    (@job) => { false };
+}
+
+payloads! {
+    /// A call was connected to us.
+    event CallStarted,
+    /// A call is over.
+    event CallEnded,
+    /// A person said or wrote something.
+    event MessageReceived,
+    /// An agent's whole reply.
+    event MessageSent,
+    /// A vendor told us what became of something we sent.
+    event DeliveryUpdated,
+    /// The reply of a turn is on its way to the ear; the stages tell how long each step took.
+    event TurnTimed,
+    /// A call's recording lies in S3.
+    event RecordingFinished,
+    /// A human is wanted.
+    event EscalationRequested,
+    /// Recognise a piece of the caller's speech.
+    job TranscribeSegment,
+    /// The words of a segment, for the call's edge task.
+    job SegmentTranscribed,
+    /// Speak one sentence of a reply.
+    job SpeakSentence,
+    /// The audio of a sentence, for the call's edge task.
+    job SentenceSpoken,
+    /// No more sentences follow in this reply, for the call's edge task.
+    job ReplyFinished,
+    /// Join a call's recording parts into one file.
+    job FinishRecording,
+    /// A task's own queue works once this has come through it.
+    job Ping,
+}
+
+/// A call was connected to us.
+#[derive(Clone, PartialEq, Debug)]
+pub struct CallStarted {
+    /// The vendor's name of the call.
+    pub call: CallSid,
+    /// The caller's number, E.164, or `anonymous`.
+    pub from: Personal,
+    /// The number dialled: ours.
+    pub to: String,
+    /// What the caller is greeted with (turn 0).
+    pub greeting: String,
+}
+
+/// A call is over. Its id derives from the call, so whoever learns first may publish it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct CallEnded {
+    /// The vendor's name of the call.
+    pub call: CallSid,
+    /// Why.
+    pub reason: CallEndReason,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// What was heard of the last reply.
+    pub heard: Option<Heard>,
+}
+
+/// Why a call is over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CallEndReason {
+    /// The caller hung up.
+    Caller,
+    /// An agent ended it.
+    Agent,
+    /// It reached the time limit (B4).
+    TimeLimit,
+    /// The socket was lost and the call did not come back.
+    Lost,
+    /// It went to a human.
+    Transferred,
+}
+
+/// A person said or wrote something. On a call: one whole turn of the caller, published by the call
+/// core alone (DESIGN 3.3).
+#[derive(Clone, PartialEq, Debug)]
+pub struct MessageReceived {
+    /// Who: number, WhatsApp id or BSUID.
+    pub from: Personal,
+    /// Which of our addresses.
+    pub to: String,
+    /// What was said or written; for an unsupported type, empty.
+    pub text: Personal,
+    /// What kind of message it was.
+    pub kind: MessageKind,
+    /// The vendor's id of the message (`wamid`); empty on calls.
+    pub external_id: String,
+    /// The name the vendor gave for the person.
+    pub profile_name: Option<Personal>,
+    /// The WhatsApp business-scoped user id, where given.
+    pub bsuid: Option<Personal>,
+    /// What was heard of the reply before (calls).
+    pub heard: Option<Heard>,
+}
+
+/// What kind of message a person sent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum MessageKind {
+    /// Spoken in a call.
+    Speech,
+    /// Written.
+    Text,
+    /// A button or list entry was chosen; the value is its id.
+    Choice(String),
+    /// Anything an agent cannot yet use; the value is the vendor's type name.
+    Unsupported(String),
+}
+
+/// An agent's whole reply to a turn. Outbound channels send it, the writer keeps it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct MessageSent {
+    /// To whom.
+    pub to: Personal,
+    /// From which of our addresses.
+    pub from: String,
+    /// The reply, whole. On a call, what was heard of it follows in [`Heard`].
+    pub text: Personal,
+    /// The vendor's id of the message it answers; empty on calls.
+    pub in_reply_to: String,
+    /// The run of the turn that made it (DESIGN 2, "Turn ledger").
+    pub attempt: u32,
+    /// How it came about (C9).
+    pub account: TurnAccount,
+}
+
+/// Which agent answered, why, and at what cost (C9).
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct TurnAccount {
+    /// The agent's name.
+    pub agent: String,
+    /// The confidence it was chosen with, 0 to 1.
+    pub confidence: f32,
+    /// Why it was chosen, in a few words.
+    pub reason: String,
+    /// The language model, `rules` for the rules engine.
+    pub model: String,
+    /// From taking the message to the end of the reply, ms.
+    pub processing_ms: u32,
+    /// Tokens read.
+    pub tokens_in: u32,
+    /// Tokens written.
+    pub tokens_out: u32,
+    /// Millionths of a US dollar.
+    pub cost_micros: u64,
+}
+
+/// A vendor told us what became of something we sent.
+#[derive(Clone, PartialEq, Debug)]
+pub struct DeliveryUpdated {
+    /// The `MessageSent` event it is about, where known.
+    pub message: Option<EventId>,
+    /// The vendor's id of the message.
+    pub external_id: String,
+    /// What became of it.
+    pub status: DeliveryStatus,
+    /// The vendor's error code and text, when it failed.
+    pub error: Option<(i64, String)>,
+}
+
+/// What became of a message. The order is the order of progress: a later status never gives way
+/// to an earlier one, whatever order they arrive in.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum DeliveryStatus {
+    /// The vendor took it.
+    Accepted,
+    /// It left the vendor.
+    Sent,
+    /// It reached the person's device.
+    Delivered,
+    /// It was read (or a voice note played).
+    Read,
+    /// It did not arrive, and will not.
+    Failed,
+    /// Whether it was sent cannot be known, and no status came: raised, never repeated (DESIGN 2,
+    /// "Sends").
+    Doubtful,
+}
+
+/// The stages of a turn, which travel in the envelope, are complete.
+#[derive(Clone, PartialEq, Debug)]
+pub struct TurnTimed {
+    /// The run of the turn that was played or sent.
+    pub attempt: u32,
+}
+
+/// A call's recording lies in S3 (B4).
+#[derive(Clone, PartialEq, Debug)]
+pub struct RecordingFinished {
+    /// The vendor's name of the call.
+    pub call: CallSid,
+    /// Bucket.
+    pub bucket: String,
+    /// `audio-recordings/{yyyy}/{mm}/{dd}/{call_sid}.wav`.
+    pub key: String,
+    /// Length, ms.
+    pub duration_ms: u64,
+    /// Size of the file.
+    pub bytes: u64,
+}
+
+/// A human is wanted (A7).
+#[derive(Clone, PartialEq, Debug)]
+pub struct EscalationRequested {
+    /// Why, as a short code: `no_answer`, `asked`, `ladder`.
+    pub reason: String,
+    /// What the human should know.
+    pub summary: Personal,
+}
+
+/// Recognise a piece of the caller's speech. Answered by [`SegmentTranscribed`] to `reply_to`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct TranscribeSegment {
+    /// The call.
+    pub call: CallSid,
+    /// The segment's number in the call, from 0.
+    pub segment: u32,
+    /// Mu-law, 8 kHz, mono.
+    pub audio: Vec<u8>,
+    /// BCP 47.
+    pub language: String,
+}
+
+/// The words of a segment.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SegmentTranscribed {
+    /// The call.
+    pub call: CallSid,
+    /// The segment's number.
+    pub segment: u32,
+    /// The words, or why there are none.
+    pub result: Result<Transcript, SpeechFailure>,
+}
+
+/// Words recognised.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Transcript {
+    /// The words; empty when nothing was said.
+    pub text: Personal,
+    /// 0 to 1.
+    pub confidence: f32,
+}
+
+/// Why speech was not recognised or not spoken: every provider failed. The text says which and how,
+/// for the log and the trace; it holds nothing the caller said.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SpeechFailure(pub String);
+
+/// Speak one sentence. Answered by [`SentenceSpoken`] to the call's edge task.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SpeakSentence {
+    /// The call.
+    pub call: CallSid,
+    /// The run of the turn.
+    pub attempt: u32,
+    /// The sentence's place in the reply, from 0.
+    pub index: u32,
+    /// What to say.
+    pub text: Personal,
+    /// With which voice.
+    pub voice: Voice,
+}
+
+/// The audio of a sentence.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SentenceSpoken {
+    /// The call.
+    pub call: CallSid,
+    /// The run of the turn.
+    pub attempt: u32,
+    /// The sentence's place in the reply.
+    pub index: u32,
+    /// What is said.
+    pub text: Personal,
+    /// Mu-law, 8 kHz, mono, as the vendor gave it; or why there is none.
+    pub result: Result<Vec<u8>, SpeechFailure>,
+}
+
+/// No more sentences follow in this reply.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ReplyFinished {
+    /// The call.
+    pub call: CallSid,
+    /// The run of the turn.
+    pub attempt: u32,
+    /// How many sentences the reply has.
+    pub sentences: u32,
+    /// Whether the agent ends the call once the reply was heard.
+    pub hang_up: bool,
+}
+
+/// Join a call's recording parts (`recording-parts/{call}/{index}.{caller|agent}.ulaw`) into one
+/// stereo file and remove them.
+#[derive(Clone, PartialEq, Debug)]
+pub struct FinishRecording {
+    /// The call.
+    pub call: CallSid,
+    /// When the call began; gives the date in the key.
+    pub started_at: Timestamp,
+    /// How many parts there are.
+    pub parts: u32,
+}
+
+/// A task's own queue works once this has come through it (DESIGN 2).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ping {
+    /// Says which ping it is.
+    pub nonce: u64,
+}

@@ -1,0 +1,24 @@
+//! The words every part of Switchboard shares: who, where, which turn, and what can happen.
+//!
+//! This crate knows no runtime, no serialisation and no vendor. What crosses a queue is an
+//! [`Envelope`] around a [`Payload`]; the `wire` crate turns it into protobuf and back.
+
+mod channel;
+mod delivery;
+mod envelope;
+mod event;
+mod ids;
+mod personal;
+mod tenant;
+mod time;
+mod turn;
+
+pub use channel::Channel;
+pub use delivery::{BoxFuture, Dependency, StartCounter, Starts};
+pub use envelope::Envelope;
+pub use event::*;
+pub use ids::{CallSid, ConversationId, EventId, TenantId};
+pub use personal::Personal;
+pub use tenant::{Address, AddressMode, TenantSettings, Voice};
+pub use time::Timestamp;
+pub use turn::{Heard, Stage, StageName, Turn};

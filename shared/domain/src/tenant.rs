@@ -1,0 +1,102 @@
+use crate::{Channel, TenantId};
+
+/// One of our own addresses: a phone number or a WhatsApp phone number id. Which tenant a call or
+/// message belongs to is decided by it, before any tenant is known (DESIGN 5).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Address {
+    /// The channel the address is on.
+    pub channel: Channel,
+    /// E.164 with `+` for voice and SMS, `phone_number_id` for WhatsApp.
+    pub address: String,
+    /// The number people see, where it differs from `address`.
+    pub display: Option<String>,
+    /// Whose address it is.
+    pub tenant: TenantId,
+    /// How calls to it are handled.
+    pub mode: AddressMode,
+    /// The name of the secret that holds this address's vendor credentials; `None` means the
+    /// credentials of the environment (DESIGN 5, 9).
+    pub credentials: Option<String>,
+}
+
+/// How a call to an address is handled (A2, A3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AddressMode {
+    /// `<Connect><Stream>`: we hear and speak the audio ourselves.
+    MediaStream,
+    /// `<Gather>`: Twilio recognises and speaks.
+    Gather,
+    /// Not a call: a chat.
+    Chat,
+}
+
+impl AddressMode {
+    /// The name in the `addresses` table.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::MediaStream => "media_stream",
+            Self::Gather => "gather",
+            Self::Chat => "chat",
+        }
+    }
+
+    /// The mode a row names; `None` for a name this release does not know.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::MediaStream, Self::Gather, Self::Chat].into_iter().find(|m| m.as_str() == name)
+    }
+}
+
+/// The voice a tenant speaks with.
+#[derive(Clone, PartialEq, Eq, Debug, Hash)]
+pub struct Voice {
+    /// The vendor's model or voice name, such as `aura-2-thalia-en`.
+    pub model: String,
+    /// BCP 47, such as `en-US`.
+    pub language: String,
+}
+
+/// What a tenant says about itself. Held in memory by `edge` and `orchestrator`, refreshed from
+/// PostgreSQL every few seconds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TenantSettings {
+    /// Whose settings they are.
+    pub tenant: TenantId,
+    /// A short unique name, such as `demo`.
+    pub slug: String,
+    /// The business's name, as agents say it.
+    pub business: String,
+    /// An IANA time zone, such as `America/Toronto`.
+    pub timezone: String,
+    /// The voice of everything audible.
+    pub voice: Voice,
+    /// Spoken when a call begins.
+    pub greeting: String,
+    /// Spoken when the mesh has been silent for 2.5 s.
+    pub filler: String,
+    /// Spoken when the mesh has been silent for 10 s, before a human is called.
+    pub apology: String,
+    /// Spoken when the caller's words could not be recognised.
+    pub repeat_request: String,
+    /// Spoken when a call reaches its time limit (B4).
+    pub goodbye: String,
+    /// The number calls fall back to when the platform cannot go on, E.164.
+    pub fallback_number: Option<String>,
+}
+
+impl Default for TenantSettings {
+    fn default() -> Self {
+        Self {
+            tenant: TenantId::from_uuid(uuid::Uuid::nil()),
+            slug: String::new(),
+            business: String::new(),
+            timezone: "UTC".into(),
+            voice: Voice { model: "aura-2-thalia-en".into(), language: "en-US".into() },
+            greeting: "Hello, how can I help you today?".into(),
+            filler: "One moment, please.".into(),
+            apology: "I am sorry, this is taking too long. Let me get someone to help you.".into(),
+            repeat_request: "Sorry, I did not catch that. Could you say it again?".into(),
+            goodbye: "We have reached the time limit of this call. Goodbye.".into(),
+            fallback_number: None,
+        }
+    }
+}

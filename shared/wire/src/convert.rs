@@ -1,0 +1,393 @@
+//! Between the domain's types and prost's.
+
+use domain::{
+    CallEndReason, CallEnded, CallSid, CallStarted, Channel, ConversationId, DeliveryStatus,
+    DeliveryUpdated, Envelope, EscalationRequested, EventId, FinishRecording, Heard, MessageKind,
+    MessageReceived, MessageSent, Payload, Personal, Ping, RecordingFinished, ReplyFinished,
+    SegmentTranscribed, SentenceSpoken, SpeakSentence, SpeechFailure, Stage, TenantId, Timestamp,
+    TranscribeSegment, Transcript, Turn, TurnAccount, TurnTimed, Voice,
+};
+use uuid::Uuid;
+
+use crate::{DecodeError, proto as p};
+
+pub(crate) fn head_to_proto(e: &Envelope) -> p::Envelope {
+    p::Envelope {
+        event_id: e.event_id.to_string(),
+        tenant: e.tenant.to_string(),
+        conversation: e.conversation.to_string(),
+        channel: e.channel.as_str().to_owned(),
+        turn: e.turn.0,
+        occurred_at_us: e.occurred_at.as_micros(),
+        expires_at_us: e.expires_at.map(|t| t.as_micros()),
+        reply_to: e.reply_to.clone().unwrap_or_default(),
+        traceparent: e.traceparent.clone().unwrap_or_default(),
+        replays: e.replays,
+        stages: e
+            .stages
+            .iter()
+            .map(|s| p::Stage { name: s.name.to_string(), at_us: s.at.as_micros() })
+            .collect(),
+        claim_check: None,
+        payload: None,
+    }
+}
+
+pub(crate) fn to_proto(e: &Envelope) -> p::Envelope {
+    p::Envelope { payload: Some(payload_to_proto(&e.payload)), ..head_to_proto(e) }
+}
+
+pub(crate) fn from_proto(e: p::Envelope) -> Result<Envelope, DecodeError> {
+    Ok(Envelope {
+        event_id: EventId::from_uuid(uuid("event_id", &e.event_id)?),
+        tenant: TenantId::from_uuid(uuid("tenant", &e.tenant)?),
+        conversation: ConversationId::from_uuid(uuid("conversation", &e.conversation)?),
+        channel: if e.channel.is_empty() {
+            return Err(field("channel", "is empty"));
+        } else {
+            Channel::named(e.channel)
+        },
+        turn: Turn(e.turn),
+        occurred_at: Timestamp::from_micros(e.occurred_at_us),
+        expires_at: e.expires_at_us.map(Timestamp::from_micros),
+        reply_to: some_text(e.reply_to),
+        traceparent: some_text(e.traceparent),
+        replays: e.replays,
+        stages: e
+            .stages
+            .into_iter()
+            .map(|s| Stage::new(s.name, Timestamp::from_micros(s.at_us)))
+            .collect(),
+        payload: payload_from_proto(e.payload.ok_or(DecodeError::UnknownPayload)?)?,
+    })
+}
+
+fn payload_to_proto(payload: &Payload) -> p::envelope::Payload {
+    use p::envelope::Payload as Out;
+    match payload {
+        Payload::CallStarted(m) => Out::CallStarted(p::CallStarted {
+            call: m.call.to_string(),
+            from: m.from.reveal().to_owned(),
+            to: m.to.clone(),
+            greeting: m.greeting.clone(),
+        }),
+        Payload::CallEnded(m) => Out::CallEnded(p::CallEnded {
+            call: m.call.to_string(),
+            reason: end_reason_to_proto(m.reason).into(),
+            started_at_us: m.started_at.as_micros(),
+            heard: m.heard.as_ref().map(heard_to_proto),
+        }),
+        Payload::MessageReceived(m) => Out::MessageReceived(p::MessageReceived {
+            from: m.from.reveal().to_owned(),
+            to: m.to.clone(),
+            text: m.text.reveal().to_owned(),
+            kind: Some(match &m.kind {
+                MessageKind::Speech => p::message_received::Kind::Speech(true),
+                MessageKind::Text => p::message_received::Kind::PlainText(true),
+                MessageKind::Choice(id) => p::message_received::Kind::Choice(id.clone()),
+                MessageKind::Unsupported(kind) => {
+                    p::message_received::Kind::Unsupported(kind.clone())
+                }
+            }),
+            external_id: m.external_id.clone(),
+            profile_name: m.profile_name.clone().map(Personal::into_revealed),
+            bsuid: m.bsuid.clone().map(Personal::into_revealed),
+            heard: m.heard.as_ref().map(heard_to_proto),
+        }),
+        Payload::MessageSent(m) => Out::MessageSent(p::MessageSent {
+            to: m.to.reveal().to_owned(),
+            from: m.from.clone(),
+            text: m.text.reveal().to_owned(),
+            in_reply_to: m.in_reply_to.clone(),
+            attempt: m.attempt,
+            account: Some(p::TurnAccount {
+                agent: m.account.agent.clone(),
+                confidence: m.account.confidence,
+                reason: m.account.reason.clone(),
+                model: m.account.model.clone(),
+                processing_ms: m.account.processing_ms,
+                tokens_in: m.account.tokens_in,
+                tokens_out: m.account.tokens_out,
+                cost_micros: m.account.cost_micros,
+            }),
+        }),
+        Payload::DeliveryUpdated(m) => Out::DeliveryUpdated(p::DeliveryUpdated {
+            message: m.message.map(|id| id.to_string()).unwrap_or_default(),
+            external_id: m.external_id.clone(),
+            status: delivery_to_proto(m.status).into(),
+            error_code: m.error.as_ref().map(|(code, _)| *code),
+            error_text: m.error.as_ref().map(|(_, text)| text.clone()).unwrap_or_default(),
+        }),
+        Payload::TurnTimed(m) => Out::TurnTimed(p::TurnTimed { attempt: m.attempt }),
+        Payload::RecordingFinished(m) => Out::RecordingFinished(p::RecordingFinished {
+            call: m.call.to_string(),
+            bucket: m.bucket.clone(),
+            key: m.key.clone(),
+            duration_ms: m.duration_ms,
+            bytes: m.bytes,
+        }),
+        Payload::EscalationRequested(m) => Out::EscalationRequested(p::EscalationRequested {
+            reason: m.reason.clone(),
+            summary: m.summary.reveal().to_owned(),
+        }),
+        Payload::TranscribeSegment(m) => Out::TranscribeSegment(p::TranscribeSegment {
+            call: m.call.to_string(),
+            segment: m.segment,
+            audio: m.audio.clone(),
+            language: m.language.clone(),
+        }),
+        Payload::SegmentTranscribed(m) => Out::SegmentTranscribed(p::SegmentTranscribed {
+            call: m.call.to_string(),
+            segment: m.segment,
+            result: Some(match &m.result {
+                Ok(t) => p::segment_transcribed::Result::Transcript(p::Transcript {
+                    text: t.text.reveal().to_owned(),
+                    confidence: t.confidence,
+                }),
+                Err(why) => p::segment_transcribed::Result::Failure(why.0.clone()),
+            }),
+        }),
+        Payload::SpeakSentence(m) => Out::SpeakSentence(p::SpeakSentence {
+            call: m.call.to_string(),
+            attempt: m.attempt,
+            index: m.index,
+            text: m.text.reveal().to_owned(),
+            voice: Some(p::Voice {
+                model: m.voice.model.clone(),
+                language: m.voice.language.clone(),
+            }),
+        }),
+        Payload::SentenceSpoken(m) => Out::SentenceSpoken(p::SentenceSpoken {
+            call: m.call.to_string(),
+            attempt: m.attempt,
+            index: m.index,
+            text: m.text.reveal().to_owned(),
+            result: Some(match &m.result {
+                Ok(audio) => p::sentence_spoken::Result::Audio(audio.clone()),
+                Err(why) => p::sentence_spoken::Result::Failure(why.0.clone()),
+            }),
+        }),
+        Payload::ReplyFinished(m) => Out::ReplyFinished(p::ReplyFinished {
+            call: m.call.to_string(),
+            attempt: m.attempt,
+            sentences: m.sentences,
+            hang_up: m.hang_up,
+        }),
+        Payload::FinishRecording(m) => Out::FinishRecording(p::FinishRecording {
+            call: m.call.to_string(),
+            started_at_us: m.started_at.as_micros(),
+            parts: m.parts,
+        }),
+        Payload::Ping(m) => Out::Ping(p::Ping { nonce: m.nonce }),
+    }
+}
+
+fn payload_from_proto(payload: p::envelope::Payload) -> Result<Payload, DecodeError> {
+    use p::envelope::Payload as In;
+    Ok(match payload {
+        In::CallStarted(m) => CallStarted {
+            call: call("call_started.call", &m.call)?,
+            from: m.from.into(),
+            to: m.to,
+            greeting: m.greeting,
+        }
+        .into(),
+        In::CallEnded(m) => CallEnded {
+            call: call("call_ended.call", &m.call)?,
+            reason: end_reason_from_proto(m.reason())?,
+            started_at: Timestamp::from_micros(m.started_at_us),
+            heard: m.heard.map(heard_from_proto),
+        }
+        .into(),
+        In::MessageReceived(m) => MessageReceived {
+            from: m.from.into(),
+            to: m.to,
+            text: m.text.into(),
+            kind: match m.kind.ok_or_else(|| field("message_received.kind", "is missing"))? {
+                p::message_received::Kind::Speech(_) => MessageKind::Speech,
+                p::message_received::Kind::PlainText(_) => MessageKind::Text,
+                p::message_received::Kind::Choice(id) => MessageKind::Choice(id),
+                p::message_received::Kind::Unsupported(kind) => MessageKind::Unsupported(kind),
+            },
+            external_id: m.external_id,
+            profile_name: m.profile_name.map(Personal::from),
+            bsuid: m.bsuid.map(Personal::from),
+            heard: m.heard.map(heard_from_proto),
+        }
+        .into(),
+        In::MessageSent(m) => {
+            let a = m.account.unwrap_or_default();
+            MessageSent {
+                to: m.to.into(),
+                from: m.from,
+                text: m.text.into(),
+                in_reply_to: m.in_reply_to,
+                attempt: m.attempt,
+                account: TurnAccount {
+                    agent: a.agent,
+                    confidence: a.confidence,
+                    reason: a.reason,
+                    model: a.model,
+                    processing_ms: a.processing_ms,
+                    tokens_in: a.tokens_in,
+                    tokens_out: a.tokens_out,
+                    cost_micros: a.cost_micros,
+                },
+            }
+            .into()
+        }
+        In::DeliveryUpdated(m) => DeliveryUpdated {
+            message: match m.message.as_str() {
+                "" => None,
+                id => Some(EventId::from_uuid(uuid("delivery_updated.message", id)?)),
+            },
+            status: delivery_from_proto(m.status())?,
+            external_id: m.external_id,
+            error: m.error_code.map(|code| (code, m.error_text)),
+        }
+        .into(),
+        In::TurnTimed(m) => TurnTimed { attempt: m.attempt }.into(),
+        In::RecordingFinished(m) => RecordingFinished {
+            call: call("recording_finished.call", &m.call)?,
+            bucket: m.bucket,
+            key: m.key,
+            duration_ms: m.duration_ms,
+            bytes: m.bytes,
+        }
+        .into(),
+        In::EscalationRequested(m) => {
+            EscalationRequested { reason: m.reason, summary: m.summary.into() }.into()
+        }
+        In::TranscribeSegment(m) => TranscribeSegment {
+            call: call("transcribe_segment.call", &m.call)?,
+            segment: m.segment,
+            audio: m.audio,
+            language: m.language,
+        }
+        .into(),
+        In::SegmentTranscribed(m) => SegmentTranscribed {
+            call: call("segment_transcribed.call", &m.call)?,
+            segment: m.segment,
+            result: match m
+                .result
+                .ok_or_else(|| field("segment_transcribed.result", "is missing"))?
+            {
+                p::segment_transcribed::Result::Transcript(t) => {
+                    Ok(Transcript { text: t.text.into(), confidence: t.confidence })
+                }
+                p::segment_transcribed::Result::Failure(why) => Err(SpeechFailure(why)),
+            },
+        }
+        .into(),
+        In::SpeakSentence(m) => {
+            let voice = m.voice.ok_or_else(|| field("speak_sentence.voice", "is missing"))?;
+            SpeakSentence {
+                call: call("speak_sentence.call", &m.call)?,
+                attempt: m.attempt,
+                index: m.index,
+                text: m.text.into(),
+                voice: Voice { model: voice.model, language: voice.language },
+            }
+            .into()
+        }
+        In::SentenceSpoken(m) => SentenceSpoken {
+            call: call("sentence_spoken.call", &m.call)?,
+            attempt: m.attempt,
+            index: m.index,
+            text: m.text.into(),
+            result: match m.result.ok_or_else(|| field("sentence_spoken.result", "is missing"))? {
+                p::sentence_spoken::Result::Audio(audio) => Ok(audio),
+                p::sentence_spoken::Result::Failure(why) => Err(SpeechFailure(why)),
+            },
+        }
+        .into(),
+        In::ReplyFinished(m) => ReplyFinished {
+            call: call("reply_finished.call", &m.call)?,
+            attempt: m.attempt,
+            sentences: m.sentences,
+            hang_up: m.hang_up,
+        }
+        .into(),
+        In::FinishRecording(m) => FinishRecording {
+            call: call("finish_recording.call", &m.call)?,
+            started_at: Timestamp::from_micros(m.started_at_us),
+            parts: m.parts,
+        }
+        .into(),
+        In::Ping(m) => Ping { nonce: m.nonce }.into(),
+    })
+}
+
+fn heard_to_proto(h: &Heard) -> p::Heard {
+    p::Heard { turn: h.turn.0, text: h.text.reveal().to_owned(), complete: h.complete }
+}
+
+fn heard_from_proto(h: p::Heard) -> Heard {
+    Heard { turn: Turn(h.turn), text: h.text.into(), complete: h.complete }
+}
+
+fn end_reason_to_proto(r: CallEndReason) -> p::call_ended::Reason {
+    use p::call_ended::Reason as Out;
+    match r {
+        CallEndReason::Caller => Out::Caller,
+        CallEndReason::Agent => Out::Agent,
+        CallEndReason::TimeLimit => Out::TimeLimit,
+        CallEndReason::Lost => Out::Lost,
+        CallEndReason::Transferred => Out::Transferred,
+    }
+}
+
+fn end_reason_from_proto(r: p::call_ended::Reason) -> Result<CallEndReason, DecodeError> {
+    use p::call_ended::Reason as In;
+    Ok(match r {
+        In::Caller => CallEndReason::Caller,
+        In::Agent => CallEndReason::Agent,
+        In::TimeLimit => CallEndReason::TimeLimit,
+        In::Lost => CallEndReason::Lost,
+        In::Transferred => CallEndReason::Transferred,
+        In::Unspecified => return Err(field("call_ended.reason", "is unknown to this release")),
+    })
+}
+
+fn delivery_to_proto(s: DeliveryStatus) -> p::delivery_updated::Status {
+    use p::delivery_updated::Status as Out;
+    match s {
+        DeliveryStatus::Accepted => Out::Accepted,
+        DeliveryStatus::Sent => Out::Sent,
+        DeliveryStatus::Delivered => Out::Delivered,
+        DeliveryStatus::Read => Out::Read,
+        DeliveryStatus::Failed => Out::Failed,
+        DeliveryStatus::Doubtful => Out::Doubtful,
+    }
+}
+
+fn delivery_from_proto(s: p::delivery_updated::Status) -> Result<DeliveryStatus, DecodeError> {
+    use p::delivery_updated::Status as In;
+    Ok(match s {
+        In::Accepted => DeliveryStatus::Accepted,
+        In::Sent => DeliveryStatus::Sent,
+        In::Delivered => DeliveryStatus::Delivered,
+        In::Read => DeliveryStatus::Read,
+        In::Failed => DeliveryStatus::Failed,
+        In::Doubtful => DeliveryStatus::Doubtful,
+        In::Unspecified => {
+            return Err(field("delivery_updated.status", "is unknown to this release"));
+        }
+    })
+}
+
+fn uuid(name: &'static str, text: &str) -> Result<Uuid, DecodeError> {
+    text.parse().map_err(|e: uuid::Error| field(name, e.to_string()))
+}
+
+fn call(name: &'static str, text: &str) -> Result<CallSid, DecodeError> {
+    CallSid::parse(text).ok_or_else(|| field(name, "is not a call id"))
+}
+
+fn some_text(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
+}
+
+fn field(field: &'static str, problem: impl Into<String>) -> DecodeError {
+    DecodeError::Field { field, problem: problem.into() }
+}
