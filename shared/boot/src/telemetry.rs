@@ -1,0 +1,57 @@
+use std::io::IsTerminal as _;
+
+use anyhow::Context as _;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+
+use crate::Environment;
+
+/// Seconds. Fine where a hop of the mesh lies (1 to 20 ms), coarse up to the 10 s after which a turn
+/// is given up.
+const LATENCY_BUCKETS_SECONDS: &[f64] = &[
+    0.001, 0.002, 0.004, 0.006, 0.008, 0.012, 0.016, 0.024, 0.032, 0.05, 0.075, 0.1, 0.15, 0.25,
+    0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0,
+];
+
+/// The running telemetry of a process.
+#[derive(Clone)]
+pub struct Telemetry {
+    metrics: PrometheusHandle,
+}
+
+impl Telemetry {
+    /// The metrics in Prometheus text form.
+    pub fn render_metrics(&self) -> String {
+        self.metrics.run_upkeep();
+        self.metrics.render()
+    }
+}
+
+/// Starts logs and metrics of `service`. Logs go to standard output: JSON lines, or readable ones
+/// where that is a terminal or `SB_LOG_FORMAT=text`; `SB_LOG` filters them (default `info`).
+///
+/// # Errors
+/// When `SB_LOG` is not a filter, or telemetry was started before.
+pub fn init_telemetry(service: &'static str, env: &Environment) -> anyhow::Result<Telemetry> {
+    crate::install_tls();
+    let filter = EnvFilter::try_new(env.get("SB_LOG").unwrap_or("info")).context("read SB_LOG")?;
+    let text = match env.get("SB_LOG_FORMAT") {
+        Some(format) => format == "text",
+        None => std::io::stdout().is_terminal(),
+    };
+    let registry = tracing_subscriber::registry().with(filter);
+    let layer = tracing_subscriber::fmt::layer();
+    if text {
+        registry.with(layer.with_target(false).with_ansi(std::io::stdout().is_terminal())).try_init()
+    } else {
+        registry.with(layer.json().flatten_event(true).with_current_span(true)).try_init()
+    }
+    .context("start logging")?;
+    let metrics = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), LATENCY_BUCKETS_SECONDS)
+        .context("set latency buckets")?
+        .add_global_label("service", service)
+        .install_recorder()
+        .context("start metrics")?;
+    Ok(Telemetry { metrics })
+}
