@@ -1,0 +1,77 @@
+//! Free ports, and waiting until a store answers.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::log::Log;
+use crate::process::Process;
+
+const START_LIMIT: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(20);
+const LOG_LINES_IN_ERROR: usize = 12;
+
+/// A loopback address whose port nothing listens on at this moment.
+///
+/// # Errors
+/// When the machine has no free port.
+pub(crate) fn free_address() -> anyhow::Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .and_then(|listener| listener.local_addr())
+        .context("find a free port")
+}
+
+/// Asks until the answer is yes.
+///
+/// # Errors
+/// When the process ends first or 30 s pass; the end of its log is in the message.
+pub(crate) async fn await_ready(
+    name: &str,
+    process: &mut Process,
+    log: &Log,
+    mut ready: impl AsyncFnMut() -> bool,
+) -> anyhow::Result<()> {
+    let asked = tokio::time::timeout(START_LIMIT, async {
+        while !ready().await {
+            if let Some(status) = process.try_wait().context("look at a starting process")? {
+                anyhow::bail!("{name} ended with {status}");
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(())
+    });
+    asked
+        .await
+        .unwrap_or_else(|_| {
+            anyhow::bail!("{name} did not answer within {} s", START_LIMIT.as_secs())
+        })
+        .with_context(|| {
+            format!(
+                "start {name}; its log ends:\n{}",
+                log.tail(name, LOG_LINES_IN_ERROR)
+            )
+        })
+}
+
+/// True when a GET of `path` is answered with 200.
+pub(crate) async fn answers_ok(address: SocketAddr, path: &str) -> bool {
+    exchange(
+        address,
+        &format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n"),
+    )
+    .await
+    .is_ok_and(|answer| answer.split(' ').nth(1) == Some("200"))
+}
+
+/// Sends `request` and returns the first bytes that come back.
+pub(crate) async fn exchange(address: SocketAddr, request: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = vec![0; 4096];
+    let length = stream.read(&mut answer).await?;
+    answer.truncate(length);
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
