@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use anyhow::{Context, bail};
+use boot::{ConfigError, Environment};
 
 /// The simulator's configuration.
 #[derive(Debug, Clone)]
@@ -14,6 +14,12 @@ pub struct Config {
     pub deepgram_key: Option<Secret>,
     /// The key OpenAI's paths expect (`OPENAI_API_KEY`), with the same rule.
     pub openai_key: Option<Secret>,
+    /// Where webhooks and media sockets go.
+    pub platform: Platform,
+    /// The Twilio account.
+    pub twilio: twilio::Settings,
+    /// The Meta app.
+    pub meta: meta::Settings,
 }
 
 /// A configured credential, which `Debug` does not show.
@@ -44,34 +50,26 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 4700)),
             deepgram_key: None,
             openai_key: None,
+            platform: Platform::default(),
+            twilio: twilio::Settings::default(),
+            meta: meta::Settings::default(),
         }
     }
 }
 
 impl Config {
-    /// Reads the configuration through `variable`, which is the process environment in `main` and a map in tests.
+    /// Reads the configuration.
     ///
     /// # Errors
     /// Names every variable that cannot be understood, in one message.
-    pub fn from_env(variable: impl Fn(&str) -> Option<String>) -> anyhow::Result<Self> {
-        let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
-        let mut config = Self::default();
-        let mut faults = Vec::new();
-        if let Some(value) = variable("SB_SIM_LISTEN") {
-            match value
-                .parse()
-                .context("SB_SIM_LISTEN is not an address with a port")
-            {
-                Ok(listen) => config.listen = listen,
-                Err(fault) => faults.push(format!("{fault:#}")),
-            }
-        }
-        config.deepgram_key = variable("DEEPGRAM_API_KEY").map(Secret::new);
-        config.openai_key = variable("OPENAI_API_KEY").map(Secret::new);
-        if !faults.is_empty() {
-            bail!("configuration: {}", faults.join("; "));
-        }
-        Ok(config)
+    pub fn read(environment: &Environment) -> Result<Self, ConfigError> {
+        let mut reader = environment.reader();
+        let config = Self {
+            listen: reader.parsed("SB_SIM_LISTEN", Self::default().listen),
+            deepgram_key: reader.optional("DEEPGRAM_API_KEY").map(Secret::new),
+            openai_key: reader.optional("OPENAI_API_KEY").map(Secret::new),
+        };
+        reader.finish(config)
     }
 }
 
@@ -80,16 +78,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wrong_address_ends_the_start_and_says_which_variable() {
-        let fault = Config::from_env(|name| (name == "SB_SIM_LISTEN").then(|| "4700".to_owned()));
-        assert!(format!("{:#}", fault.expect_err("no port")).contains("SB_SIM_LISTEN"));
-    }
-
-    #[test]
     fn a_key_cannot_be_printed() {
-        let config =
-            Config::from_env(|name| (name == "OPENAI_API_KEY").then(|| "sk-hush".to_owned()))
-                .expect("a good configuration");
+        let environment = [("OPENAI_API_KEY", "sk-hush")].into_iter().collect();
+        let config = Config::read(&environment).expect("a good configuration");
+        assert_eq!(
+            config.openai_key.as_ref().map(Secret::expose),
+            Some("sk-hush")
+        );
         assert!(!format!("{config:?}").contains("hush"));
     }
 }

@@ -9,6 +9,7 @@
 //! | `/openai` | [`openai`] |
 //! | `/sim` | control of all of them; [`faults`] |
 
+pub mod caller;
 pub mod config;
 pub mod deepgram;
 pub mod espeak;
@@ -16,6 +17,7 @@ pub mod faults;
 pub mod meta;
 pub mod modem;
 pub mod openai;
+pub mod platform;
 pub mod twilio;
 
 use std::net::TcpListener;

@@ -3,23 +3,20 @@
 use std::net::TcpListener;
 
 use actix_web::web;
-use anyhow::Context;
+use anyhow::Context as _;
 use simulator::{World, config::Config};
-use tracing_subscriber::EnvFilter;
 
 #[actix_web::main]
 async fn main() -> anyhow::Result<()> {
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            EnvFilter::try_from_env("SB_LOG").unwrap_or_else(|_| EnvFilter::new("info")),
-        )
-        .with_writer(std::io::stderr)
-        .init();
-    let config = Config::from_env(|name| std::env::var(name).ok())?;
+    let environment = boot::Environment::of_process();
+    boot::init_telemetry("simulator", &environment)?;
+    let config = Config::read(&environment)?;
     let listener =
         TcpListener::bind(config.listen).with_context(|| format!("bind {}", config.listen))?;
-    tracing::info!(listen = %listener.local_addr().context("read the bound address")?, "simulator is up");
-    simulator::serve(listener, web::Data::new(World::new(config)), true)?
+    let address = listener.local_addr().context("read the bound address")?;
+    tracing::info!(%address, "simulator is up");
+    let world = web::Data::new(World::new(config));
+    simulator::serve(listener, world, true)?
         .await
         .context("serve the simulator")
 }
