@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use boot::{ConfigError, Environment};
 
+use crate::{meta, platform::Platform, twilio};
+
 /// The simulator's configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -68,6 +70,9 @@ impl Config {
             listen: reader.parsed("SB_SIM_LISTEN", Self::default().listen),
             deepgram_key: reader.optional("DEEPGRAM_API_KEY").map(Secret::new),
             openai_key: reader.optional("OPENAI_API_KEY").map(Secret::new),
+            platform: Platform::read(&mut reader),
+            twilio: twilio::Settings::read(&mut reader),
+            meta: meta::Settings::read(&mut reader),
         };
         reader.finish(config)
     }
