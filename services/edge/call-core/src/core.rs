@@ -1,46 +1,505 @@
 //! The call as a whole: what each input means for the turn, the playback and the recording.
 
-use crate::{Action, EndReason, Input, Moment, Settings};
+use std::time::Duration;
+
+use crate::{
+    Action, Audio, EndReason, Heard, Input, Moment, Prompt, PromptKind, Settings, Stages,
+    g711::SILENCE,
+    media_clock::{MediaClock, Placed, duration, samples},
+    playback::Playback,
+    recording::Recording,
+    turn::{Event, Outcome, ReadySegment, TurnTaker},
+};
+
+/// How long the end of a call that has reached its limit waits for a pause in the talk.
+const LIMIT_GRACE: Duration = Duration::from_secs(15);
+
+/// How long the end of a call waits for the mark of the goodbye.
+const GOODBYE_LATE: Duration = Duration::from_secs(2);
+
+/// Times later than this are taken for it, so that no sum of times overflows.
+const LATEST: Moment = Duration::from_secs(1 << 40);
+
+const SILENT_FRAME: [u8; 160] = [SILENCE; 160];
 
 /// One phone call.
+///
+/// Turns are numbered from 1 as the caller takes them; turn 0 is the greeting. A reply is spoken only while its turn is
+/// the last one taken, and only in the attempt that was begun; it does not begin while the caller speaks.
 pub struct CallCore {
     settings: Settings,
     now: Moment,
-    ended: bool,
+    /// The last turn taken.
+    taken: u32,
+    /// The fence as last set.
+    fence: u32,
+    /// Times of the turn taken last.
+    stages: Stages,
+    turn: TurnTaker,
+    /// Whether the open turn has cut a reply short.
+    has_cut: bool,
+    playback: Playback,
+    /// What was heard of the last reply, until a turn tells it.
+    heard: Option<Heard>,
+    silence: Option<MeshSilence>,
+    stream: Option<Stream>,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Talking,
+    /// The limit is reached and the goodbye on its way; the call ends at this time at the latest.
+    Closing(Moment),
+    Ended,
+}
+
+/// What exists once the media stream runs.
+struct Stream {
+    started: Moment,
+    first_audio: Option<Moment>,
+    clock: MediaClock,
+    recording: Recording,
+}
+
+/// The caller has finished and waits for an answer.
+struct MeshSilence {
+    turn: u32,
+    /// Nothing while the caller goes on speaking.
+    since: Option<Moment>,
+    filler_said: bool,
 }
 
 impl CallCore {
     /// A call whose stream has not started yet.
     pub fn new(settings: Settings, now: Moment) -> Self {
+        let now = now.min(LATEST);
+        let mut playback = Playback::new(settings.send_ahead);
+        playback.expect_reply(0);
         Self {
-            settings,
             now,
-            ended: false,
+            taken: 0,
+            fence: 0,
+            stages: Stages::default(),
+            turn: TurnTaker::new(settings.turn.clone(), now),
+            has_cut: false,
+            playback,
+            heard: None,
+            silence: None,
+            stream: None,
+            phase: Phase::Talking,
+            settings,
         }
     }
 
-    /// Takes in what happened at `now` and appends what is to be done to `out`.
+    /// Takes in what happened at `now` and appends what is to be done to `out`, in order.
     pub fn handle(&mut self, input: Input<'_>, now: Moment, out: &mut Vec<Action>) {
-        if self.ended {
-            return;
+        self.now = self.now.max(now.min(LATEST));
+        match (self.phase, input) {
+            (Phase::Ended, _) => return,
+            (_, Input::Stop) => return self.end(EndReason::Stopped, out),
+            (_, Input::StreamStarted) => self.start(),
+            (_, Input::AudioFrame { payload, timestamp }) => self.listen(payload, timestamp, out),
+            (_, Input::MarkReturned { name }) => self.playback.mark_returned(name, self.now),
+            (_, Input::Dtmf { digit }) => {
+                if matches!(digit, '0'..='9' | '*' | '#' | 'A'..='D') {
+                    out.push(Action::DigitPressed(digit));
+                }
+            }
+            (_, Input::Tick) => {}
+            (Phase::Closing(_), _) => {}
+            (Phase::Talking, Input::Greeting { text, audio }) => {
+                self.add_sentence(0, 0, 0, text, audio);
+                self.finish_reply(0, 0, 1);
+            }
+            (Phase::Talking, Input::SegmentTranscribed { segment, result }) => {
+                self.turn.transcribed(segment, result, self.now);
+            }
+            (
+                Phase::Talking,
+                Input::SentenceSpoken {
+                    turn,
+                    attempt,
+                    index,
+                    text,
+                    audio,
+                },
+            ) => self.add_sentence(turn, attempt, index, text, audio),
+            (
+                Phase::Talking,
+                Input::ReplyFinished {
+                    turn,
+                    attempt,
+                    sentences,
+                },
+            ) => self.finish_reply(turn, attempt, sentences),
         }
-        self.now = self.now.max(now);
-        if matches!(input, Input::Stop) {
-            self.ended = true;
-            out.push(Action::End {
-                reason: EndReason::Stopped,
-                heard: None,
-            });
-        }
+        self.settle(out);
     }
 
-    /// When to call with [`Input::Tick`] at the latest if nothing else happens; nothing once the call has ended.
+    /// When to call with [`Input::Tick`] at the latest if nothing else happens; nothing before the stream starts and
+    /// once the call has ended.
     pub fn next_wake(&self) -> Option<Moment> {
-        (!self.ended).then(|| self.now + self.settings.call_limit)
+        let stream = self.stream.as_ref()?;
+        let limit = self.limit(stream);
+        let end = match self.phase {
+            Phase::Ended => return None,
+            Phase::Closing(at) => at,
+            Phase::Talking if self.now < limit => limit,
+            Phase::Talking => limit + LIMIT_GRACE,
+        };
+        let others = [
+            self.playback.next_wake(self.turn.is_open()),
+            self.turn.next_wake(),
+            self.silence_ends(),
+            Some(stream.recording.next_wake()),
+        ];
+        others.into_iter().flatten().chain([end]).min()
     }
 
     /// Whether [`Action::End`] has been given.
     pub fn is_ended(&self) -> bool {
-        self.ended
+        self.phase == Phase::Ended
+    }
+
+    fn start(&mut self) {
+        self.stream.get_or_insert_with(|| Stream {
+            started: self.now,
+            first_audio: None,
+            clock: MediaClock::default(),
+            recording: Recording::new(self.now, self.settings.recording_part),
+        });
+    }
+
+    fn listen(&mut self, payload: &[u8], timestamp: Option<Moment>, out: &mut Vec<Action>) {
+        let now = self.now;
+        let Some(stream) = self.stream.as_mut().filter(|_| !payload.is_empty()) else {
+            return;
+        };
+        let elapsed = samples(now - *stream.first_audio.get_or_insert(now));
+        let len = payload.len() as u64;
+        let Placed::At { at, mut lost } = stream.clock.place(timestamp, len, elapsed) else {
+            return;
+        };
+        stream.recording.caller(at, payload, now);
+        if self.phase != Phase::Talking {
+            return;
+        }
+        while lost > 0 {
+            let part = lost.min(SILENT_FRAME.len() as u64);
+            self.hear(&SILENT_FRAME[..part as usize], out);
+            lost -= part;
+        }
+        self.hear(payload, out);
+    }
+
+    fn hear(&mut self, mut audio: &[u8], out: &mut Vec<Action>) {
+        while !audio.is_empty() {
+            let interrupts = self.playback.is_speaking(self.now);
+            let (taken, event) = self.turn.hear(audio, interrupts, self.now);
+            audio = &audio[taken..];
+            match event {
+                Some(Event::SpeechStarted) => self.fall_silent(out),
+                Some(Event::SegmentReady(segment)) => self.transcribe(segment, out),
+                None => {}
+            }
+        }
+    }
+
+    /// The caller speaks: the agent does not.
+    fn fall_silent(&mut self, out: &mut Vec<Action>) {
+        let turn = self.taken + 1;
+        if let Some(silence) = self.silence.as_mut().filter(|silence| silence.turn == turn) {
+            silence.since = None;
+        }
+        if self.playback.is_mid_reply() {
+            // Before the clear: whoever still works on the reply is to stop before the caller hears it stop.
+            self.raise_fence(turn, out);
+            let heard = self.silence_agent(out);
+            self.has_cut = heard.as_ref().is_some_and(|heard| !heard.complete);
+            self.note_heard(heard, out);
+        } else if self.playback.is_speaking(self.now) {
+            self.clear(out);
+        }
+    }
+
+    /// Ends the reply and all sound of it. Gives what was heard.
+    fn silence_agent(&mut self, out: &mut Vec<Action>) -> Option<Heard> {
+        let heard = self.playback.drop_reply(self.now);
+        self.clear(out);
+        heard
+    }
+
+    fn clear(&mut self, out: &mut Vec<Action>) {
+        if let Some(stream) = &mut self.stream {
+            self.playback.clear(self.now, &mut stream.recording, out);
+        }
+    }
+
+    fn transcribe(&mut self, segment: ReadySegment, out: &mut Vec<Action>) {
+        out.push(Action::Transcribe {
+            turn: self.taken + 1,
+            segment: segment.number,
+            offset: duration(segment.at),
+            audio: segment.audio,
+        });
+    }
+
+    fn add_sentence(&mut self, turn: u32, attempt: u32, index: u32, text: String, audio: Audio) {
+        let reply = self.playback.reply().filter(|reply| reply.turn() == turn);
+        if let Some(reply) = reply {
+            self.stages.first_audio_received.get_or_insert(self.now);
+            reply.add(attempt, index, text, audio);
+        }
+    }
+
+    fn finish_reply(&mut self, turn: u32, attempt: u32, sentences: u32) {
+        let reply = self.playback.reply().filter(|reply| reply.turn() == turn);
+        if let Some(reply) = reply {
+            reply.finish(attempt, sentences);
+        }
+    }
+
+    /// Does what is due after any input.
+    fn settle(&mut self, out: &mut Vec<Action>) {
+        if self.stream.is_none() {
+            return;
+        }
+        if let Some(segment) = self.turn.pass_time(self.now) {
+            self.transcribe(segment, out);
+        }
+        self.conclude_reply(out);
+        self.conclude_turn(out);
+        self.break_silence(out);
+        self.keep_to_limit(out);
+        self.speak(out);
+        self.conclude_reply(out);
+        if let Phase::Closing(latest) = self.phase
+            && (self.playback.is_done() || self.now >= latest)
+        {
+            return self.end(EndReason::TimeLimit, out);
+        }
+        if let Some(stream) = &mut self.stream {
+            stream.recording.advance(self.now, out);
+        }
+    }
+
+    fn conclude_reply(&mut self, out: &mut Vec<Action>) {
+        let heard = self.playback.conclude_reply(self.now);
+        self.note_heard(heard, out);
+    }
+
+    fn conclude_turn(&mut self, out: &mut Vec<Action>) {
+        if self.turn.is_waiting_for_words() {
+            self.await_mesh(self.taken + 1);
+        }
+        match self.turn.conclude() {
+            None => {}
+            Some(Outcome::Words {
+                text,
+                confidence,
+                times,
+            }) => {
+                let stages = Stages {
+                    speech_ended: times.speech_ended,
+                    segment_sent: times.segment_sent,
+                    segment_transcribed: times.segment_transcribed,
+                    turn_ended: Some(self.now),
+                    ..Stages::default()
+                };
+                self.take_turn(text, confidence, stages, out);
+            }
+            Some(Outcome::Noise) => self.go_back(self.has_cut),
+            Some(Outcome::NotUnderstood) => self.go_back(true),
+        }
+    }
+
+    fn take_turn(
+        &mut self,
+        text: String,
+        confidence: Option<f32>,
+        stages: Stages,
+        out: &mut Vec<Action>,
+    ) {
+        let turn = self.taken + 1;
+        if self.playback.awaits_reply() {
+            // Overtaken before a word of it was spoken.
+            self.raise_fence(turn, out);
+        }
+        let heard = self.playback.drop_reply(self.now);
+        self.note_heard(heard, out);
+        self.taken = turn;
+        self.has_cut = false;
+        self.stages = stages;
+        self.playback.expect_reply(turn);
+        self.await_mesh(turn);
+        out.push(Action::TurnTaken {
+            turn,
+            text,
+            confidence,
+            heard: self.heard.take(),
+            stages,
+        });
+    }
+
+    /// The caller's turn came to nothing. A reply that waited for it is spoken now; else the caller, who heard the
+    /// agent break off or spoke in vain, is told to say it again.
+    fn go_back(&mut self, ask_again: bool) {
+        self.has_cut = false;
+        self.silence = None;
+        if self.taken > 0 && self.playback.awaits_reply() {
+            self.silence = Some(MeshSilence {
+                turn: self.taken,
+                since: Some(self.now),
+                filler_said: true,
+            });
+        } else if ask_again {
+            self.say(PromptKind::Repeat);
+        }
+    }
+
+    /// From now on the caller waits for an answer to `turn`, if it is not waiting for it already.
+    fn await_mesh(&mut self, turn: u32) {
+        match &mut self.silence {
+            Some(silence) if silence.turn == turn => {
+                silence.since.get_or_insert(self.now);
+            }
+            silence => {
+                *silence = Some(MeshSilence {
+                    turn,
+                    since: Some(self.now),
+                    filler_said: false,
+                });
+            }
+        }
+    }
+
+    /// When a silence of the mesh has lasted too long. Not while the caller speaks.
+    fn silence_ends(&self) -> Option<Moment> {
+        let silence = self.silence.as_ref()?;
+        let since = silence.since?;
+        if self.turn.is_open() && !self.turn.is_waiting_for_words() {
+            return None;
+        }
+        let patience = if silence.filler_said {
+            self.settings.apology_after
+        } else {
+            self.settings.filler_after.min(self.settings.apology_after)
+        };
+        Some(since + patience)
+    }
+
+    fn break_silence(&mut self, out: &mut Vec<Action>) {
+        if self.silence_ends().is_none_or(|ends| self.now < ends) {
+            return;
+        }
+        let Some(silence) = &mut self.silence else {
+            return;
+        };
+        let waited = silence.since.map(|since| self.now - since);
+        if waited < Some(self.settings.apology_after) {
+            silence.filler_said = true;
+            return self.say(PromptKind::Filler);
+        }
+        let turn = silence.turn;
+        self.silence = None;
+        if turn == self.taken {
+            self.raise_fence(turn + 1, out);
+            let heard = self.playback.drop_reply(self.now);
+            self.note_heard(heard, out);
+        } else {
+            self.turn.abandon();
+        }
+        self.say(PromptKind::Apology);
+        out.push(Action::Escalate { turn });
+    }
+
+    fn keep_to_limit(&mut self, out: &mut Vec<Action>) {
+        let Some(stream) = self.stream.as_ref() else {
+            return;
+        };
+        let limit = self.limit(stream);
+        let pause = !self.turn.is_open() && !self.playback.is_speaking(self.now);
+        let due = self.now >= limit && (pause || self.now >= limit + LIMIT_GRACE);
+        if self.phase != Phase::Talking || !due {
+            return;
+        }
+        self.raise_fence(self.taken + 1, out);
+        let heard = self.silence_agent(out);
+        self.note_heard(heard, out);
+        self.turn.abandon();
+        self.silence = None;
+        self.say(PromptKind::Goodbye);
+        let goodbye = self.settings.prompts.goodbye.as_ref();
+        let length = goodbye.map_or(0, |prompt| prompt.audio.len());
+        self.phase = Phase::Closing(self.now + duration(length as u64) + GOODBYE_LATE);
+    }
+
+    fn speak(&mut self, out: &mut Vec<Action>) {
+        let Some(stream) = &mut self.stream else {
+            return;
+        };
+        let began = self.playback.advance(
+            self.turn.is_open(),
+            self.taken,
+            self.now,
+            &mut stream.recording,
+            out,
+        );
+        if let Some(turn) = began {
+            self.silence = None;
+            self.stages.first_audio_out = Some(self.now);
+            out.push(Action::TurnAudible {
+                turn,
+                stages: self.stages,
+            });
+        }
+    }
+
+    fn say(&mut self, kind: PromptKind) {
+        let prompts = &self.settings.prompts;
+        let prompt: &Option<Prompt> = match kind {
+            PromptKind::Filler => &prompts.filler,
+            PromptKind::Apology => &prompts.apology,
+            PromptKind::Repeat => &prompts.repeat,
+            PromptKind::Goodbye => &prompts.goodbye,
+        };
+        if let Some(prompt) = prompt {
+            self.playback.say(kind, prompt.clone());
+        }
+    }
+
+    fn raise_fence(&mut self, turn: u32, out: &mut Vec<Action>) {
+        if turn > self.fence {
+            self.fence = turn;
+            out.push(Action::SetFence { turn });
+        }
+    }
+
+    fn note_heard(&mut self, heard: Option<Heard>, out: &mut Vec<Action>) {
+        if let Some(heard) = heard {
+            // A reply may be over without a sound: it has no sentences.
+            self.silence
+                .take_if(|silence| silence.turn == heard.turn && heard.complete);
+            out.push(Action::ReplyHeard(heard.clone()));
+            self.heard = Some(heard);
+        }
+    }
+
+    fn limit(&self, stream: &Stream) -> Moment {
+        stream.started + self.settings.call_limit
+    }
+
+    fn end(&mut self, reason: EndReason, out: &mut Vec<Action>) {
+        let heard = self.playback.drop_reply(self.now);
+        self.note_heard(heard, out);
+        if let Some(stream) = &mut self.stream {
+            stream.recording.finish(self.now, out);
+        }
+        self.phase = Phase::Ended;
+        out.push(Action::End {
+            reason,
+            heard: self.heard.take(),
+        });
     }
 }

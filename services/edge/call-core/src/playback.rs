@@ -1,1 +1,257 @@
-//! Stub.
+//! What the agent says: in order, paced, and known to be heard.
+//!
+//! Positions count the samples sent to the caller since the stream started. What the caller has heard is the position
+//! of the last mark that came back plus the time since, capped by what was sent (DESIGN 3.5). A mark that was still out
+//! at a `clear` is forgotten with it, so that its return extends nothing.
+
+mod line;
+mod reply;
+
+use std::{collections::VecDeque, time::Duration};
+
+use crate::{
+    Action, Audio, Heard, Moment, Prompt, PromptKind, media_clock::samples, recording::Recording,
+};
+use line::Line;
+pub(crate) use reply::Reply;
+
+/// 20 ms, what telephony sends at a time.
+const FRAME_SAMPLES: usize = 160;
+
+/// A long sentence carries a mark this often, so that it is known how far into it the caller has heard.
+const MARK_EVERY_SAMPLES: usize = 8_000;
+
+/// Quiet between two sentences of a reply up to this long is part of the agent's speech.
+const BREATH: Duration = Duration::from_millis(500);
+
+/// How long after its time a mark is waited for, before what it marks counts as heard.
+const MARK_LATE: Duration = Duration::from_secs(2);
+
+/// The agent's mouth.
+pub(crate) struct Playback {
+    send_ahead: Duration,
+    line: Line,
+    /// Sentences rendered ahead come before those of the reply, but not into the middle of one.
+    prompts: VecDeque<(PromptKind, Prompt)>,
+    saying: Option<Saying>,
+    reply: Option<Reply>,
+}
+
+/// A sentence on its way out.
+struct Saying {
+    audio: Audio,
+    sent: usize,
+    of_reply: bool,
+}
+
+impl Playback {
+    pub(crate) fn new(send_ahead: Duration) -> Self {
+        Self {
+            // One frame out and one to come: with less, nothing could ever be sent.
+            send_ahead: send_ahead.max(Duration::from_millis(40)),
+            line: Line::default(),
+            prompts: VecDeque::new(),
+            saying: None,
+            reply: None,
+        }
+    }
+
+    /// From now on the reply to `turn` is what may be spoken.
+    pub(crate) fn expect_reply(&mut self, turn: u32) {
+        self.reply = Some(Reply::new(turn));
+    }
+
+    /// The reply that may be spoken, or is.
+    pub(crate) fn reply(&mut self) -> Option<&mut Reply> {
+        self.reply.as_mut()
+    }
+
+    /// Speaks a prompt after the sentence that is being spoken.
+    pub(crate) fn say(&mut self, kind: PromptKind, prompt: Prompt) {
+        self.prompts.push_back((kind, prompt));
+    }
+
+    /// Whether a reply is due of which nothing has been spoken.
+    pub(crate) fn awaits_reply(&self) -> bool {
+        self.reply.as_ref().is_some_and(|reply| !reply.has_begun())
+    }
+
+    /// Whether the reply has begun and the caller has not heard all of it.
+    pub(crate) fn is_mid_reply(&self) -> bool {
+        self.reply.as_ref().is_some_and(Reply::has_begun)
+    }
+
+    /// Whether the caller hears the agent speak.
+    pub(crate) fn is_speaking(&self, now: Moment) -> bool {
+        self.saying.is_some()
+            || !self.prompts.is_empty()
+            || now < self.line.plays_out()
+            || (self.is_mid_reply() && now < self.line.plays_out() + BREATH)
+    }
+
+    /// Whether all that was to be said has been said and, by its marks, been heard.
+    pub(crate) fn is_done(&self) -> bool {
+        self.saying.is_none() && self.prompts.is_empty() && self.line.is_heard()
+    }
+
+    /// Sends what is due. A reply that has not begun waits while `hold`. Gives the turn whose reply began.
+    pub(crate) fn advance(
+        &mut self,
+        hold: bool,
+        prompts_in: u32,
+        now: Moment,
+        recording: &mut Recording,
+        out: &mut Vec<Action>,
+    ) -> Option<u32> {
+        let mut began = None;
+        while self.line.has_room(FRAME_SAMPLES, self.send_ahead, now) {
+            let saying = match &mut self.saying {
+                Some(saying) => saying,
+                free => {
+                    let next =
+                        if let Some((prompt, Prompt { text, audio })) = self.prompts.pop_front() {
+                            out.push(Action::PromptStarted {
+                                prompt,
+                                turn: prompts_in,
+                                text,
+                            });
+                            Saying {
+                                audio,
+                                sent: 0,
+                                of_reply: false,
+                            }
+                        } else {
+                            let at = self.line.sent();
+                            let ready = |reply: &&mut Reply| !hold || reply.has_begun();
+                            let Some(reply) = self.reply.as_mut().filter(ready) else {
+                                break;
+                            };
+                            let first = !reply.has_begun();
+                            let Some(audio) = reply.begin_next(at) else {
+                                break;
+                            };
+                            if first {
+                                began = Some(reply.turn());
+                            }
+                            Saying {
+                                audio,
+                                sent: 0,
+                                of_reply: true,
+                            }
+                        };
+                    free.insert(next)
+                }
+            };
+            let rest = &saying.audio[saying.sent..];
+            let frame = &rest[..rest.len().min(FRAME_SAMPLES)];
+            if !frame.is_empty() {
+                recording.agent(self.line.send(frame.len(), now), frame);
+                out.push(Action::SendAudio(frame.to_vec()));
+            }
+            let before = saying.sent;
+            saying.sent += frame.len();
+            let of_reply = saying.of_reply;
+            let over = saying.sent == saying.audio.len();
+            let marked = saying.sent / MARK_EVERY_SAMPLES > before / MARK_EVERY_SAMPLES;
+            if over {
+                self.saying = None;
+            }
+            if let Some(reply) = self.reply.as_mut().filter(|_| of_reply) {
+                reply.sent(self.line.sent());
+            }
+            if over || marked {
+                out.push(Action::SendMark(self.line.mark()));
+            }
+        }
+        began
+    }
+
+    /// Takes in a mark that came back.
+    pub(crate) fn mark_returned(&mut self, name: &str, now: Moment) {
+        self.line.mark_returned(name, now);
+    }
+
+    /// What was heard of the reply if it is whole and has been heard to its end.
+    pub(crate) fn conclude_reply(&mut self, now: Moment) -> Option<Heard> {
+        let whole = self.reply.as_ref().is_some_and(Reply::is_whole);
+        let heard = self.line.is_heard() || now >= self.line.plays_out() + MARK_LATE;
+        (whole && self.saying.is_none() && heard)
+            .then(|| self.drop_reply(now))
+            .flatten()
+    }
+
+    /// Gives up the reply without a sound: what it has not sent is not spoken, and what was sent still plays. Tells
+    /// what was heard of it until now, if there was one.
+    pub(crate) fn drop_reply(&mut self, now: Moment) -> Option<Heard> {
+        let reply = self.reply.take()?;
+        self.saying.take_if(|saying| saying.of_reply);
+        reply.heard(self.line.heard(now))
+    }
+
+    /// Falls silent at once. Clears what was sent and not played, if there is any.
+    pub(crate) fn clear(&mut self, now: Moment, recording: &mut Recording, out: &mut Vec<Action>) {
+        self.prompts.clear();
+        self.saying = None;
+        if self.line.clear(now) {
+            recording.cut_agent(now);
+            out.push(Action::SendClear);
+        }
+    }
+
+    /// When [`advance`](Self::advance) or [`conclude_reply`](Self::conclude_reply) has something to do, if no mark or
+    /// sentence comes.
+    pub(crate) fn next_wake(&self, hold: bool) -> Option<Moment> {
+        let more = self.saying.is_some()
+            || !self.prompts.is_empty()
+            || (self.reply.as_ref())
+                .is_some_and(|reply| reply.has_next() && (!hold || reply.has_begun()));
+        if more {
+            // Not for every frame: half of what is sent ahead may play out first. While the caller's own frames come
+            // in, they drive the sending before this does.
+            let half = self.send_ahead / 2;
+            let frame = Duration::from_millis(20);
+            return Some(
+                self.line
+                    .plays_out()
+                    .saturating_sub(half.min(self.send_ahead - frame)),
+            );
+        }
+        let whole = self.reply.as_ref().is_some_and(Reply::is_whole);
+        whole.then(|| self.line.plays_out() + MARK_LATE)
+    }
+}
+
+/// How much of `text` lies in the first `played` of `len` samples: whole words, each taking time by its length.
+fn words_within(text: &str, played: u64, len: u64) -> &str {
+    let text = text.trim();
+    if played >= len {
+        return text;
+    }
+    let total = text.chars().count() as u64;
+    let mut end = 0;
+    let mut word_ended = true;
+    for (chars, (at, c)) in (0..).zip(text.char_indices()) {
+        if c.is_whitespace() {
+            if !word_ended && chars * len <= played * total {
+                end = at;
+            }
+            word_ended = true;
+        } else {
+            word_ended = false;
+        }
+    }
+    &text[..end]
+}
+
+/// Time that `len` samples take.
+fn time(len: usize) -> Duration {
+    crate::media_clock::duration(len as u64)
+}
+
+/// Samples from `from` to `to`.
+fn between(from: Moment, to: Moment) -> u64 {
+    samples(to.saturating_sub(from))
+}
+
+#[cfg(test)]
+mod tests {}

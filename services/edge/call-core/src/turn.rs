@@ -1,1 +1,531 @@
-//! Stub.
+//! When the caller speaks, what goes to be transcribed, and when the turn is over.
+
+use std::time::Duration;
+
+use crate::{
+    Moment, Transcript, TurnSettings,
+    media_clock::samples,
+    vad::{HOP_SAMPLES, Vad},
+};
+
+/// A stream that brings nothing for this long in the middle of a turn is taken for quiet.
+const STALLED_AFTER: Duration = Duration::from_secs(1);
+
+/// Follows the caller's audio through speech, pauses and turns. Knows nothing of the agent: whether speech interrupts
+/// something is for the caller of [`hear`](Self::hear) to say, by the voice it asks for.
+pub(crate) struct TurnTaker {
+    settings: TurnSettings,
+    vad: Vad,
+    phase: Phase,
+    /// The caller's audio from `kept_from` on: pre-roll, or the segment in the making.
+    kept: Vec<u8>,
+    kept_from: u64,
+    /// Samples of unbroken voice up to here.
+    run: u64,
+    /// Samples since the last voice of the turn.
+    quiet: u64,
+    /// Where the segment in the making begins; no segment begins before the end of the last.
+    segment_from: u64,
+    last_segment: u32,
+    /// Segments of the turn, in order.
+    segments: Vec<Segment>,
+    last_audio: Moment,
+    stalled: bool,
+    speech_ended: Option<Moment>,
+    segment_sent: Option<Moment>,
+    segment_transcribed: Option<Moment>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// No turn is open.
+    Quiet,
+    /// Speech; its segment grows.
+    Speech,
+    /// A turn is open, all its speech has been handed out.
+    Pause,
+}
+
+struct Segment {
+    number: u32,
+    sent: Moment,
+    words: Words,
+}
+
+enum Words {
+    Awaited,
+    Said(String, Option<f32>),
+    Failed,
+}
+
+/// What a stretch of audio brought about.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Event {
+    /// The caller has begun to speak, or goes on after a pause.
+    SpeechStarted,
+    /// This is to be transcribed.
+    SegmentReady(ReadySegment),
+}
+
+#[derive(Debug, PartialEq)]
+pub(crate) struct ReadySegment {
+    pub(crate) number: u32,
+    /// Position of its first sample on the caller's line.
+    pub(crate) at: u64,
+    pub(crate) audio: Vec<u8>,
+}
+
+/// How a turn came out.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Outcome {
+    /// The caller has said something.
+    Words {
+        text: String,
+        confidence: Option<f32>,
+        times: Times,
+    },
+    /// Nothing was said after all.
+    Noise,
+    /// Something may have been said, but recognition failed.
+    NotUnderstood,
+}
+
+/// When the last of each was.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Times {
+    pub(crate) speech_ended: Option<Moment>,
+    pub(crate) segment_sent: Option<Moment>,
+    pub(crate) segment_transcribed: Option<Moment>,
+}
+
+impl TurnTaker {
+    pub(crate) fn new(settings: TurnSettings, now: Moment) -> Self {
+        Self {
+            vad: Vad::new(settings.enter_score, settings.exit_score),
+            settings,
+            phase: Phase::Quiet,
+            kept: Vec::new(),
+            kept_from: 0,
+            run: 0,
+            quiet: 0,
+            segment_from: 0,
+            last_segment: 0,
+            segments: Vec::new(),
+            last_audio: now,
+            stalled: false,
+            speech_ended: None,
+            segment_sent: None,
+            segment_transcribed: None,
+        }
+    }
+
+    /// Whether the caller is in the middle of saying something.
+    pub(crate) fn is_speaking(&self) -> bool {
+        self.phase == Phase::Speech
+    }
+
+    /// Whether a turn has begun that is not over.
+    pub(crate) fn is_open(&self) -> bool {
+        self.phase != Phase::Quiet
+    }
+
+    /// Whether the caller has stopped for so long that only missing words keep the turn open.
+    pub(crate) fn is_waiting_for_words(&self) -> bool {
+        self.phase == Phase::Pause && self.run == 0 && self.quiet >= self.end_of_turn()
+    }
+
+    /// Takes audio up to the next verdict on voice, and says how much. `interrupts` tells whether speech that begins
+    /// now would break into something.
+    pub(crate) fn hear(
+        &mut self,
+        audio: &[u8],
+        interrupts: bool,
+        now: Moment,
+    ) -> (usize, Option<Event>) {
+        self.last_audio = now;
+        self.stalled = false;
+        let (taken, verdict) = self.vad.take(audio);
+        self.kept.extend_from_slice(&audio[..taken]);
+        let event = verdict.and_then(|voiced| self.step(voiced, interrupts, now));
+        (taken, event)
+    }
+
+    /// Takes in the words of a segment. Those of a turn that is over, unknown ones and second ones are ignored.
+    pub(crate) fn transcribed(&mut self, number: u32, result: Transcript, now: Moment) {
+        let awaited = self
+            .segments
+            .iter_mut()
+            .find(|segment| segment.number == number && matches!(segment.words, Words::Awaited));
+        if let Some(segment) = awaited {
+            self.segment_transcribed = Some(now);
+            segment.words = match result {
+                Transcript::Words { text, confidence } => {
+                    Words::Said(text.trim().to_owned(), confidence)
+                }
+                Transcript::Failed => Words::Failed,
+            };
+        }
+    }
+
+    /// Lets time pass: words that did not come count as failed, a stalled stream as quiet.
+    pub(crate) fn pass_time(&mut self, now: Moment) -> Option<ReadySegment> {
+        for segment in &mut self.segments {
+            if matches!(segment.words, Words::Awaited)
+                && now >= segment.sent + self.settings.words_wait
+            {
+                segment.words = Words::Failed;
+            }
+        }
+        if !self.is_open() || self.stalled || now < self.last_audio + STALLED_AFTER {
+            return None;
+        }
+        self.stalled = true;
+        self.run = 0;
+        self.quiet = self.quiet.max(self.end_of_turn());
+        self.is_speaking().then(|| {
+            self.phase = Phase::Pause;
+            self.cut(now)
+        })
+    }
+
+    /// When [`pass_time`](Self::pass_time) has something to do.
+    pub(crate) fn next_wake(&self) -> Option<Moment> {
+        let stall = (self.is_open() && !self.stalled).then(|| self.last_audio + STALLED_AFTER);
+        self.segments
+            .iter()
+            .filter(|segment| matches!(segment.words, Words::Awaited))
+            .map(|segment| segment.sent + self.settings.words_wait)
+            .chain(stall)
+            .min()
+    }
+
+    /// Ends the turn if it is over: the caller is quiet and all words are back, or will not come.
+    pub(crate) fn conclude(&mut self) -> Option<Outcome> {
+        let awaited = |segment: &Segment| matches!(segment.words, Words::Awaited);
+        if !self.is_waiting_for_words() || self.segments.iter().any(awaited) {
+            return None;
+        }
+        let mut text = String::new();
+        let mut confidence: Option<f32> = None;
+        let mut failed = false;
+        for segment in &self.segments {
+            match &segment.words {
+                Words::Said(words, sure) if !words.is_empty() => {
+                    if !text.is_empty() {
+                        text.push(' ');
+                    }
+                    text.push_str(words);
+                    if let Some(sure) = *sure {
+                        confidence = Some(confidence.map_or(sure, |least| least.min(sure)));
+                    }
+                }
+                Words::Said(..) | Words::Awaited => {}
+                Words::Failed => failed = true,
+            }
+        }
+        let outcome = match (text.is_empty(), failed) {
+            (false, _) => Outcome::Words {
+                text,
+                confidence,
+                times: Times {
+                    speech_ended: self.speech_ended,
+                    segment_sent: self.segment_sent,
+                    segment_transcribed: self.segment_transcribed,
+                },
+            },
+            (true, true) => Outcome::NotUnderstood,
+            (true, false) => Outcome::Noise,
+        };
+        self.abandon();
+        Some(outcome)
+    }
+
+    /// Forgets the open turn.
+    pub(crate) fn abandon(&mut self) {
+        self.phase = Phase::Quiet;
+        self.run = 0;
+        self.quiet = 0;
+        self.segment_from = self.position();
+        self.segments.clear();
+        self.speech_ended = None;
+        self.segment_sent = None;
+        self.segment_transcribed = None;
+    }
+
+    fn step(&mut self, voiced: bool, interrupts: bool, now: Moment) -> Option<Event> {
+        let hop = HOP_SAMPLES as u64;
+        self.run = if voiced { self.run + hop } else { 0 };
+        if self.phase == Phase::Speech {
+            if voiced {
+                self.quiet = 0;
+                self.speech_ended = Some(now);
+            } else {
+                self.quiet += hop;
+            }
+            if self.quiet >= samples(self.settings.segment_pause) {
+                self.phase = Phase::Pause;
+                return Some(Event::SegmentReady(self.cut(now)));
+            }
+            let length = self.position() - self.segment_from;
+            if length >= samples(self.settings.longest_segment) {
+                return Some(Event::SegmentReady(self.cut(now)));
+            }
+            return None;
+        }
+        self.quiet += hop;
+        let enough = if interrupts {
+            self.settings.barge_in_after
+        } else {
+            self.settings.speech_after
+        };
+        if voiced && self.run >= samples(enough) {
+            if self.phase == Phase::Quiet {
+                let voice = self.position() - self.run;
+                let from = voice.saturating_sub(samples(self.settings.pre_roll));
+                self.segment_from = from.max(self.segment_from).max(self.kept_from);
+            }
+            self.phase = Phase::Speech;
+            self.quiet = 0;
+            self.speech_ended = Some(now);
+            return Some(Event::SpeechStarted);
+        }
+        if self.phase == Phase::Quiet {
+            self.trim();
+        }
+        None
+    }
+
+    /// Hands out what was said since the last segment.
+    fn cut(&mut self, now: Moment) -> ReadySegment {
+        let at = self.segment_from;
+        let audio = self.kept[(at - self.kept_from) as usize..].to_vec();
+        self.kept.clear();
+        self.kept_from = at + audio.len() as u64;
+        self.segment_from = self.kept_from;
+        self.last_segment += 1;
+        self.segments.push(Segment {
+            number: self.last_segment,
+            sent: now,
+            words: Words::Awaited,
+        });
+        self.segment_sent = Some(now);
+        ReadySegment {
+            number: self.last_segment,
+            at,
+            audio,
+        }
+    }
+
+    /// Keeps as much as a turn that begins next could reach back to; seldom, for it moves what it keeps.
+    fn trim(&mut self) {
+        let settings = &self.settings;
+        let reach = settings.speech_after.max(settings.barge_in_after) + settings.pre_roll;
+        let reach = samples(reach) as usize + 2 * HOP_SAMPLES;
+        if self.kept.len() >= 2 * reach {
+            let gone = self.kept.len() - reach;
+            self.kept.drain(..gone);
+            self.kept_from += gone as u64;
+        }
+    }
+
+    fn position(&self) -> u64 {
+        self.kept_from + self.kept.len() as u64
+    }
+
+    fn end_of_turn(&self) -> u64 {
+        samples(self.settings.end_of_turn)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Drives the turn-taking itself, with the verdicts given instead of detected.
+    struct Bench {
+        taker: TurnTaker,
+        now: Moment,
+        segments: Vec<ReadySegment>,
+        starts: Vec<u64>,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            Self {
+                taker: TurnTaker::new(TurnSettings::default(), Moment::ZERO),
+                now: Moment::ZERO,
+                segments: Vec::new(),
+                starts: Vec::new(),
+            }
+        }
+
+        /// `ms` of voice or quiet, a multiple of 16.
+        fn feed(&mut self, voiced: bool, ms: u64, interrupts: bool) {
+            for _ in 0..ms / 16 {
+                self.now += Duration::from_millis(16);
+                let position = self.taker.position();
+                let code = (position / HOP_SAMPLES as u64) as u8;
+                self.taker.kept.extend([code; HOP_SAMPLES]);
+                match self.taker.step(voiced, interrupts, self.now) {
+                    Some(Event::SpeechStarted) => self.starts.push(position),
+                    Some(Event::SegmentReady(segment)) => self.segments.push(segment),
+                    None => {}
+                }
+            }
+        }
+
+        fn say(&mut self, segment: u32, text: &str) {
+            let text = text.to_owned();
+            let result = Transcript::Words {
+                text,
+                confidence: None,
+            };
+            self.taker.transcribed(segment, result, self.now);
+        }
+    }
+
+    fn text(outcome: Option<Outcome>) -> Option<String> {
+        match outcome {
+            Some(Outcome::Words { text, .. }) => Some(text),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_click_begins_no_turn() {
+        let mut bench = Bench::new();
+        for _ in 0..20 {
+            bench.feed(true, 64, false);
+            bench.feed(false, 160, false);
+        }
+        assert!(!bench.taker.is_open());
+        assert!(bench.segments.is_empty());
+    }
+
+    #[test]
+    fn speech_over_the_agent_must_last_longer_to_count() {
+        let mut bench = Bench::new();
+        bench.feed(true, 192, true);
+        assert!(!bench.taker.is_open());
+        bench.feed(true, 16, true);
+        assert!(bench.taker.is_speaking());
+    }
+
+    #[test]
+    fn the_first_segment_reaches_back_by_the_pre_roll() {
+        let mut bench = Bench::new();
+        bench.feed(false, 3_200, false);
+        bench.feed(true, 400, false);
+        bench.feed(false, 208, false);
+        let [segment] = &bench.segments[..] else {
+            panic!("{} segments", bench.segments.len());
+        };
+        assert_eq!(segment.at, (3_200 - 300) * 8);
+        assert_eq!(segment.audio.len(), (300 + 400 + 208) * 8);
+    }
+
+    #[test]
+    fn segments_of_a_turn_tile_it() {
+        let mut bench = Bench::new();
+        bench.feed(false, 800, false);
+        for _ in 0..3 {
+            bench.feed(true, 480, false);
+            bench.feed(false, 320, false);
+        }
+        assert_eq!(bench.segments.len(), 3);
+        for pair in bench.segments.windows(2) {
+            assert_eq!(pair[0].at + pair[0].audio.len() as u64, pair[1].at);
+        }
+        for segment in &bench.segments {
+            for (n, code) in segment.audio.iter().enumerate() {
+                assert_eq!(*code, ((segment.at + n as u64) / 128) as u8);
+            }
+        }
+    }
+
+    #[test]
+    fn a_monologue_is_cut_without_losing_a_sample() {
+        let mut bench = Bench::new();
+        bench.feed(true, 40_000, false);
+        bench.feed(false, 208, false);
+        assert_eq!(bench.segments.len(), 3);
+        let said: usize = bench.segments.iter().map(|s| s.audio.len()).sum();
+        assert_eq!(said, 40_208 * 8);
+        assert_eq!(bench.segments[0].at, 0);
+    }
+
+    #[test]
+    fn the_turn_ends_when_it_is_quiet_and_the_words_are_back() {
+        let mut bench = Bench::new();
+        bench.feed(true, 480, false);
+        bench.feed(false, 480, false);
+        bench.say(1, "hello");
+        assert_eq!(bench.taker.conclude(), None, "the caller may go on");
+        bench.feed(false, 32, false);
+        assert_eq!(text(bench.taker.conclude()).as_deref(), Some("hello"));
+        assert_eq!(bench.taker.conclude(), None, "a turn ends once");
+    }
+
+    #[test]
+    fn late_words_hold_the_turn_open_and_speech_continues_it() {
+        let mut bench = Bench::new();
+        bench.feed(true, 480, false);
+        bench.feed(false, 1_600, false);
+        assert_eq!(bench.taker.conclude(), None);
+        bench.feed(true, 480, false);
+        bench.say(1, "my name is");
+        assert_eq!(bench.taker.conclude(), None, "the caller is speaking");
+        bench.feed(false, 640, false);
+        bench.say(2, "Ada");
+        assert_eq!(
+            text(bench.taker.conclude()).as_deref(),
+            Some("my name is Ada")
+        );
+    }
+
+    #[test]
+    fn a_run_of_voice_not_yet_sure_delays_the_end() {
+        let mut bench = Bench::new();
+        bench.feed(true, 480, false);
+        bench.feed(false, 464, false);
+        bench.say(1, "well");
+        bench.feed(true, 64, false);
+        assert_eq!(bench.taker.conclude(), None);
+        bench.feed(true, 16, false);
+        assert!(bench.taker.is_speaking());
+    }
+
+    #[test]
+    fn noise_and_failure_come_out_as_such() {
+        let mut bench = Bench::new();
+        bench.feed(true, 480, false);
+        bench.feed(false, 512, false);
+        bench.say(1, "  ");
+        assert_eq!(bench.taker.conclude(), Some(Outcome::Noise));
+        bench.feed(true, 480, false);
+        bench.feed(false, 512, false);
+        bench.taker.transcribed(2, Transcript::Failed, bench.now);
+        assert_eq!(bench.taker.conclude(), Some(Outcome::NotUnderstood));
+    }
+
+    #[test]
+    fn words_that_never_come_fail_after_the_wait() {
+        let mut bench = Bench::new();
+        bench.feed(true, 480, false);
+        bench.feed(false, 512, false);
+        assert_eq!(bench.taker.conclude(), None);
+        let deadline = bench.taker.segments[0].sent + bench.taker.settings.words_wait;
+        bench.taker.pass_time(deadline);
+        assert_eq!(bench.taker.conclude(), Some(Outcome::NotUnderstood));
+    }
+
+    #[test]
+    fn a_stream_that_stalls_in_the_middle_of_a_word_ends_the_segment() {
+        let mut bench = Bench::new();
+        bench.feed(true, 480, false);
+        let segment = bench.taker.pass_time(bench.now + STALLED_AFTER);
+        assert_eq!(segment.map(|s| s.audio.len()), Some(480 * 8));
+        bench.say(1, "hel");
+        assert_eq!(text(bench.taker.conclude()).as_deref(), Some("hel"));
+    }
+}

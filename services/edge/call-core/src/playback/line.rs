@@ -1,0 +1,91 @@
+//! The line to the caller: what was sent, and how much of it has been played.
+
+use std::{collections::VecDeque, time::Duration};
+
+use super::{between, time};
+use crate::Moment;
+
+/// Marks kept waiting at most. A vendor that returns none must not fill the memory.
+const MARKS_OUT_MAX: usize = 256;
+
+#[derive(Default)]
+pub(super) struct Line {
+    /// Samples sent.
+    sent: u64,
+    /// When they have all been played, by the clock.
+    plays_out: Moment,
+    /// A position and when it was played: where a mark came back, or where sending began after a silence.
+    known: (u64, Moment),
+    /// Marks not returned yet, and where they lie.
+    marks: VecDeque<(String, u64)>,
+    marks_sent: u32,
+}
+
+impl Line {
+    pub(super) fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    pub(super) fn plays_out(&self) -> Moment {
+        self.plays_out
+    }
+
+    /// Whether `len` samples more stay within `ahead` of real time.
+    pub(super) fn has_room(&self, len: usize, ahead: Duration, now: Moment) -> bool {
+        self.plays_out.max(now) + time(len) <= now + ahead
+    }
+
+    /// Sends `len` samples; gives when they begin to play.
+    pub(super) fn send(&mut self, len: usize, now: Moment) -> Moment {
+        if self.plays_out <= now {
+            self.known = (self.sent, now);
+            self.plays_out = now;
+        }
+        let begins = self.plays_out;
+        self.plays_out += time(len);
+        self.sent += len as u64;
+        begins
+    }
+
+    /// Marks the place reached. Gives the mark's name.
+    pub(super) fn mark(&mut self) -> String {
+        self.marks_sent += 1;
+        let name = format!("m{}", self.marks_sent);
+        if self.marks.len() == MARKS_OUT_MAX {
+            self.marks.pop_front();
+        }
+        self.marks.push_back((name.clone(), self.sent));
+        name
+    }
+
+    /// Takes in a mark. Those before it have been passed too.
+    pub(super) fn mark_returned(&mut self, name: &str, now: Moment) {
+        let Some(place) = self.marks.iter().position(|(out, _)| out == name) else {
+            return;
+        };
+        if let Some((_, at)) = self.marks.drain(..=place).next_back()
+            && at >= self.known.0
+        {
+            self.known = (at, now);
+        }
+    }
+
+    /// Whether every mark has come back.
+    pub(super) fn is_heard(&self) -> bool {
+        self.marks.is_empty()
+    }
+
+    /// How far the caller has heard.
+    pub(super) fn heard(&self, now: Moment) -> u64 {
+        let (at, when) = self.known;
+        self.sent.min(at.saturating_add(between(when, now)))
+    }
+
+    /// Drops what was not played. Says whether there was anything.
+    pub(super) fn clear(&mut self, now: Moment) -> bool {
+        let unplayed = self.plays_out > now || !self.marks.is_empty();
+        self.plays_out = self.plays_out.min(now);
+        self.marks.clear();
+        unplayed
+    }
+}
