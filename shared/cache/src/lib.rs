@@ -1,1 +1,49 @@
-//! Stub.
+//! What several tasks must see at once, in Redis: fences, ledgers, send records, leases, context,
+//! counters (DESIGN 2, "Rules for every message").
+//!
+//! Redis runs in cluster mode everywhere, on one machine as a cluster of one node, so that a command
+//! over keys of different slots fails at home as it would on ElastiCache. Everything of one call or
+//! conversation therefore carries its id as the hash tag, and what takes more than one step is one
+//! script over keys of one tag.
+//!
+//! Nothing here outlives its use: every key expires, and losing all of them costs time, never
+//! history (DESIGN 5). Every operation ends within [`OPERATION_TIMEOUT`], so a dead Redis slows a
+//! caller down but never hangs it; the caller decides what to do without it.
+//!
+//! `p` is the environment's prefix, the same as of its queues.
+//!
+//! | key | type | holds | expires after |
+//! |---|---|---|---|
+//! | `p:{call}:turn` | string | the turn fence | 2 h |
+//! | `p:{call}:edge` | string | the queue of the edge task that holds the call's socket | 2 h |
+//! | `p:{conversation}:turn:{n}` | hash | the ledger of turn n: `attempt`, `s:{index}`, `v:{name}`, `finished` | 1 h |
+//! | `p:{conversation}:context` | hash | `version`, `body` | 30 min (C4) |
+//! | `p:{conversation}:agent` | string | the agent chosen last (C2) | 30 min |
+//! | `p:{conversation}:turns` | string | the number of a chat's last turn | 30 days |
+//! | `p:{conversation}:turn-of:{event}` | string | the turn an event was given | 15 days |
+//! | `p:{send:{event}}` | hash | `since` or `external_id` of a send to the outside | 15 days |
+//! | `p:{starts:{event}}:{queue}` | string | how often a handler began the message | 15 days |
+//! | `p:{lease:{name}}` | string | the lease's owner | as asked |
+//! | `p:{limit:{key}}` | list | the hits of the last window, µs | the window |
+//! | `p:{seen:{key}}` | string | that a token or request was used | as asked |
+//! | `p:{answer:{key}}` | string | the answer given to a request that may be repeated | as asked |
+//!
+//! What must be known for as long as an event can still lie in a queue (14 days) is kept a day
+//! longer.
+
+mod calls;
+mod chats;
+mod connection;
+mod error;
+mod leases;
+mod ledger;
+mod limits;
+mod sends;
+mod starts;
+
+pub use chats::{StoredContext, Written};
+pub use connection::{Cache, OPERATION_TIMEOUT};
+pub use error::CacheError;
+pub use ledger::Ledger;
+pub use limits::Admission;
+pub use sends::SendState;

@@ -1,0 +1,91 @@
+use std::sync::LazyLock;
+
+use domain::{CallSid, Turn};
+use redis::Script;
+
+use crate::{Cache, CacheError};
+
+/// Four times the longest call (B4).
+const CALL_TTL_SECONDS: u64 = 2 * 60 * 60;
+
+static RAISE_FENCE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+        local current = tonumber(redis.call('GET', KEYS[1]) or '0')
+        if tonumber(ARGV[1]) > current then
+            redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+            return tonumber(ARGV[1])
+        end
+        return current
+        ",
+    )
+});
+
+impl Cache {
+    /// Raises the turn fence of `call` to `turn` and returns where it stands: what belongs to an
+    /// earlier turn is no longer wanted. It never goes down, whatever order calls arrive in
+    /// (DESIGN 2, "Turn fence").
+    ///
+    /// # Errors
+    /// When Redis is away.
+    pub async fn set_fence(&self, call: &CallSid, turn: Turn) -> Result<Turn, CacheError> {
+        let key = self.key(call.as_str(), ":turn");
+        self.run("set_fence", |mut c| async move {
+            RAISE_FENCE
+                .key(key)
+                .arg(turn.0)
+                .arg(CALL_TTL_SECONDS)
+                .invoke_async(&mut c)
+                .await
+        })
+        .await
+        .map(Turn)
+    }
+
+    /// The turn fence of `call`; turn 0 where none was set.
+    ///
+    /// # Errors
+    /// When Redis is away.
+    pub async fn fence(&self, call: &CallSid) -> Result<Turn, CacheError> {
+        let key = self.key(call.as_str(), ":turn");
+        self.run("fence", |mut c| async move {
+            redis::cmd("GET")
+                .arg(key)
+                .query_async::<Option<u32>>(&mut c)
+                .await
+        })
+        .await
+        .map(|turn| Turn(turn.unwrap_or(0)))
+    }
+
+    /// Notes the queue of the edge task that now holds the socket of `call`.
+    ///
+    /// # Errors
+    /// When Redis is away.
+    pub async fn set_edge_of(&self, call: &CallSid, queue: &str) -> Result<(), CacheError> {
+        let key = self.key(call.as_str(), ":edge");
+        self.run("set_edge_of", |mut c| async move {
+            redis::cmd("SET")
+                .arg(key)
+                .arg(queue)
+                .arg("EX")
+                .arg(CALL_TTL_SECONDS)
+                .query_async(&mut c)
+                .await
+        })
+        .await
+    }
+
+    /// The queue of the edge task that holds the socket of `call`, looked up anew for every answer
+    /// because a call may move to another task (DESIGN 3.5, 5).
+    ///
+    /// # Errors
+    /// When Redis is away; `reply_to` is the fallback.
+    pub async fn edge_of(&self, call: &CallSid) -> Result<Option<String>, CacheError> {
+        let key = self.key(call.as_str(), ":edge");
+        self.run("edge_of", |mut c| async move {
+            redis::cmd("GET").arg(key).query_async(&mut c).await
+        })
+        .await
+    }
+}

@@ -1,0 +1,107 @@
+use std::{future::Future, sync::Arc, time::Duration};
+
+use domain::{BoxFuture, Dependency};
+use redis::{
+    RedisResult,
+    cluster::{ClusterClient, ClusterClientBuilder},
+    cluster_async::ClusterConnection,
+};
+use tokio::{
+    sync::OnceCell,
+    time::{Instant, timeout},
+};
+
+use crate::CacheError;
+
+/// How long any operation may take. Well under the 2.5 s after which the caller hears a filler, so
+/// that a turn survives one such wait.
+pub const OPERATION_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Redis, as a value to clone. Clones share one connection per node, over which commands are
+/// pipelined; a pool would ping every node before each use and so double the round trips.
+#[derive(Clone)]
+pub struct Cache {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    client: ClusterClient,
+    connection: OnceCell<ClusterConnection>,
+    prefix: String,
+}
+
+impl Cache {
+    /// Prepares the connection to the cluster of which `redis_url` (`redis://` or `rediss://`, with
+    /// user and password where needed) names one node. It is made by the first operation, so that a
+    /// service starts, and shows itself as not ready, while Redis is away. Every key begins with
+    /// `prefix`.
+    ///
+    /// # Errors
+    /// When the URL is none that Redis understands.
+    pub fn connect(redis_url: &str, prefix: &str) -> Result<Self, CacheError> {
+        let client = ClusterClientBuilder::new([redis_url])
+            .connection_timeout(OPERATION_TIMEOUT)
+            .response_timeout(OPERATION_TIMEOUT)
+            .build()?;
+        let prefix = prefix.to_owned();
+        let shared = Shared {
+            client,
+            connection: OnceCell::new(),
+            prefix,
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
+    }
+
+    /// `p:{tag}` followed by `rest`: all keys of one `tag` lie in one slot.
+    pub(crate) fn key(&self, tag: &str, rest: &str) -> String {
+        format!("{}:{{{tag}}}{rest}", self.shared.prefix)
+    }
+
+    /// Runs one operation within [`OPERATION_TIMEOUT`], connecting first where that is still to do.
+    pub(crate) async fn run<T, F, R>(&self, operation: &'static str, f: F) -> Result<T, CacheError>
+    where
+        F: FnOnce(ClusterConnection) -> R,
+        R: Future<Output = RedisResult<T>>,
+    {
+        let begun = Instant::now();
+        let result = timeout(OPERATION_TIMEOUT, async {
+            let connect = || self.shared.client.get_async_connection();
+            let connection = self.shared.connection.get_or_try_init(connect).await?;
+            f(connection.clone()).await
+        })
+        .await;
+        metrics::histogram!("cache_operation_seconds", "operation" => operation)
+            .record(begun.elapsed());
+        let result = match result {
+            Ok(done) => done.map_err(CacheError::from),
+            Err(_) => Err(CacheError::TimedOut),
+        };
+        if result.is_err() {
+            metrics::counter!("cache_errors_total", "operation" => operation).increment(1);
+        }
+        result
+    }
+}
+
+impl Dependency for Cache {
+    fn name(&self) -> &'static str {
+        "redis"
+    }
+
+    fn is_up(&self) -> BoxFuture<'_, bool> {
+        Box::pin(async {
+            // A GET, not a PING: it proves that slots are served, which a node without its cluster
+            // does not do.
+            let key = self.key("health", "");
+            let get = |mut c: ClusterConnection| async move {
+                redis::cmd("GET")
+                    .arg(key)
+                    .query_async::<Option<String>>(&mut c)
+                    .await
+            };
+            self.run("health", get).await.is_ok()
+        })
+    }
+}

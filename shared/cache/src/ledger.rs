@@ -1,0 +1,197 @@
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    sync::LazyLock,
+};
+
+use domain::{ConversationId, Turn};
+use redis::Script;
+use uuid::Uuid;
+
+use crate::{Cache, CacheError};
+
+const LEDGER_TTL_SECONDS: u64 = 60 * 60;
+
+/// Sets the attempt where there is none, and returns the whole ledger.
+static BEGIN: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+        redis.call('HSETNX', KEYS[1], 'attempt', ARGV[1])
+        redis.call('EXPIRE', KEYS[1], ARGV[2])
+        return redis.call('HGETALL', KEYS[1])
+        ",
+    )
+});
+
+/// Writes a field where there is none and returns what stands there; nil when the ledger is not of
+/// this attempt.
+static RECORD: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+        if redis.call('HGET', KEYS[1], 'attempt') ~= ARGV[1] then
+            return false
+        end
+        redis.call('HSETNX', KEYS[1], ARGV[2], ARGV[3])
+        redis.call('EXPIRE', KEYS[1], ARGV[4])
+        return redis.call('HGET', KEYS[1], ARGV[2])
+        ",
+    )
+});
+
+/// What earlier runs of a turn have said and done. A second run continues from here, never afresh,
+/// because a model never answers twice alike (DESIGN 2, "Turn ledger").
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Ledger {
+    /// The run that owns the ledger; every run of the turn shares it until the ledger is lost. At
+    /// most `i32::MAX`, never 0.
+    pub attempt: u32,
+    /// The sentences recorded, from the first on, without a gap.
+    pub sentences: Vec<String>,
+    /// What else was recorded, by name: tool results, the agent chosen.
+    pub values: BTreeMap<String, String>,
+    /// What [`Cache::finish_turn`] recorded; the turn is whole then.
+    pub finished: Option<String>,
+}
+
+impl fmt::Debug for Ledger {
+    /// Shows how much there is, not what was said.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ledger")
+            .field("attempt", &self.attempt)
+            .field("sentences", &self.sentences.len())
+            .field("values", &self.values.keys().collect::<Vec<_>>())
+            .field("finished", &self.finished.is_some())
+            .finish()
+    }
+}
+
+impl Ledger {
+    fn of_fields(mut fields: HashMap<String, String>) -> Option<Self> {
+        let attempt = fields.remove("attempt")?.parse().ok()?;
+        let mut sentences = Vec::new();
+        while let Some(text) = fields.remove(&sentence_field(sentences.len())) {
+            sentences.push(text);
+        }
+        let finished = fields.remove("finished");
+        let values = fields
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.strip_prefix("v:")?.to_owned(), value)))
+            .collect();
+        Some(Self {
+            attempt,
+            sentences,
+            values,
+            finished,
+        })
+    }
+}
+
+fn sentence_field(index: usize) -> String {
+    format!("s:{index}")
+}
+
+impl Cache {
+    /// Opens the ledger of `turn`: as an earlier run left it, or a new one under a new attempt
+    /// number. The number is random, so that a lost ledger is never mistaken for the new one.
+    ///
+    /// # Errors
+    /// When Redis is away.
+    pub async fn begin_turn(
+        &self,
+        conversation: ConversationId,
+        turn: Turn,
+    ) -> Result<Ledger, CacheError> {
+        let key = self.ledger_key(conversation, turn);
+        // PostgreSQL has no unsigned numbers, hence the sign bit; 0 is left to mean none.
+        let attempt = (Uuid::new_v4().as_u128() as u32 & 0x7fff_ffff).max(1);
+        let fields: HashMap<String, String> = self
+            .run("begin_turn", |mut c| async move {
+                BEGIN
+                    .key(key)
+                    .arg(attempt)
+                    .arg(LEDGER_TTL_SECONDS)
+                    .invoke_async(&mut c)
+                    .await
+            })
+            .await?;
+        Ledger::of_fields(fields).ok_or(CacheError::LedgerLost)
+    }
+
+    /// Records sentence `index` (from 0) of a reply before it is sent, and returns what stands in
+    /// its place: `text`, or what another run recorded first. Only that may be spoken.
+    ///
+    /// # Errors
+    /// [`CacheError::LedgerLost`] when `attempt` does not own the ledger any more.
+    pub async fn record_sentence(
+        &self,
+        conversation: ConversationId,
+        turn: Turn,
+        attempt: u32,
+        index: usize,
+        text: &str,
+    ) -> Result<String, CacheError> {
+        self.record(conversation, turn, attempt, sentence_field(index), text)
+            .await
+    }
+
+    /// Records `value` (a tool's result, the agent chosen) under `name` before it has effect, and
+    /// returns what stands there: `value`, or what another run recorded first.
+    ///
+    /// # Errors
+    /// [`CacheError::LedgerLost`] when `attempt` does not own the ledger any more.
+    pub async fn record_value(
+        &self,
+        conversation: ConversationId,
+        turn: Turn,
+        attempt: u32,
+        name: &str,
+        value: &str,
+    ) -> Result<String, CacheError> {
+        self.record(conversation, turn, attempt, format!("v:{name}"), value)
+            .await
+    }
+
+    /// Records that the reply is whole, with `meta` to publish the same end again, and returns what
+    /// stands there: `meta`, or what another run recorded first.
+    ///
+    /// # Errors
+    /// [`CacheError::LedgerLost`] when `attempt` does not own the ledger any more.
+    pub async fn finish_turn(
+        &self,
+        conversation: ConversationId,
+        turn: Turn,
+        attempt: u32,
+        meta: &str,
+    ) -> Result<String, CacheError> {
+        self.record(conversation, turn, attempt, "finished".to_owned(), meta)
+            .await
+    }
+
+    async fn record(
+        &self,
+        conversation: ConversationId,
+        turn: Turn,
+        attempt: u32,
+        field: String,
+        value: &str,
+    ) -> Result<String, CacheError> {
+        let key = self.ledger_key(conversation, turn);
+        let standing: Option<String> = self
+            .run("record", |mut c| async move {
+                RECORD
+                    .key(key)
+                    .arg(attempt)
+                    .arg(field)
+                    .arg(value)
+                    .arg(LEDGER_TTL_SECONDS)
+                    .invoke_async(&mut c)
+                    .await
+            })
+            .await?;
+        standing.ok_or(CacheError::LedgerLost)
+    }
+
+    fn ledger_key(&self, conversation: ConversationId, turn: Turn) -> String {
+        self.key(&conversation.to_string(), &format!(":turn:{}", turn.0))
+    }
+}

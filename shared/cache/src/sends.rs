@@ -1,0 +1,130 @@
+use std::{collections::HashMap, sync::LazyLock};
+
+use domain::{EventId, Timestamp};
+use redis::Script;
+
+use crate::{Cache, CacheError};
+
+/// As long as an event can lie in a queue, and a day.
+const SEND_TTL_SECONDS: u64 = 15 * 24 * 60 * 60;
+
+/// Returns the record as it was before, and makes one where there was none.
+static BEGIN: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+        local record = redis.call('HGETALL', KEYS[1])
+        if #record == 0 then
+            redis.call('HSET', KEYS[1], 'since', ARGV[1])
+            redis.call('EXPIRE', KEYS[1], ARGV[2])
+        end
+        return record
+        ",
+    )
+});
+
+static FINISH: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+        redis.call('HSETNX', KEYS[1], 'external_id', ARGV[1])
+        redis.call('EXPIRE', KEYS[1], ARGV[2])
+        return redis.call('HGET', KEYS[1], 'external_id')
+        ",
+    )
+});
+
+/// A finished send is never taken back.
+static FAIL: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+        if redis.call('HEXISTS', KEYS[1], 'external_id') == 0 then
+            redis.call('DEL', KEYS[1])
+        end
+        ",
+    )
+});
+
+/// Where a send to the outside stands (DESIGN 2, "Sends").
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum SendState {
+    /// Never tried. It is recorded as begun now: send it.
+    New,
+    /// Tried, and nobody recorded how it went: it may have arrived. Never send it again.
+    InDoubt {
+        /// When it was begun.
+        since: Timestamp,
+    },
+    /// The vendor took it.
+    Done {
+        /// The vendor's id of it.
+        external_id: String,
+    },
+}
+
+impl Cache {
+    /// Records, before the vendor is asked, that the send of `event` begins; says where it stood.
+    ///
+    /// # Errors
+    /// When Redis is away: do not send, retry.
+    pub async fn begin_send(&self, event: EventId) -> Result<SendState, CacheError> {
+        let key = self.send_key(event);
+        let now = Timestamp::now().as_micros();
+        let mut record: HashMap<String, String> = self
+            .run("begin_send", |mut c| async move {
+                BEGIN
+                    .key(key)
+                    .arg(now)
+                    .arg(SEND_TTL_SECONDS)
+                    .invoke_async(&mut c)
+                    .await
+            })
+            .await?;
+        if let Some(external_id) = record.remove("external_id") {
+            return Ok(SendState::Done { external_id });
+        }
+        Ok(match record.get("since") {
+            Some(since) => SendState::InDoubt {
+                since: Timestamp::from_micros(since.parse().unwrap_or_default()),
+            },
+            None => SendState::New,
+        })
+    }
+
+    /// Records that the vendor took the send of `event` under `external_id`, and returns the id
+    /// that stands. A status callback may settle a doubtful send the same way.
+    ///
+    /// # Errors
+    /// When Redis is away.
+    pub async fn finish_send(
+        &self,
+        event: EventId,
+        external_id: &str,
+    ) -> Result<String, CacheError> {
+        let key = self.send_key(event);
+        self.run("finish_send", |mut c| async move {
+            FINISH
+                .key(key)
+                .arg(external_id)
+                .arg(SEND_TTL_SECONDS)
+                .invoke_async(&mut c)
+                .await
+        })
+        .await
+    }
+
+    /// Forgets the send of `event`, because the vendor surely did not take it: it may be tried
+    /// again. Without effect on a finished one.
+    ///
+    /// # Errors
+    /// When Redis is away.
+    pub async fn fail_send(&self, event: EventId) -> Result<(), CacheError> {
+        let key = self.send_key(event);
+        self.run("fail_send", |mut c| async move {
+            FAIL.key(key).invoke_async(&mut c).await
+        })
+        .await
+    }
+
+    fn send_key(&self, event: EventId) -> String {
+        self.key(&format!("send:{event}"), "")
+    }
+}
