@@ -3,7 +3,11 @@
 //!
 //! The binaries in `src/bin` are thin; integration tests start a mesh of their own through this library.
 
+pub mod instance;
 pub mod log;
+pub mod mesh;
+mod probe;
 pub mod process;
+mod settings;
 pub mod stores;
 mod tools;

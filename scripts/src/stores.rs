@@ -4,7 +4,6 @@
 
 mod aws;
 mod postgres;
-mod probe;
 mod redis;
 
 use std::collections::BTreeMap;

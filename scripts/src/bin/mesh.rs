@@ -1,16 +1,27 @@
 //! `scripts/mesh`: the whole mesh on one machine.
 
 use std::io::Write as _;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use scripts::instance::{self, Claim, Details};
 use scripts::log::{Echo, Log};
-use scripts::stores::{Broker, Environment, Options, Stores};
-use tokio::signal::unix::{SignalKind, signal};
+use scripts::mesh::{Mesh, Options};
+use scripts::stores::{self, Broker, Environment, Stores};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// DESIGN section 9.
+const EDGE_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8000);
+/// Longer than four kinds of services may drain one after the other.
+const DOWN_LIMIT: Duration = Duration::from_secs(180);
 
 /// Runs Switchboard on this machine: stores, services, simulator.
+///
+/// Every variable of the README's table that is set wins over what the mesh would choose itself.
 #[derive(Debug, Parser)]
 #[command(name = "mesh", version)]
 struct Arguments {
@@ -20,6 +31,12 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Start everything, print where it listens, and stay in front with its log until Ctrl-C or `mesh down`.
+    Up(UpArguments),
+    /// Stop the mesh that is up, and wait until it has stopped.
+    Down,
+    /// Print the variables of the mesh that is up, as lines `export NAME='value'`.
+    Env,
     /// Start only the stores, run a command with the variables that lead to them, stop them, and exit as it did.
     ///
     /// Without a command they stay until Ctrl-C.
@@ -36,37 +53,166 @@ enum Command {
     },
 }
 
+#[derive(Debug, clap::Args)]
+struct UpArguments {
+    /// Which stand-in carries SQS and SNS.
+    #[arg(long, value_enum, default_value_t)]
+    broker: Broker,
+    /// Use AWS itself instead of stand-ins: region, endpoints and credentials as the SDK finds them.
+    #[arg(long)]
+    aws: bool,
+    /// Tasks of each service.
+    #[arg(long, default_value_t = 2)]
+    tasks: usize,
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     match Arguments::parse().command {
+        Command::Up(arguments) => up(&arguments).await,
+        Command::Down => down().await,
+        Command::Env => env(),
         Command::Stores {
             env_file,
             broker,
             command,
-        } => stores(env_file.as_deref(), broker, &command).await,
+        } => run_stores(env_file.as_deref(), broker, &command).await,
     }
 }
 
-async fn stores(
+/// What ends a command that stays in front.
+struct Interrupts {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Interrupts {
+    fn listen() -> anyhow::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt()).context("listen for SIGINT")?,
+            terminate: signal(SignalKind::terminate()).context("listen for SIGTERM")?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+async fn up(arguments: &UpArguments) -> anyhow::Result<ExitCode> {
+    let mut interrupts = Interrupts::listen()?;
+    let folder = instance::folder()?;
+    let Some(claim) = Claim::take(&folder)? else {
+        anyhow::bail!("a mesh is up already; `scripts/mesh down` stops it");
+    };
+    let logs = folder.join("logs");
+    // The last run's lines would read as this one's.
+    match std::fs::remove_dir_all(&logs) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("remove {}", logs.display()));
+        }
+        _ => {}
+    }
+    let log = Log::open(&logs, Echo::Stdout)?;
+    log.say("starting");
+    let options = Options {
+        given: std::env::vars().collect(),
+        broker: arguments.broker,
+        aws_stand_ins: !arguments.aws,
+        tasks_per_service: arguments.tasks,
+        edge: Some(EDGE_LISTEN),
+        ..Options::new()?
+    };
+    // Interrupted while starting, what has begun is killed as its handles are dropped.
+    let mut mesh = tokio::select! {
+        mesh = Mesh::start(options, &log) => mesh?,
+        () = interrupts.next() => return Ok(ExitCode::FAILURE),
+    };
+    let endpoints = mesh.endpoints();
+    claim.publish(&Details {
+        endpoints: endpoints.clone(),
+        environment: mesh.environment().clone(),
+        logs: logs.clone(),
+    })?;
+    for (name, url, pid) in mesh.stores() {
+        log.say(&format!(
+            "{name:<16} pid {pid:<8} {}",
+            without_password(url)
+        ));
+    }
+    for task in &endpoints.tasks {
+        let pid = task
+            .pid
+            .map_or_else(|| "-".to_owned(), |pid| pid.to_string());
+        log.say(&format!(
+            "{:<16} pid {pid:<8} http://{}/health",
+            task.name, task.ops
+        ));
+    }
+    log.say(&format!("logs in {}", logs.display()));
+    log.say(&format!("simulator at {}", endpoints.simulator));
+    log.say(&format!(
+        "up: {} (Ctrl-C or `scripts/mesh down` stops it)",
+        endpoints.edge
+    ));
+
+    let code = tokio::select! {
+        () = interrupts.next() => ExitCode::SUCCESS,
+        name = mesh.store_failed() => {
+            log.say(&format!("{name} died; its log ends:\n{}", log.tail(name, 20)));
+            ExitCode::FAILURE
+        }
+    };
+    log.say("stopping (again to kill)");
+    tokio::select! {
+        stopped = mesh.stop() => stopped?,
+        () = interrupts.next() => return Ok(ExitCode::FAILURE),
+    }
+    log.say("stopped");
+    drop(claim);
+    Ok(code)
+}
+
+async fn down() -> anyhow::Result<ExitCode> {
+    let stopped = instance::stop_running(&instance::folder()?, DOWN_LIMIT).await?;
+    println!("{}", if stopped { "stopped" } else { "no mesh is up" });
+    Ok(ExitCode::SUCCESS)
+}
+
+fn env() -> anyhow::Result<ExitCode> {
+    let Some(details) = instance::running(&instance::folder()?)? else {
+        anyhow::bail!("no mesh is up");
+    };
+    print!("{}", exports(&details.environment));
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn run_stores(
     env_file: Option<&Path>,
     broker: Broker,
     command: &[String],
 ) -> anyhow::Result<ExitCode> {
-    let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
-    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    let mut interrupts = Interrupts::listen()?;
     let logs = tempfile::tempdir().context("create a log folder")?;
     let log = Log::open(logs.path(), Echo::Off)?;
-    let options = Options {
+    let options = stores::Options {
         given: std::env::vars().collect(),
         broker,
-        ..Options::default()
+        ..stores::Options::default()
     };
     let mut stores = Stores::start(&options, &log).await?;
     if let Some(path) = env_file {
-        write_env_file(path, stores.environment())?;
+        write_private(path, &exports(stores.environment()))?;
     }
+    let failed = |name: &str| {
+        eprintln!("mesh: {name} died; its log ends:\n{}", log.tail(name, 20));
+        ExitCode::FAILURE
+    };
     let code = if let Some((program, arguments)) = command.split_first() {
-        // In the supervisor's own process group: Ctrl-C is for the command too, and it owns the terminal.
+        // In this process's own group: the command owns the terminal, and Ctrl-C is for it to answer.
         let mut child = tokio::process::Command::new(program)
             .args(arguments)
             .envs(stores.environment())
@@ -76,26 +222,18 @@ async fn stores(
         loop {
             tokio::select! {
                 status = child.wait() => break exit_code(status.context("wait for the command")?),
-                name = stores.failed() => {
-                    eprintln!("mesh: {name} died; its log ends:\n{}", log.tail(name, 20));
-                    break ExitCode::FAILURE;
-                }
-                // The command decides what the signal means; the stores stay until it has ended.
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => break ExitCode::from(143),
+                name = stores.failed() => break failed(name),
+                _ = interrupts.interrupt.recv() => {}
+                _ = interrupts.terminate.recv() => break ExitCode::FAILURE,
             }
         }
     } else {
         for (name, url, pid) in stores.started() {
-            println!("{name:<10} pid {pid:<8} {url}");
+            println!("{name:<10} pid {pid:<8} {}", without_password(url));
         }
         tokio::select! {
-            _ = interrupt.recv() => ExitCode::SUCCESS,
-            _ = terminate.recv() => ExitCode::SUCCESS,
-            name = stores.failed() => {
-                eprintln!("mesh: {name} died; its log ends:\n{}", log.tail(name, 20));
-                ExitCode::FAILURE
-            }
+            () = interrupts.next() => ExitCode::SUCCESS,
+            name = stores.failed() => failed(name),
         }
     };
     stores.stop().await?;
@@ -112,19 +250,31 @@ fn exit_code(status: std::process::ExitStatus) -> ExitCode {
     code.map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
-/// The password of the database is in it, so only the owner may read it.
-fn write_env_file(path: &Path, environment: &Environment) -> anyhow::Result<()> {
+/// What a shell reads back as the same variables.
+fn exports(environment: &Environment) -> String {
+    environment
+        .iter()
+        .map(|(name, value)| format!("export {name}='{}'\n", value.replace('\'', r"'\''")))
+        .collect()
+}
+
+/// Passwords and keys are in it, so only the owner may read it.
+fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
     use std::os::unix::fs::OpenOptionsExt as _;
-    let mut file = std::fs::OpenOptions::new()
+    std::fs::OpenOptions::new()
         .create(true)
         .truncate(true)
         .write(true)
         .mode(0o600)
         .open(path)
-        .with_context(|| format!("open {}", path.display()))?;
-    for (name, value) in environment {
-        writeln!(file, "export {name}='{}'", value.replace('\'', r"'\''"))
-            .with_context(|| format!("write {}", path.display()))?;
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .with_context(|| format!("write {}", path.display()))
+}
+
+/// A store's address as it may be shown.
+fn without_password(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://{rest}"),
+        _ => url.to_owned(),
     }
-    Ok(())
 }

@@ -5,8 +5,9 @@ use std::path::Path;
 use anyhow::Context as _;
 use rustix::process::Signal;
 
-use super::{Running, probe};
+use super::Running;
 use crate::log::Log;
+use crate::probe;
 use crate::process::Launch;
 use crate::tools;
 

@@ -8,8 +8,9 @@ use anyhow::Context as _;
 use rustix::process::Signal;
 use uuid::Uuid;
 
-use super::{Running, probe};
+use super::Running;
 use crate::log::Log;
+use crate::probe;
 use crate::process::Launch;
 use crate::tools;
 

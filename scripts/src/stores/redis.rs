@@ -6,8 +6,9 @@ use std::path::Path;
 use anyhow::Context as _;
 use rustix::process::Signal;
 
-use super::{Running, probe};
+use super::Running;
 use crate::log::Log;
+use crate::probe;
 use crate::process::Launch;
 
 /// Redis puts the port of its cluster bus this far above its own.

@@ -1,0 +1,336 @@
+//! A whole mesh under one supervisor: stores, what the services find on arrival, two tasks of each service, simulator.
+
+mod supervised;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rustix::process::{Pid, Signal};
+use serde::{Deserialize, Serialize};
+
+use crate::log::Log;
+use crate::probe;
+use crate::process::{Launch, signal_group};
+use crate::settings;
+use crate::stores::{self, Broker, Environment, Stores};
+
+use supervised::Supervised;
+
+/// How long `switchboardctl` may take for each of its preparations.
+const PREPARE_LIMIT: Duration = Duration::from_secs(120);
+/// How long a task may take from its start until it is ready.
+const READY_LIMIT: Duration = Duration::from_secs(60);
+/// Beyond the time a service grants itself to drain.
+const DRAIN_MARGIN: Duration = Duration::from_secs(5);
+const DEFAULT_DRAIN_SECONDS: u64 = 30;
+
+/// The services, in the order in which they stop: whoever feeds others first.
+const SERVICES: [&str; 4] = ["edge", "orchestrator", "voice", "writer"];
+const SIMULATOR: &str = "simulator";
+
+/// How to run a mesh.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Variables of DESIGN section 9 that win over the mesh's own. One that names a store keeps it from being started.
+    pub given: Environment,
+    /// Which stand-in carries the queues.
+    pub broker: Broker,
+    /// False means AWS itself instead of the stand-ins.
+    pub aws_stand_ins: bool,
+    /// Tasks of each service. Two, or takeover cannot be seen.
+    pub tasks_per_service: usize,
+    /// Where `edge` listens unless `SB_EDGE_LISTEN` is given; a free loopback port when there is none.
+    pub edge: Option<SocketAddr>,
+    /// Where the binaries of the services lie.
+    pub binaries: PathBuf,
+}
+
+impl Options {
+    /// Two tasks of each service on free loopback ports, run from the folder this program itself was built into.
+    ///
+    /// # Errors
+    /// When this program cannot tell where it lies.
+    pub fn new() -> anyhow::Result<Self> {
+        let program = std::env::current_exe().context("find this program's own folder")?;
+        let folder = program.parent().context("find this program's own folder")?;
+        // Cargo puts test programs one folder below the binaries.
+        let binaries = match folder.file_name() {
+            Some(name) if name == "deps" => folder.parent().unwrap_or(folder),
+            _ => folder,
+        };
+        Ok(Self {
+            given: Environment::new(),
+            broker: Broker::default(),
+            aws_stand_ins: true,
+            tasks_per_service: 2,
+            edge: None,
+            binaries: binaries.to_owned(),
+        })
+    }
+}
+
+/// Where a mesh is reached.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Endpoints {
+    /// `SB_PUBLIC_BASE_URL`, for webhooks, API and console.
+    pub edge: String,
+    /// The simulator's base URL; its control paths lie under `/sim`.
+    pub simulator: String,
+    /// Each task by name.
+    pub tasks: Vec<TaskEndpoint>,
+}
+
+/// One task of a service.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TaskEndpoint {
+    /// Such as `voice-1`.
+    pub name: String,
+    /// Where `/metrics`, `/health` and `/healthz` are.
+    pub ops: SocketAddr,
+    /// The process id at the moment of asking; none between a death and the restart.
+    pub pid: Option<i32>,
+}
+
+/// A running mesh. End it with [`Mesh::stop`]; dropped, everything is killed.
+#[derive(Debug)]
+pub struct Mesh {
+    // Dropped in this order: the services before the stores they use.
+    tasks: Vec<Supervised>,
+    simulator: Supervised,
+    stores: Stores,
+    environment: Environment,
+    simulator_address: SocketAddr,
+    drain_limit: Duration,
+    log: Log,
+}
+
+impl Mesh {
+    /// Starts stores, prepares them, starts every task and waits until all are ready.
+    ///
+    /// # Errors
+    /// When anything of it fails; what was started is killed, and the message ends with the log of the culprit.
+    pub async fn start(options: Options, log: &Log) -> anyhow::Result<Self> {
+        let stores = Stores::start(
+            &stores::Options {
+                given: options.given.clone(),
+                broker: options.broker,
+                aws_stand_ins: options.aws_stand_ins,
+            },
+            log,
+        )
+        .await?;
+
+        let edge = match options.edge {
+            Some(address) => address,
+            None => probe::free_address()?,
+        };
+        let simulator_address = match given_address(&options.given, "SB_SIM_LISTEN")? {
+            Some(address) => address,
+            None => probe::free_address()?,
+        };
+        let edge = given_address(&options.given, "SB_EDGE_LISTEN")?.unwrap_or(edge);
+        let environment = settings::environment(
+            &options.given,
+            stores.environment(),
+            edge,
+            simulator_address,
+        );
+        let drain_limit = drain_limit(&environment)?;
+
+        for preparation in ["migrate", "provision", "seed-demo"] {
+            prepare(preparation, &options.binaries, &environment, log).await?;
+        }
+
+        let launch =
+            |name: &str| Launch::new(options.binaries.join(name)).envs(environment.clone());
+        let simulator = Supervised::start(SIMULATOR, None, launch(SIMULATOR), log)?;
+        let mut tasks = Vec::new();
+        for service in SERVICES {
+            for number in 1..=options.tasks_per_service {
+                let name = format!("{service}-{number}");
+                let ops = probe::free_address()?;
+                let launch = launch(service).envs([
+                    ("SB_TASK", name.clone()),
+                    ("SB_OPS_LISTEN", ops.to_string()),
+                ]);
+                tasks.push(Supervised::start(&name, Some(ops), launch, log)?);
+            }
+        }
+        let mesh = Self {
+            tasks,
+            simulator,
+            stores,
+            environment,
+            simulator_address,
+            drain_limit,
+            log: log.clone(),
+        };
+        let ready = mesh
+            .tasks
+            .iter()
+            .map(|task| task.ready(READY_LIMIT, &mesh.log));
+        futures::future::try_join_all(ready).await?;
+        Ok(mesh)
+    }
+
+    /// Where everything is, with the process ids of this moment.
+    #[must_use]
+    pub fn endpoints(&self) -> Endpoints {
+        Endpoints {
+            edge: self
+                .environment
+                .get("SB_PUBLIC_BASE_URL")
+                .cloned()
+                .unwrap_or_default(),
+            simulator: format!("http://{}", reachable(self.simulator_address)),
+            tasks: self
+                .tasks
+                .iter()
+                .filter_map(|task| {
+                    Some(TaskEndpoint {
+                        name: task.name().to_owned(),
+                        ops: task.ops()?,
+                        pid: task.pid().map(|pid| pid.as_raw_nonzero().get()),
+                    })
+                })
+                .collect(),
+        }
+    }
+
+    /// The variables the services run with, stores and made-up keys among them.
+    #[must_use]
+    pub fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    /// The stores started with this mesh: name, address, process id.
+    pub fn stores(&self) -> impl Iterator<Item = (&'static str, &str, i32)> {
+        self.stores.started()
+    }
+
+    /// The folder of logs, one file per task.
+    #[must_use]
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// Kills a task without a word, as `kill -9` does, and returns the process id it had. The supervisor starts it
+    /// again after 2 s.
+    ///
+    /// # Errors
+    /// When there is no such task or it is not running at this moment.
+    pub fn kill(&self, name: &str) -> anyhow::Result<Pid> {
+        self.signal(name, Signal::KILL)
+    }
+
+    /// Signals a task, for instance SIGTERM as a deploy does.
+    ///
+    /// # Errors
+    /// When there is no such task or it is not running at this moment.
+    pub fn signal(&self, name: &str, signal: Signal) -> anyhow::Result<Pid> {
+        let pid = self
+            .task(name)?
+            .pid()
+            .with_context(|| format!("{name} is not running"))?;
+        signal_group(pid, signal);
+        Ok(pid)
+    }
+
+    /// Waits until the task runs and is ready under another process id than `before`.
+    ///
+    /// # Errors
+    /// When there is no such task, or it is not ready again within a minute.
+    pub async fn restarted(&self, name: &str, before: Pid) -> anyhow::Result<()> {
+        let task = self.task(name)?;
+        task.replaced(before, READY_LIMIT).await?;
+        task.ready(READY_LIMIT, &self.log).await
+    }
+
+    /// Waits until a store has ended by itself, which none should, and says which. Without it the mesh is of no use.
+    pub async fn store_failed(&mut self) -> &'static str {
+        self.stores.failed().await
+    }
+
+    /// Stops everything in order: services drain one kind after the other, then simulator and stores go.
+    ///
+    /// # Errors
+    /// When a process was left behind; all others are stopped nonetheless.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        let mut outcome = Ok(());
+        let mut waiting = self.tasks;
+        for service in SERVICES {
+            let (now, later): (Vec<_>, Vec<_>) =
+                waiting.into_iter().partition(|task| task.is_of(service));
+            waiting = later;
+            let stops = now.into_iter().map(|task| task.stop(self.drain_limit));
+            for stopped in futures::future::join_all(stops).await {
+                outcome = outcome.and(stopped);
+            }
+        }
+        outcome = outcome.and(self.simulator.stop(self.drain_limit).await);
+        outcome.and(self.stores.stop().await)
+    }
+
+    fn task(&self, name: &str) -> anyhow::Result<&Supervised> {
+        self.tasks
+            .iter()
+            .chain([&self.simulator])
+            .find(|task| task.name() == name)
+            .with_context(|| format!("no task is called {name}"))
+    }
+}
+
+/// Runs one of `switchboardctl`'s preparations to its end.
+async fn prepare(
+    preparation: &str,
+    binaries: &Path,
+    environment: &Environment,
+    log: &Log,
+) -> anyhow::Result<()> {
+    let name = format!("ctl-{preparation}");
+    let mut process = Launch::new(binaries.join("switchboardctl"))
+        .args([preparation])
+        .envs(environment.clone())
+        .spawn(&log.task(&name)?)?;
+    let status = tokio::time::timeout(PREPARE_LIMIT, process.wait())
+        .await
+        .with_context(|| format!("wait for switchboardctl {preparation}"))?
+        .with_context(|| format!("wait for switchboardctl {preparation}"))?;
+    anyhow::ensure!(
+        status.success(),
+        "switchboardctl {preparation} ended with {status}:\n{}",
+        log.tail(&name, 12)
+    );
+    Ok(())
+}
+
+fn given_address(given: &Environment, name: &str) -> anyhow::Result<Option<SocketAddr>> {
+    given
+        .get(name)
+        .filter(|value| !value.is_empty())
+        .map(|value| {
+            value
+                .parse()
+                .with_context(|| format!("read {name}: {value}"))
+        })
+        .transpose()
+}
+
+fn drain_limit(environment: &Environment) -> anyhow::Result<Duration> {
+    let seconds = match environment.get("SB_DRAIN_SECONDS") {
+        Some(value) => value.parse().context("read SB_DRAIN_SECONDS")?,
+        None => DEFAULT_DRAIN_SECONDS,
+    };
+    Ok(Duration::from_secs(seconds) + DRAIN_MARGIN)
+}
+
+/// An address to connect to, for one that may listen on every interface.
+fn reachable(listening: SocketAddr) -> SocketAddr {
+    if listening.ip().is_unspecified() {
+        (Ipv4Addr::LOCALHOST, listening.port()).into()
+    } else {
+        listening
+    }
+}
