@@ -1,0 +1,599 @@
+use std::{
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::anyhow;
+use aws_sdk_sqs::types::{
+    DeleteMessageBatchRequestEntry, Message, MessageSystemAttributeName as System,
+    QueueAttributeName,
+};
+use domain::{Dependency, Envelope, StartCounter, Timestamp};
+use futures::FutureExt as _;
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+    time,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+use wire::Decoded;
+
+use crate::{
+    batch::MAX_ENTRIES,
+    claim,
+    groups::Groups,
+    handler::{Context, Handler, Outcome},
+    held::{Held, Keeper},
+    send::Bus,
+    settings::{MAX_STARTS, VISIBILITY},
+    topology::Source,
+    trace::TraceContext,
+};
+
+const DEFAULT_CONCURRENCY: usize = 64;
+const PROBE_EVERY: Duration = Duration::from_millis(500);
+const BROKER_BACKOFF_MIN: Duration = Duration::from_millis(200);
+const BROKER_BACKOFF_MAX: Duration = Duration::from_secs(5);
+const DEPTH_EVERY: Duration = Duration::from_secs(15);
+
+/// The one loop every service runs over a queue (DESIGN 2).
+///
+/// It receives, keeps messages ours, starts one handler per group at a time and in order, counts
+/// starts, deletes what is done, gives back what failed together with what stands behind it, buries
+/// what cannot succeed, and pauses while a dependency is down.
+pub struct Consumer {
+    bus: Bus,
+    source: Source,
+    handler: Arc<dyn Handler>,
+    starts: Arc<dyn StartCounter>,
+    dependencies: Vec<Arc<dyn Dependency>>,
+    concurrency: usize,
+}
+
+impl Consumer {
+    /// A consumer of `source`. `starts` counts handler starts over all tasks.
+    pub fn new(
+        bus: Bus,
+        source: Source,
+        handler: Arc<dyn Handler>,
+        starts: Arc<dyn StartCounter>,
+    ) -> Self {
+        let dependencies = Vec::new();
+        Self { bus, source, handler, starts, dependencies, concurrency: DEFAULT_CONCURRENCY }
+    }
+
+    /// How many messages are held at once, at most (up to one receive, ten messages, more).
+    #[must_use]
+    pub fn concurrency(mut self, messages: usize) -> Self {
+        self.concurrency = messages.max(1);
+        self
+    }
+
+    /// Names something handlers need. While it is down the loop receives nothing, gives back what
+    /// it holds, and counts no start.
+    #[must_use]
+    pub fn depends_on(mut self, dependency: Arc<dyn Dependency>) -> Self {
+        self.dependencies.push(dependency);
+        self
+    }
+
+    /// Runs until `stop`, then drains: the last receive is waited for, what has begun is finished
+    /// within the drain time, everything else is given back.
+    pub async fn run(self, stop: CancellationToken) {
+        let Some(url) = self.find_queue(&stop).await else { return };
+        let keeper = Arc::new(Keeper::default());
+        let (delete, deletions) = mpsc::unbounded_channel();
+        let abandon = CancellationToken::new();
+        let worker = Arc::new(Worker {
+            label: match &self.source {
+                Source::Shared(queue) => queue.name(),
+                Source::Task(_) => "task",
+            },
+            queue: match &self.source {
+                Source::Shared(queue) => self.bus.inner.topology.queue_name(*queue),
+                Source::Task(name) => name.clone(),
+            },
+            url: url.clone(),
+            delete,
+            abandon: abandon.clone(),
+            consumer: self,
+        });
+        let sqs = worker.consumer.bus.inner.sqs.clone();
+        let mut background = JoinSet::new();
+        background.spawn(keeper.clone().run(sqs.clone(), url.clone()));
+        background.spawn(watch_depth(sqs.clone(), url.clone(), worker.label));
+        let deleter = tokio::spawn(delete_all(sqs, url, deletions));
+        Loop { keeper, worker, tasks: JoinSet::new(), groups: Groups::default() }
+            .run(stop, abandon)
+            .await;
+        // Every worker is gone now, and with them the last sender: the deleter finishes its work.
+        if deleter.await.is_err() {
+            tracing::error!("the deleter panicked; its messages will be handled again");
+        }
+    }
+
+    async fn find_queue(&self, stop: &CancellationToken) -> Option<String> {
+        let mut backoff = Backoff::default();
+        loop {
+            let error = match self.bus.source_url(&self.source).await {
+                Ok(url) => return Some(url),
+                Err(error) => error,
+            };
+            backoff.log(&error.to_string(), &self.source);
+            tokio::select! {
+                () = stop.cancelled() => return None,
+                () = time::sleep(backoff.next()) => {}
+            }
+        }
+    }
+}
+
+/// What one message's handling needs; shared by all of them.
+struct Worker {
+    consumer: Consumer,
+    /// The queue in metrics.
+    label: &'static str,
+    /// The queue's full name.
+    queue: String,
+    url: String,
+    delete: mpsc::UnboundedSender<(String, oneshot::Sender<()>)>,
+    /// The drain time is over: handlers stop where they are.
+    abandon: CancellationToken,
+}
+
+/// What the loop does with the group of a message that was handled.
+enum Next {
+    /// The message is gone: the next of its group starts.
+    FlowOn,
+    /// The message went back for so long, and those behind it go back too.
+    Back(Duration),
+    /// As `Back`, and nothing is received until this is up again.
+    Pause(Arc<dyn Dependency>),
+}
+
+struct Finished {
+    group: String,
+    next: Next,
+}
+
+type Receiving = Pin<Box<dyn Future<Output = anyhow::Result<Vec<Held>>> + Send>>;
+
+struct Loop {
+    keeper: Arc<Keeper>,
+    worker: Arc<Worker>,
+    tasks: JoinSet<Finished>,
+    groups: Groups<Held>,
+}
+
+impl Loop {
+    async fn run(mut self, stop: CancellationToken, abandon: CancellationToken) {
+        let mut receiving: Option<Receiving> = None;
+        let mut receive_at = time::Instant::now();
+        let mut backoff = Backoff::default();
+        let mut paused: Option<Arc<dyn Dependency>> = None;
+        let mut stopping = false;
+        let drain = time::sleep(Duration::MAX);
+        tokio::pin!(drain);
+        loop {
+            let room = self.groups.len() < self.worker.consumer.concurrency;
+            if receiving.is_none() && !stopping && paused.is_none() && room {
+                receiving = Some(self.receive(receive_at));
+            }
+            if stopping && receiving.is_none() && self.tasks.is_empty() {
+                return;
+            }
+            tokio::select! {
+                () = stop.cancelled(), if !stopping => {
+                    stopping = true;
+                    drain.as_mut().reset(
+                        time::Instant::now() + self.worker.consumer.bus.inner.settings.drain,
+                    );
+                    self.give_back_waiting().await;
+                }
+                () = &mut drain, if stopping => {
+                    // Handlers stop at their next await and give their messages back.
+                    abandon.cancel();
+                    receiving = None;
+                    drain.as_mut().reset(time::Instant::now() + Duration::from_secs(3600));
+                }
+                Some(done) = self.tasks.join_next() => {
+                    if let Some(dependency) = self.finished(done).await
+                        && paused.is_none()
+                    {
+                        tracing::warn!(queue = self.worker.queue, dependency = dependency.name(),
+                            "paused: a dependency is down");
+                        paused = Some(dependency);
+                        self.give_back_waiting().await;
+                    }
+                }
+                got = async { receiving.as_mut().expect("guarded by is_some").await },
+                    if receiving.is_some() =>
+                {
+                    receiving = None;
+                    match got {
+                        Ok(messages) if stopping || paused.is_some() => {
+                            self.give_back(messages, Duration::ZERO).await;
+                        }
+                        Ok(messages) => {
+                            backoff = Backoff::default();
+                            receive_at = time::Instant::now();
+                            for held in messages {
+                                if let Some(held) = self.groups.push(&held.group.clone(), held) {
+                                    self.start(held);
+                                }
+                            }
+                        }
+                        Err(error) => {
+                            backoff.log(&format!("{error:#}"), &self.worker.consumer.source);
+                            receive_at = time::Instant::now() + backoff.next();
+                        }
+                    }
+                }
+                () = time::sleep(PROBE_EVERY), if paused.is_some() && !stopping => {
+                    if let Some(dependency) = &paused && dependency.is_up().await {
+                        tracing::info!(queue = self.worker.queue, dependency = dependency.name(),
+                            "resumed");
+                        paused = None;
+                    }
+                }
+            }
+        }
+    }
+
+    fn receive(&self, at: time::Instant) -> Receiving {
+        let (worker, keeper) = (self.worker.clone(), self.keeper.clone());
+        Box::pin(async move {
+            time::sleep_until(at).await;
+            let inner = &worker.consumer.bus.inner;
+            let answer = inner
+                .poll
+                .receive_message()
+                .queue_url(&worker.url)
+                .max_number_of_messages(MAX_ENTRIES as i32)
+                .wait_time_seconds(inner.settings.long_poll.as_secs() as i32)
+                .visibility_timeout(VISIBILITY.as_secs() as i32)
+                .message_system_attribute_names(System::MessageGroupId)
+                .message_system_attribute_names(System::ApproximateReceiveCount)
+                .message_system_attribute_names(System::SentTimestamp)
+                .send()
+                .await
+                .map_err(|e| anyhow!(e).context(format!("receive from {}", worker.queue)))?;
+            let now = Instant::now();
+            Ok(answer.messages.unwrap_or_default().into_iter()
+                .map(|m| hold(m, &keeper, now)).collect())
+        })
+    }
+
+    fn start(&mut self, held: Held) {
+        let worker = self.worker.clone();
+        self.tasks.spawn(async move {
+            let group = held.group.clone();
+            Finished { group, next: worker.process(held).await }
+        });
+    }
+
+    /// Returns the dependency that was found down, if any.
+    async fn finished(
+        &mut self,
+        done: Result<Finished, tokio::task::JoinError>,
+    ) -> Option<Arc<dyn Dependency>> {
+        let Finished { group, next } = match done {
+            Ok(finished) => finished,
+            Err(error) => {
+                // Handlers' panics are caught where they happen; this is a fault of the loop, whose
+                // group cannot be known. Its message comes back when its visibility ends.
+                tracing::error!(%error, queue = self.worker.queue, "a worker died");
+                return None;
+            }
+        };
+        match next {
+            Next::FlowOn => {
+                if let Some(held) = self.groups.next(&group) {
+                    self.start(held);
+                }
+                None
+            }
+            Next::Back(after) => {
+                let behind = self.groups.give_up(&group);
+                self.give_back(behind, after).await;
+                None
+            }
+            Next::Pause(dependency) => {
+                let behind = self.groups.give_up(&group);
+                self.give_back(behind, Duration::ZERO).await;
+                Some(dependency)
+            }
+        }
+    }
+
+    async fn give_back_waiting(&mut self) {
+        let waiting = self.groups.drain_waiting();
+        self.give_back(waiting, Duration::ZERO).await;
+    }
+
+    /// These were not begun, so no start is taken back.
+    async fn give_back(&self, messages: Vec<Held>, after: Duration) {
+        for held in messages {
+            self.worker.hide(&held, after).await;
+        }
+    }
+}
+
+impl Worker {
+    async fn process(&self, held: Held) -> Next {
+        let lag = Timestamp::now().since(held.sent_at);
+        metrics::histogram!("messaging_receive_lag_seconds", "queue" => self.label)
+            .record(lag.as_secs_f64());
+        (self.consumer.bus.inner.settings.on_point)("bus.received");
+        let envelope = match self.open(&held.body).await {
+            Ok(Ok(envelope)) => envelope,
+            Ok(Err(undecodable)) => {
+                let reason = format!("undecodable: {undecodable}");
+                return self.bury(&held, None, &reason, 0).await;
+            }
+            Err(cause) => return self.failed(&held, None, 0, cause, Outcome::RETRY_AFTER).await,
+        };
+        let trace = envelope.traceparent.as_deref().and_then(TraceContext::parse);
+        let trace = trace.map_or_else(TraceContext::root, |t| t.child());
+        let span = tracing::info_span!("message",
+            event = envelope.payload.name(), event_id = %envelope.event_id,
+            conversation = %envelope.conversation, turn = envelope.turn.0,
+            trace_id = trace.trace_id());
+        self.handle(held, envelope, trace).instrument(span).await
+    }
+
+    /// The envelope in a body, fetched from S3 where it lies there.
+    async fn open(&self, body: &str) -> anyhow::Result<Result<Envelope, wire::DecodeError>> {
+        let decoded = match wire::from_body(body).and_then(|bytes| wire::decode(&bytes)) {
+            Ok(decoded) => decoded,
+            Err(e) => return Ok(Err(e)),
+        };
+        match decoded {
+            Decoded::Whole(envelope) => Ok(Ok(envelope)),
+            Decoded::Claimed(check) => {
+                let bytes = claim::fetch(&self.consumer.bus.inner.s3, &check).await?;
+                Ok(match wire::decode(&bytes) {
+                    Ok(Decoded::Whole(envelope)) => Ok(envelope),
+                    Ok(Decoded::Claimed(_)) => Err(wire::DecodeError::UnknownPayload),
+                    Err(e) => Err(e),
+                })
+            }
+        }
+    }
+
+    async fn handle(&self, held: Held, envelope: Envelope, trace: TraceContext) -> Next {
+        let event = envelope.payload.name();
+        if envelope.is_expired(Timestamp::now()) {
+            metrics::counter!("messaging_expired_total", "queue" => self.label, "event" => event)
+                .increment(1);
+            tracing::info!("expired: dropped");
+            return self.done(held).await;
+        }
+        let counter = &self.consumer.starts;
+        let starts = counter.started(&self.queue, envelope.event_id).await.map_or(0, |s| s.0);
+        if starts > MAX_STARTS {
+            let reason = format!("begun {MAX_STARTS} times and never finished");
+            return self.bury(&held, Some(&envelope), &reason, starts).await;
+        }
+        let lost = held.lease.lost();
+        let context = Context { bus: self.consumer.bus.clone(), lease: held.lease, starts, trace };
+        let begun = Instant::now();
+        let handling = AssertUnwindSafe(self.consumer.handler.handle(&context, &envelope));
+        let outcome = tokio::select! {
+            outcome = handling.catch_unwind() => outcome.unwrap_or_else(|panic| {
+                Outcome::retry(anyhow!("the handler panicked: {}", panic_text(&*panic)))
+            }),
+            () = lost.cancelled() => {
+                tracing::warn!("visibility lost: handler aborted");
+                counter.given_back(&self.queue, envelope.event_id).await;
+                return Next::Back(Duration::ZERO);
+            }
+            () = self.abandon.cancelled() => {
+                counter.given_back(&self.queue, envelope.event_id).await;
+                let held = Held { lease: context.lease, ..held };
+                self.hide(&held, Duration::ZERO).await;
+                return Next::Back(Duration::ZERO);
+            }
+        };
+        let held = Held { lease: context.lease, ..held };
+        let label = match &outcome {
+            Outcome::Done => "done",
+            Outcome::Retry { .. } => "retry",
+            Outcome::Reject(_) => "reject",
+        };
+        metrics::histogram!("messaging_process_duration_seconds",
+            "queue" => self.label, "event" => event, "outcome" => label)
+        .record(begun.elapsed().as_secs_f64());
+        match outcome {
+            Outcome::Done => self.done(held).await,
+            Outcome::Reject(reason) => self.bury(&held, Some(&envelope), &reason, starts).await,
+            Outcome::Retry { after, cause } => {
+                self.failed(&held, Some(&envelope), starts, cause, after).await
+            }
+        }
+    }
+
+    async fn done(&self, held: Held) -> Next {
+        (self.consumer.bus.inner.settings.on_point)("bus.before-delete");
+        let (deleted, confirmed) = oneshot::channel();
+        if self.delete.send((held.receipt.clone(), deleted)).is_ok() {
+            // The next of the group starts only when this one cannot come back behind it.
+            let _ = confirmed.await;
+        }
+        Next::FlowOn
+    }
+
+    async fn failed(
+        &self,
+        held: &Held,
+        envelope: Option<&Envelope>,
+        starts: u32,
+        cause: anyhow::Error,
+        after: Duration,
+    ) -> Next {
+        for dependency in &self.consumer.dependencies {
+            if !dependency.is_up().await {
+                if let Some(e) = envelope {
+                    self.consumer.starts.given_back(&self.queue, e.event_id).await;
+                }
+                self.hide(held, Duration::ZERO).await;
+                return Next::Pause(dependency.clone());
+            }
+        }
+        if starts >= MAX_STARTS {
+            let reason = format!("failed {starts} times, at last: {cause:#}");
+            return self.bury(held, envelope, &reason, starts).await;
+        }
+        tracing::warn!(error = format!("{cause:#}"), starts, "failed: will be tried again");
+        self.hide(held, after).await;
+        Next::Back(after)
+    }
+
+    async fn bury(
+        &self,
+        held: &Held,
+        envelope: Option<&Envelope>,
+        reason: &str,
+        starts: u32,
+    ) -> Next {
+        tracing::error!(reason, starts, queue = self.queue, "buried in the dead letters");
+        if let Source::Shared(queue) = self.consumer.source
+            && let Err(error) =
+                self.consumer.bus.bury(queue, held, envelope, reason, starts).await
+        {
+            tracing::error!(error = format!("{error:#}"), "not buried: will be tried again");
+            self.hide(held, Outcome::RETRY_AFTER).await;
+            return Next::Back(Outcome::RETRY_AFTER);
+        }
+        let (deleted, confirmed) = oneshot::channel();
+        if self.delete.send((held.receipt.clone(), deleted)).is_ok() {
+            let _ = confirmed.await;
+        }
+        Next::FlowOn
+    }
+
+    /// Hides a message for `after`, then the broker hands it out again.
+    async fn hide(&self, held: &Held, after: Duration) {
+        let hidden = self
+            .consumer
+            .bus
+            .inner
+            .sqs
+            .change_message_visibility()
+            .queue_url(&self.url)
+            .receipt_handle(&held.receipt)
+            .visibility_timeout(after.as_secs_f64().ceil() as i32)
+            .send()
+            .await;
+        if hidden.is_err() {
+            // It comes back by itself when its visibility ends.
+            tracing::debug!(queue = self.queue, "a message could not be given back early");
+        }
+    }
+}
+
+fn hold(message: Message, keeper: &Arc<Keeper>, now: Instant) -> Held {
+    let attribute = |name: System| message.attributes.as_ref().and_then(|a| a.get(&name)).cloned();
+    let receipt = message.receipt_handle.clone().unwrap_or_default();
+    let sent_ms: i64 =
+        attribute(System::SentTimestamp).and_then(|t| t.parse().ok()).unwrap_or_default();
+    Held {
+        lease: keeper.keep(&receipt, now),
+        receipt,
+        group: attribute(System::MessageGroupId).unwrap_or_default(),
+        receives: attribute(System::ApproximateReceiveCount)
+            .and_then(|n| n.parse().ok())
+            .unwrap_or_default(),
+        sent_at: Timestamp::from_micros(sent_ms.saturating_mul(1000)),
+        message_id: message.message_id.unwrap_or_default(),
+        body: message.body.unwrap_or_default(),
+    }
+}
+
+/// Deletes what is done, as many in one request as are waiting.
+async fn delete_all(
+    sqs: aws_sdk_sqs::Client,
+    url: String,
+    mut receipts: mpsc::UnboundedReceiver<(String, oneshot::Sender<()>)>,
+) {
+    let mut batch = Vec::with_capacity(MAX_ENTRIES);
+    while receipts.recv_many(&mut batch, MAX_ENTRIES).await > 0 {
+        let entries = batch.iter().enumerate().filter_map(|(i, (receipt, _))| {
+            DeleteMessageBatchRequestEntry::builder()
+                .id(i.to_string())
+                .receipt_handle(receipt)
+                .build()
+                .ok()
+        });
+        let request =
+            sqs.delete_message_batch().queue_url(&url).set_entries(Some(entries.collect()));
+        match request.send().await {
+            Ok(answer) => {
+                for failed in answer.failed() {
+                    tracing::warn!(code = failed.code(), "not deleted: will be handled again");
+                }
+            }
+            Err(error) => {
+                tracing::warn!(error = %aws_sdk_sqs::error::DisplayErrorContext(&error),
+                    messages = batch.len(), "not deleted: will be handled again");
+            }
+        }
+        for (_, deleted) in batch.drain(..) {
+            let _ = deleted.send(());
+        }
+    }
+}
+
+async fn watch_depth(sqs: aws_sdk_sqs::Client, url: String, label: &'static str) {
+    let mut tick = time::interval(DEPTH_EVERY);
+    loop {
+        tick.tick().await;
+        let (visible, hidden) = (
+            QueueAttributeName::ApproximateNumberOfMessages,
+            QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+        );
+        let request = sqs
+            .get_queue_attributes()
+            .queue_url(&url)
+            .attribute_names(visible.clone())
+            .attribute_names(hidden.clone());
+        let Ok(answer) = request.send().await else { continue };
+        let number = |name| answer.attributes()?.get(name)?.parse::<f64>().ok();
+        for (state, name) in [("visible", &visible), ("in_flight", &hidden)] {
+            if let Some(n) = number(name) {
+                metrics::gauge!("messaging_queue_messages", "queue" => label, "state" => state)
+                    .set(n);
+            }
+        }
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}
+
+/// Waits longer after each failure of the broker, and logs only the first of a row.
+#[derive(Default)]
+struct Backoff {
+    failures: u32,
+}
+
+impl Backoff {
+    fn next(&mut self) -> Duration {
+        self.failures = (self.failures + 1).min(10);
+        (BROKER_BACKOFF_MIN * 2_u32.pow(self.failures - 1)).min(BROKER_BACKOFF_MAX)
+    }
+
+    fn log(&self, error: &str, source: &Source) {
+        if self.failures == 0 {
+            tracing::warn!(error, ?source, "the broker does not answer; trying again");
+        }
+    }
+}
