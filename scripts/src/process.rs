@@ -190,13 +190,13 @@ pub fn signal_group(group: Pid, signal: Signal) {
     let _ = kill_process_group(group, signal);
 }
 
-/// Waits until no process of the group is left.
+/// Waits until no process of the group runs any more.
 ///
 /// # Errors
-/// When one is still there after five seconds.
+/// When one still does after five seconds.
 pub async fn await_gone(group: Pid) -> anyhow::Result<()> {
     let start = Instant::now();
-    while test_kill_process_group(group).is_ok() {
+    while test_kill_process_group(group).is_ok() && has_running_member(group) {
         anyhow::ensure!(
             start.elapsed() < KILL_LIMIT,
             "process group {} outlived SIGKILL",
@@ -205,4 +205,25 @@ pub async fn await_gone(group: Pid) -> anyhow::Result<()> {
         tokio::time::sleep(GROUP_POLL).await;
     }
     Ok(())
+}
+
+/// Whether the group holds more than zombies: an orphan stays one until init reaps it, which in a container may be never.
+fn has_running_member(group: Pid) -> bool {
+    let Ok(processes) = std::fs::read_dir("/proc") else {
+        return false;
+    };
+    processes
+        .filter_map(Result::ok)
+        .filter_map(|process| std::fs::read_to_string(process.path().join("stat")).ok())
+        .any(|stat| {
+            // `pid (name) state parent group ...`, where the name may hold anything, brackets too.
+            let mut fields = stat
+                .rsplit(')')
+                .next()
+                .unwrap_or_default()
+                .split_whitespace();
+            let state = fields.next();
+            let its_group = fields.nth(1).and_then(|id| id.parse().ok());
+            state != Some("Z") && its_group == Some(group.as_raw_nonzero().get())
+        })
 }
