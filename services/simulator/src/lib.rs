@@ -9,6 +9,7 @@
 //! | `/openai` | [`openai`] |
 //! | `/sim` | control of all of them; [`faults`] |
 
+pub mod audio;
 pub mod caller;
 pub mod config;
 pub mod deepgram;
@@ -18,6 +19,7 @@ pub mod meta;
 pub mod modem;
 pub mod openai;
 pub mod platform;
+mod signal;
 pub mod twilio;
 
 use std::net::TcpListener;

@@ -2,9 +2,13 @@
 
 use std::{ops::Range, sync::LazyLock};
 
-use crate::modem::{
-    CHECKSUM_SYMBOLS, HEADER_SYMBOLS, Header, alphabet, checksum, next_index, symbols, unscramble,
-    voice::{FADE_SAMPLES, PERIOD_SAMPLES, PERIODS, SYMBOL_SAMPLES, SYNC, dot, energy, render},
+use crate::{
+    modem::{
+        CHECKSUM_SYMBOLS, HEADER_SYMBOLS, Header, alphabet, checksum, next_index, symbols,
+        unscramble,
+        voice::{FADE_SAMPLES, PERIOD_SAMPLES, PERIODS, SYMBOL_SAMPLES, SYNC, render},
+    },
+    signal::{dot, energy},
 };
 
 /// A word that arrived whole.

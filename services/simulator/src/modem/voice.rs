@@ -2,6 +2,8 @@
 
 use std::{f32::consts::TAU, sync::LazyLock};
 
+use crate::signal::energy;
+
 /// One period of the 125 Hz pitch at 8 kHz.
 pub(super) const PERIOD_SAMPLES: usize = 64;
 /// A symbol: three periods, 24 ms.
@@ -95,32 +97,10 @@ pub(super) fn render(symbols: &[u8], out: &mut Vec<f32>) {
     }
 }
 
-/// The sum of the products, in lanes that the compiler turns into vector instructions.
-pub(super) fn dot(left: &[f32], right: &[f32]) -> f32 {
-    let mut lanes = [0.0; 8];
-    let (left, left_rest) = left.as_chunks::<8>();
-    let (right, right_rest) = right.as_chunks::<8>();
-    for (left, right) in left.iter().zip(right) {
-        for lane in 0..8 {
-            lanes[lane] += left[lane] * right[lane];
-        }
-    }
-    let rest: f32 = left_rest
-        .iter()
-        .zip(right_rest)
-        .map(|(left, right)| left * right)
-        .sum();
-    lanes.iter().sum::<f32>() + rest
-}
-
-/// The sum of the squares.
-pub(super) fn energy(samples: &[f32]) -> f32 {
-    dot(samples, samples)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::signal::dot;
 
     #[test]
     fn no_vowel_can_be_taken_for_another() {
