@@ -1,0 +1,322 @@
+//! What was said, and what was heard of it.
+//!
+//! On a call the agent's message of a turn has one row, whatever arrives first: the reply itself, or
+//! the word of how much of it was heard. Until that word comes the row shows the whole reply; from
+//! then on it shows what was heard, and keeps apart what was meant (B2). Of two such words the one
+//! that heard more counts, so the order they come in changes nothing.
+
+use domain::{
+    CallStarted, ConversationId, Envelope, Heard, MessageKind, MessageReceived, MessageSent,
+    Personal, Timestamp, Turn,
+};
+use std::time::SystemTime;
+use uuid::Uuid;
+
+use crate::{StoreError, TenantTx, effects::turn_number, moment, plain};
+
+const TEXT: &str = "messages.text";
+const INTENDED: &str = "messages.intended";
+
+/// Takes in what a person said or wrote. The conversation's row must exist.
+pub async fn received(tx: &TenantTx, of: &Envelope, e: &MessageReceived) -> Result<(), StoreError> {
+    let spoken = of.channel.is_spoken();
+    let (kind, value) = match &e.kind {
+        MessageKind::Speech => ("speech", None),
+        MessageKind::Text => ("text", None),
+        MessageKind::Choice(id) => ("choice", Some(plain(id))),
+        MessageKind::Unsupported(name) => ("unsupported", Some(plain(name))),
+    };
+    let sealed = tx.cipher().await?.seal(TEXT, e.text.reveal())?;
+    let turn = spoken.then(|| turn_number(of.turn));
+    tx.execute(
+        "INSERT INTO messages (tenant, id, conversation, channel, role, turn, position, kind,
+            kind_value, text, text_enc, external_id, occurred_at)
+         SELECT t.id, $1, $2, $3, 'user',
+            -- A chat's answer may be here already; it knows the turn.
+            coalesce($4, (SELECT a.turn FROM messages a
+                WHERE a.in_reply_to = $10 AND a.conversation = $2 LIMIT 1)),
+            $5, $6, $7,
+            CASE WHEN NOT t.encrypt_text THEN $8 END, CASE WHEN t.encrypt_text THEN $9 END,
+            $10, $11
+         FROM tenants t
+         ON CONFLICT (tenant, id) DO NOTHING",
+        &[
+            of.event_id.as_uuid(),
+            of.conversation.as_uuid(),
+            &of.channel.as_str(),
+            &turn,
+            &position(of, Speaker::User),
+            &kind,
+            &value,
+            &plain(e.text.reveal()),
+            &sealed,
+            &present(&e.external_id),
+            &moment(of.occurred_at),
+        ],
+    )
+    .await?;
+    match &e.heard {
+        Some(heard) => self::heard(tx, of, heard).await,
+        None => Ok(()),
+    }
+}
+
+/// Takes in an agent's reply. The conversation's row must exist.
+pub async fn sent(tx: &TenantTx, of: &Envelope, e: &MessageSent) -> Result<(), StoreError> {
+    let account = &e.account;
+    let reply = Reply {
+        text: &e.text,
+        attempt: Some(i64::from(e.attempt)),
+        in_reply_to: present(&e.in_reply_to),
+        agent: present(&account.agent),
+        confidence: Some(account.confidence),
+        reason: Some(plain(&account.reason)),
+        model: Some(plain(&account.model)),
+        processing_ms: Some(i64::from(account.processing_ms)),
+        tokens_in: Some(i64::from(account.tokens_in)),
+        tokens_out: Some(i64::from(account.tokens_out)),
+        cost_micros: Some(i64::try_from(account.cost_micros).unwrap_or(i64::MAX)),
+    };
+    put_reply(tx, of, &reply).await?;
+    if !of.channel.is_spoken() {
+        tx.execute(
+            "UPDATE messages SET turn = $3
+             WHERE conversation = $1 AND external_id = $2 AND role = 'user' AND turn IS NULL",
+            &[
+                of.conversation.as_uuid(),
+                &reply.in_reply_to,
+                &turn_number(of.turn),
+            ],
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+/// Takes in the greeting of a call: the agent's message of turn 0.
+pub async fn greeted(tx: &TenantTx, of: &Envelope, e: &CallStarted) -> Result<(), StoreError> {
+    let of = Envelope {
+        turn: Turn::GREETING,
+        ..of.clone()
+    };
+    put_reply(tx, &of, &Reply::of_text(&e.greeting.as_str().into())).await
+}
+
+struct Reply<'a> {
+    text: &'a Personal,
+    attempt: Option<i64>,
+    in_reply_to: Option<String>,
+    agent: Option<String>,
+    confidence: Option<f32>,
+    reason: Option<String>,
+    model: Option<String>,
+    processing_ms: Option<i64>,
+    tokens_in: Option<i64>,
+    tokens_out: Option<i64>,
+    cost_micros: Option<i64>,
+}
+
+impl<'a> Reply<'a> {
+    const fn of_text(text: &'a Personal) -> Self {
+        Self {
+            text,
+            attempt: None,
+            in_reply_to: None,
+            agent: None,
+            confidence: None,
+            reason: None,
+            model: None,
+            processing_ms: None,
+            tokens_in: None,
+            tokens_out: None,
+            cost_micros: None,
+        }
+    }
+}
+
+async fn put_reply(tx: &TenantTx, of: &Envelope, reply: &Reply<'_>) -> Result<(), StoreError> {
+    let cipher = tx.cipher().await?;
+    let spoken = of.channel.is_spoken();
+    let id = if spoken {
+        reply_id(of.conversation, of.turn)
+    } else {
+        *of.event_id.as_uuid()
+    };
+    let text = plain(reply.text.reveal());
+    tx.execute(
+        "INSERT INTO messages AS m (tenant, id, conversation, channel, role, turn, position, kind,
+            text, text_enc, intended, intended_enc, attempt, in_reply_to, agent, confidence, reason,
+            model, processing_ms, tokens_in, tokens_out, cost_micros, occurred_at)
+         SELECT t.id, $1, $2, $3, 'agent', $4, $5, $6,
+            CASE WHEN NOT t.encrypt_text THEN $7 END, CASE WHEN t.encrypt_text THEN $8 END,
+            CASE WHEN $10 AND NOT t.encrypt_text THEN $7 END,
+            CASE WHEN $10 AND t.encrypt_text THEN $9 END,
+            $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21
+         FROM tenants t
+         -- What was heard of it came first: the row has that text already, and nothing else.
+         ON CONFLICT (tenant, id) DO UPDATE SET
+            intended = excluded.intended, intended_enc = excluded.intended_enc,
+            attempt = excluded.attempt, in_reply_to = excluded.in_reply_to,
+            agent = excluded.agent, confidence = excluded.confidence, reason = excluded.reason,
+            model = excluded.model, processing_ms = excluded.processing_ms,
+            tokens_in = excluded.tokens_in, tokens_out = excluded.tokens_out,
+            cost_micros = excluded.cost_micros, occurred_at = excluded.occurred_at
+         WHERE m.intended IS NULL AND m.intended_enc IS NULL",
+        &[
+            &id,
+            of.conversation.as_uuid(),
+            &of.channel.as_str(),
+            &turn_number(of.turn),
+            &position(of, Speaker::Agent),
+            &if spoken { "speech" } else { "text" },
+            &text,
+            &cipher.seal(TEXT, &text)?,
+            &cipher.seal(INTENDED, &text)?,
+            &spoken,
+            &reply.attempt,
+            &reply.in_reply_to,
+            &reply.agent,
+            &reply.confidence,
+            &reply.reason,
+            &reply.model,
+            &reply.processing_ms,
+            &reply.tokens_in,
+            &reply.tokens_out,
+            &reply.cost_micros,
+            &moment(of.occurred_at),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Takes in what the caller heard of a reply, which may not be there yet. The conversation's row
+/// must exist.
+pub async fn heard(tx: &TenantTx, of: &Envelope, heard: &Heard) -> Result<(), StoreError> {
+    let text = plain(heard.text.reveal());
+    let sealed = tx.cipher().await?.seal(TEXT, &text)?;
+    let chars = i32::try_from(text.chars().count()).unwrap_or(i32::MAX);
+    let reply = Envelope {
+        turn: heard.turn,
+        ..of.clone()
+    };
+    tx.execute(
+        "INSERT INTO messages AS m (tenant, id, conversation, channel, role, turn, position, kind,
+            text, text_enc, heard_chars, heard_whole, occurred_at)
+         SELECT t.id, $1, $2, $3, 'agent', $4, $5, 'speech',
+            CASE WHEN NOT t.encrypt_text THEN $6 END, CASE WHEN t.encrypt_text THEN $7 END,
+            $8, $9, $10
+         FROM tenants t
+         ON CONFLICT (tenant, id) DO UPDATE SET
+            text = excluded.text, text_enc = excluded.text_enc,
+            heard_chars = excluded.heard_chars, heard_whole = excluded.heard_whole
+         WHERE m.heard_chars IS NULL
+            OR (excluded.heard_whole, excluded.heard_chars) > (m.heard_whole, m.heard_chars)",
+        &[
+            &reply_id(of.conversation, heard.turn),
+            of.conversation.as_uuid(),
+            &of.channel.as_str(),
+            &turn_number(heard.turn),
+            &position(&reply, Speaker::Agent),
+            &text,
+            &sealed,
+            &chars,
+            &heard.complete,
+            &moment(of.occurred_at),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Who said something.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Speaker {
+    /// The person.
+    User,
+    /// An agent.
+    Agent,
+    /// A human of the business.
+    Operator,
+}
+
+/// One line of a transcript.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Line {
+    /// Who.
+    pub speaker: Speaker,
+    /// In which turn; `None` for a chat message not yet answered.
+    pub turn: Option<Turn>,
+    /// What was said, written, or heard of a reply.
+    pub text: Personal,
+    /// Whether a spoken reply was heard to its end; `None` where nobody has said.
+    pub heard_whole: Option<bool>,
+    /// The agent who answered.
+    pub agent: Option<String>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// The last `limit` lines of a conversation, oldest first: what was said and heard. Replies of
+/// which nothing was heard are not in it (B2).
+pub async fn transcript(
+    tx: &TenantTx,
+    conversation: ConversationId,
+    limit: u32,
+) -> Result<Vec<Line>, StoreError> {
+    let cipher = tx.cipher().await?;
+    let rows = tx
+        .query(
+            "SELECT role, turn, text, text_enc, heard_whole, agent, occurred_at FROM messages
+             WHERE conversation = $1 AND (heard_chars IS NULL OR heard_chars > 0)
+             ORDER BY position DESC, id DESC LIMIT $2",
+            &[conversation.as_uuid(), &i64::from(limit)],
+        )
+        .await?;
+    let mut lines = Vec::with_capacity(rows.len());
+    for row in rows.iter().rev() {
+        let text = match (
+            row.get::<_, Option<String>>(2),
+            row.get::<_, Option<Vec<u8>>>(3),
+        ) {
+            (Some(text), _) => text.into(),
+            (None, Some(sealed)) => cipher.open(TEXT, &sealed)?,
+            (None, None) => Personal::default(),
+        };
+        lines.push(Line {
+            speaker: match row.get(0) {
+                "user" => Speaker::User,
+                "operator" => Speaker::Operator,
+                _ => Speaker::Agent,
+            },
+            turn: row
+                .get::<_, Option<i32>>(1)
+                .and_then(|t| u32::try_from(t).ok())
+                .map(Turn),
+            text,
+            heard_whole: row.get(4),
+            agent: row.get(5),
+            at: row.get::<_, SystemTime>(6).into(),
+        });
+    }
+    Ok(lines)
+}
+
+/// The id of the agent's message of a turn of a call.
+fn reply_id(conversation: ConversationId, turn: Turn) -> Uuid {
+    conversation.derive(&format!("reply:{}", turn.0))
+}
+
+/// What sorts a message in its conversation. On calls the turn, for the events of two publishers
+/// may have their times swapped; on chats the time.
+fn position(of: &Envelope, speaker: Speaker) -> i64 {
+    if of.channel.is_spoken() {
+        i64::from(of.turn.0) * 2 + i64::from(speaker != Speaker::User)
+    } else {
+        of.occurred_at.as_micros()
+    }
+}
+
+fn present(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| plain(text))
+}

@@ -1,0 +1,325 @@
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use deadpool_postgres::{
+    Client, Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime,
+};
+use domain::{BoxFuture, Dependency, FieldCipher, KeyRing, TenantId};
+use tokio_postgres::{Config, NoTls, Row, SimpleQueryMessage, config::SslMode, types::ToSql};
+use tokio_postgres_rustls::MakeRustlsConnect;
+use uuid::Uuid;
+
+use crate::{Fault, StoreError};
+
+/// How long a caller waits for a connection, s. Longer and the voice of a call would notice.
+const WAIT_FOR_CONNECTION_S: u64 = 5;
+/// How long a connection may take to be made, s.
+const CONNECT_S: u64 = 3;
+/// How long the sign of life may take, ms.
+const PROBE_MS: u64 = 1500;
+
+/// What every connection of a service is put under before its first use. The role makes row-level
+/// security apply whoever logs in, an owner or superuser too; the limits keep one bad statement from
+/// holding a connection for good.
+const SESSION: &str = "SET ROLE switchboard_service; \
+     SET statement_timeout = '15s'; \
+     SET idle_in_transaction_session_timeout = '60s'; \
+     SELECT row_security_active('messages')";
+
+/// The database, through a pool of at most as many connections as it was given (D1: 20 a task).
+#[derive(Clone)]
+pub struct Store {
+    pool: Pool,
+    /// Apart from the pool, so that a busy pool is not mistaken for a lost database.
+    probe: Pool,
+    keys: Arc<dyn KeyRing>,
+    ciphers: Arc<RwLock<HashMap<TenantId, Arc<dyn FieldCipher>>>>,
+}
+
+impl Store {
+    /// Prepares a pool of `max_connections` (at least 2; one is kept for health) to `database_url`.
+    /// Nothing is connected yet: a task starts, and says what is missing, without its database.
+    ///
+    /// # Errors
+    /// When the URL cannot be read, or asks for TLS and the machine has no root certificates.
+    pub fn connect(
+        database_url: &str,
+        max_connections: usize,
+        keys: Arc<dyn KeyRing>,
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
+            pool: pool(database_url, max_connections.saturating_sub(1).max(1))?,
+            probe: pool(database_url, 1)?,
+            keys,
+            ciphers: Arc::default(),
+        })
+    }
+
+    /// Begins a transaction for `tenant`: it sees and writes that tenant's rows and no others (D2).
+    /// Dropped without [`TenantTx::commit`], it is rolled back.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when no connection can be had.
+    pub async fn tenant(&self, tenant: TenantId) -> Result<TenantTx, StoreError> {
+        let client = self.client().await?;
+        // One round trip for both; a UUID needs no quoting.
+        client
+            .batch_execute(&format!(
+                "BEGIN; SELECT set_config('app.tenant', '{tenant}', true)"
+            ))
+            .await?;
+        Ok(TenantTx {
+            client: Some(client),
+            store: self.clone(),
+            tenant,
+        })
+    }
+
+    /// A connection outside any tenant: it sees only what lies outside row-level security.
+    pub(crate) async fn client(&self) -> Result<Client, StoreError> {
+        self.pool.get().await.map_err(pool_error)
+    }
+
+    fn held_cipher(&self, tenant: TenantId) -> Option<Arc<dyn FieldCipher>> {
+        self.ciphers
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&tenant)
+            .cloned()
+    }
+}
+
+impl Dependency for Store {
+    fn name(&self) -> &'static str {
+        "postgres"
+    }
+
+    fn is_up(&self) -> BoxFuture<'_, bool> {
+        Box::pin(async {
+            let asked = async {
+                let client = self.probe.get().await.map_err(pool_error)?;
+                client
+                    .simple_query("SELECT 1")
+                    .await
+                    .map_err(StoreError::from)
+            };
+            let answer = tokio::time::timeout(Duration::from_millis(PROBE_MS), asked).await;
+            matches!(answer, Ok(Ok(_)))
+        })
+    }
+}
+
+/// A transaction that sees one tenant's rows. Statements are prepared once a connection.
+pub struct TenantTx {
+    /// `None` once committed.
+    client: Option<Client>,
+    store: Store,
+    tenant: TenantId,
+}
+
+impl TenantTx {
+    /// Whose transaction it is.
+    pub const fn tenant(&self) -> TenantId {
+        self.tenant
+    }
+
+    /// Makes what was written stand.
+    ///
+    /// # Errors
+    /// [`StoreError::InDoubt`] when the connection was lost meanwhile.
+    pub async fn commit(mut self) -> Result<(), StoreError> {
+        let Some(client) = self.client.take() else {
+            return Ok(());
+        };
+        client
+            .batch_execute("COMMIT")
+            .await
+            .map_err(StoreError::at_commit)
+    }
+
+    /// The cipher of the tenant's personal fields, from memory once it was had. A tenant without a
+    /// key gets one, in a transaction of its own: the key must stand before anything sealed under it.
+    pub(crate) async fn cipher(&self) -> Result<Arc<dyn FieldCipher>, StoreError> {
+        if let Some(cipher) = self.store.held_cipher(self.tenant) {
+            return Ok(cipher);
+        }
+        let id = *self.tenant.as_uuid();
+        let row = self
+            .query_opt("SELECT wrapped_key FROM tenants WHERE id = $1", &[&id])
+            .await?
+            .ok_or(StoreError::NoTenant)?;
+        let wrapped = match row.get::<_, Option<Vec<u8>>>(0) {
+            Some(wrapped) => wrapped,
+            None => self.make_key(id).await?,
+        };
+        let cipher = self.store.keys.cipher(self.tenant, &wrapped).await?;
+        let mut held = self
+            .store
+            .ciphers
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        Ok(held.entry(self.tenant).or_insert(cipher).clone())
+    }
+
+    async fn make_key(&self, id: Uuid) -> Result<Vec<u8>, StoreError> {
+        let wrapped = self.store.keys.generate(self.tenant).await?;
+        let mut client = self.store.client().await?;
+        let tx = client.transaction().await?;
+        tx.execute(
+            "SELECT set_config('app.tenant', $1, true)",
+            &[&id.to_string()],
+        )
+        .await?;
+        // Another task may have been first; its key is the one that counts.
+        let row = tx
+            .query_one(
+                "UPDATE tenants SET wrapped_key = coalesce(wrapped_key, $2) WHERE id = $1
+                 RETURNING wrapped_key",
+                &[&id, &wrapped],
+            )
+            .await?;
+        tx.commit().await.map_err(StoreError::at_commit)?;
+        Ok(row.get(0))
+    }
+
+    pub(crate) async fn execute(
+        &self,
+        sql: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<u64, StoreError> {
+        let client = self.client()?;
+        let statement = client.prepare_cached(sql).await?;
+        Ok(client.execute(&statement, values).await?)
+    }
+
+    pub(crate) async fn query(
+        &self,
+        sql: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, StoreError> {
+        let client = self.client()?;
+        let statement = client.prepare_cached(sql).await?;
+        Ok(client.query(&statement, values).await?)
+    }
+
+    pub(crate) async fn query_opt(
+        &self,
+        sql: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Option<Row>, StoreError> {
+        Ok(self.query(sql, values).await?.into_iter().next())
+    }
+
+    pub(crate) fn id(&self) -> &Uuid {
+        self.tenant.as_uuid()
+    }
+
+    fn client(&self) -> Result<&Client, StoreError> {
+        self.client
+            .as_ref()
+            .ok_or_else(|| StoreError::Refused(Fault::new("already committed")))
+    }
+}
+
+impl Drop for TenantTx {
+    fn drop(&mut self) {
+        let Some(client) = self.client.take() else {
+            return;
+        };
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => {
+                runtime.spawn(async move {
+                    if client.batch_execute("ROLLBACK").await.is_err() {
+                        // It must not go back to the pool with a transaction open.
+                        drop(Client::take(client));
+                    }
+                });
+            }
+            Err(_) => drop(Client::take(client)),
+        }
+    }
+}
+
+fn pool(database_url: &str, size: usize) -> anyhow::Result<Pool> {
+    let config = read_url(database_url)?;
+    let recycling = ManagerConfig {
+        recycling_method: RecyclingMethod::Fast,
+    };
+    let manager = match config.get_ssl_mode() {
+        SslMode::Require => Manager::from_config(config, tls()?, recycling),
+        _ => Manager::from_config(config, NoTls, recycling),
+    };
+    Ok(Pool::builder(manager)
+        .max_size(size)
+        .runtime(Runtime::Tokio1)
+        .wait_timeout(Some(Duration::from_secs(WAIT_FOR_CONNECTION_S)))
+        .create_timeout(Some(Duration::from_secs(CONNECT_S)))
+        .post_create(Hook::async_fn(|client, _| {
+            Box::pin(async move {
+                let answers = client
+                    .simple_query(SESSION)
+                    .await
+                    .map_err(HookError::Backend)?;
+                if security_is_active(&answers) {
+                    Ok(())
+                } else {
+                    Err(HookError::message(
+                        "row-level security does not apply to this login",
+                    ))
+                }
+            })
+        }))
+        .build()?)
+}
+
+/// Reads a URL, naming nothing of it in the error: it holds a password.
+pub(crate) fn read_url(database_url: &str) -> anyhow::Result<Config> {
+    let mut config: Config = database_url
+        .parse()
+        .map_err(|_| anyhow::anyhow!("the database URL cannot be read as a PostgreSQL URL"))?;
+    config.connect_timeout(Duration::from_secs(CONNECT_S));
+    config.tcp_user_timeout(Duration::from_secs(10));
+    config.keepalives_idle(Duration::from_secs(10));
+    if config.get_application_name().is_none() {
+        config.application_name("switchboard");
+    }
+    Ok(config)
+}
+
+/// TLS that checks the server's certificate against the machine's roots (`SSL_CERT_FILE` for a root
+/// of one's own, as RDS has).
+pub(crate) fn tls() -> anyhow::Result<MakeRustlsConnect> {
+    // Whoever was first decides; everything here uses ring.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let (connector, _unreadable) = MakeRustlsConnect::with_native_certs()
+        .map_err(|e| anyhow::anyhow!("find root certificates for TLS to the database: {e:?}"))?;
+    Ok(connector)
+}
+
+fn security_is_active(answers: &[SimpleQueryMessage]) -> bool {
+    answers.iter().any(|a| match a {
+        SimpleQueryMessage::Row(row) => row.get(0) == Some("t"),
+        _ => false,
+    })
+}
+
+fn pool_error(e: PoolError) -> StoreError {
+    match e {
+        PoolError::Backend(e) | PoolError::PostCreateHook(HookError::Backend(e)) => {
+            match StoreError::from(e) {
+                // undefined role or table
+                StoreError::Refused(fault)
+                    if matches!(fault.sqlstate.as_deref(), Some("22023" | "42P01")) =>
+                {
+                    StoreError::Refused(Fault::new(format!("it is not migrated: {fault}")))
+                }
+                other => other,
+            }
+        }
+        PoolError::PostCreateHook(HookError::Message(m)) => StoreError::Refused(Fault::new(m)),
+        other => StoreError::Unavailable(Fault::new(other.to_string())),
+    }
+}

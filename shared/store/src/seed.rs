@@ -1,0 +1,59 @@
+//! What the mesh has in its database from the first start.
+
+use anyhow::Context;
+use domain::TenantId;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::migrate;
+
+/// The tenant of the mesh, which the variables of DESIGN 9 serve.
+pub const DEMO: TenantId =
+    TenantId::from_uuid(Uuid::from_u128(0xde30_0000_0000_4000_8000_0000_0000_0001));
+
+/// Its addresses: channel, address, display, mode (DESIGN 9).
+const DEMO_ADDRESSES: [(&str, &str, Option<&str>, &str); 3] = [
+    ("voice", "+15550100001", None, "media_stream"),
+    ("voice", "+15550100003", None, "gather"),
+    ("whatsapp", "106540352242922", Some("15550100002"), "chat"),
+];
+
+/// Puts the tenant `demo` in place, a dental clinic in Toronto. What is there already stays as it
+/// is: an operator may have changed it. `database_url` is the owner's, as for migrations.
+///
+/// # Errors
+/// When the database cannot be reached or is not migrated.
+pub async fn demo(database_url: &str) -> anyhow::Result<()> {
+    let settings = json!({
+        "business": "Maple Dental",
+        "timezone": "America/Toronto",
+        "voice": { "model": "aura-2-thalia-en", "language": "en-US" },
+        "greeting": "Thank you for calling Maple Dental. How can I help you today?",
+        "fallback_number": "+15550100009",
+    });
+    let mut client = migrate::owner(database_url).await?;
+    let tx = client.transaction().await.context("begin to seed")?;
+    let id = DEMO.as_uuid();
+    tx.execute(
+        "SELECT set_config('app.tenant', $1, true)",
+        &[&id.to_string()],
+    )
+    .await
+    .context("enter the tenant")?;
+    tx.execute(
+        "INSERT INTO tenants (id, slug, settings) VALUES ($1, 'demo', $2) ON CONFLICT DO NOTHING",
+        &[id, &settings],
+    )
+    .await
+    .context("seed the tenant")?;
+    for (channel, address, display, mode) in DEMO_ADDRESSES {
+        tx.execute(
+            "INSERT INTO addresses (channel, address, display, tenant, mode)
+             VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+            &[&channel, &address, &display, id, &mode],
+        )
+        .await
+        .context("seed an address")?;
+    }
+    tx.commit().await.context("commit the seed")
+}

@@ -1,0 +1,105 @@
+//! Tenants and what they say about themselves.
+
+use domain::{TenantId, TenantSettings, Voice};
+use serde::Deserialize;
+
+use crate::{Store, StoreError};
+
+/// The settings of all tenants that have an address.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct AllSettings {
+    /// Those that can be used.
+    pub good: Vec<TenantSettings>,
+    /// Those that cannot, each with the reason for its operator. One tenant's mistake must not stop
+    /// the others.
+    pub refused: Vec<(TenantId, String)>,
+}
+
+/// Reads every tenant's settings, in one round trip.
+///
+/// # Errors
+/// As [`Store::tenant`].
+pub async fn settings(store: &Store) -> Result<AllSettings, StoreError> {
+    let client = store.client().await?;
+    let statement = client
+        .prepare_cached("SELECT id, slug, settings FROM every_tenants_settings()")
+        .await?;
+    let mut all = AllSettings::default();
+    for row in client.query(&statement, &[]).await? {
+        let tenant = TenantId::from_uuid(row.get(0));
+        match parse(tenant, row.get(1), row.get(2)) {
+            Ok(settings) => all.good.push(settings),
+            Err(reason) => all.refused.push((tenant, reason)),
+        }
+    }
+    Ok(all)
+}
+
+/// The `settings` column. What is left out has the value of [`TenantSettings::default`]; a key
+/// nobody knows is refused, for it is most likely misspelt.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Column {
+    business: String,
+    timezone: Option<String>,
+    voice: Option<VoiceColumn>,
+    greeting: Option<String>,
+    filler: Option<String>,
+    apology: Option<String>,
+    repeat_request: Option<String>,
+    goodbye: Option<String>,
+    fallback_number: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct VoiceColumn {
+    model: String,
+    language: String,
+}
+
+/// Reads settings, or says what is wrong with them.
+pub fn parse(
+    tenant: TenantId,
+    slug: &str,
+    column: serde_json::Value,
+) -> Result<TenantSettings, String> {
+    let column: Column = serde_json::from_value(column).map_err(|e| e.to_string())?;
+    let usual = TenantSettings::default();
+    let settings = TenantSettings {
+        tenant,
+        slug: slug.to_owned(),
+        business: column.business,
+        timezone: column.timezone.unwrap_or(usual.timezone),
+        voice: column.voice.map_or(usual.voice, |v| Voice {
+            model: v.model,
+            language: v.language,
+        }),
+        greeting: column.greeting.unwrap_or(usual.greeting),
+        filler: column.filler.unwrap_or(usual.filler),
+        apology: column.apology.unwrap_or(usual.apology),
+        repeat_request: column.repeat_request.unwrap_or(usual.repeat_request),
+        goodbye: column.goodbye.unwrap_or(usual.goodbye),
+        fallback_number: column.fallback_number,
+    };
+    jiff::tz::TimeZone::get(&settings.timezone)
+        .map_err(|_| format!("timezone: {:?} is not an IANA time zone", settings.timezone))?;
+    let spoken = [
+        ("business", &settings.business),
+        ("greeting", &settings.greeting),
+        ("filler", &settings.filler),
+        ("apology", &settings.apology),
+        ("repeat_request", &settings.repeat_request),
+        ("goodbye", &settings.goodbye),
+    ];
+    if let Some((key, _)) = spoken.iter().find(|(_, text)| text.trim().is_empty()) {
+        return Err(format!("{key}: must not be empty"));
+    }
+    if let Some(number) = &settings.fallback_number {
+        let digits = number.strip_prefix('+').unwrap_or_default();
+        if !(8..=15).contains(&digits.len()) || !digits.bytes().all(|b| b.is_ascii_digit()) {
+            return Err("fallback_number: must be E.164, such as +15551234567".to_owned());
+        }
+    }
+    Ok(settings)
+}

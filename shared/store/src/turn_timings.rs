@@ -1,0 +1,39 @@
+//! When each turn reached each stage (DESIGN 3.6).
+
+use domain::{Envelope, TurnTimed};
+use serde_json::json;
+
+use crate::{StoreError, TenantTx, effects::turn_number, moment};
+
+/// Keeps the stages the envelope gathered. Of two reports about one turn the earlier end counts:
+/// that is when the person was answered.
+pub async fn note(tx: &TenantTx, of: &Envelope, e: &TurnTimed) -> Result<(), StoreError> {
+    let times = of.stages.iter().map(|s| s.at);
+    let began = times.clone().min().unwrap_or(of.occurred_at);
+    let done = times.max().unwrap_or(of.occurred_at);
+    let stages: serde_json::Value = of
+        .stages
+        .iter()
+        .map(|s| json!({ "name": s.name, "at_us": s.at.as_micros() }))
+        .collect();
+    tx.execute(
+        "INSERT INTO turn_timings AS t
+            (tenant, conversation, turn, attempt, stages, began_at, done_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)
+         ON CONFLICT (tenant, conversation, turn) DO UPDATE SET
+            attempt = excluded.attempt, stages = excluded.stages,
+            began_at = excluded.began_at, done_at = excluded.done_at
+         WHERE (excluded.done_at, excluded.attempt) < (t.done_at, t.attempt)",
+        &[
+            tx.id(),
+            of.conversation.as_uuid(),
+            &turn_number(of.turn),
+            &i64::from(e.attempt),
+            &stages,
+            &moment(began),
+            &moment(done),
+        ],
+    )
+    .await?;
+    Ok(())
+}
