@@ -1,0 +1,247 @@
+//! A tenant's front desk: one turn from the words that came in to what is to be done.
+
+use domain::{Heard, MessageKind, Personal, TenantSettings, Timestamp, Turn};
+use jiff::{civil::DateTime, tz::TimeZone};
+
+use crate::{
+    agents::{self, Agent, AgentKind},
+    selection::{Choice, select},
+    state::{Role, State, Utterance},
+};
+
+/// Kinds of message nobody expects an answer to.
+const ANSWERLESS_KINDS: [&str; 2] = ["reaction", "system"];
+
+/// A person's turn, as the core takes it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Message {
+    /// Its number.
+    pub turn: Turn,
+    /// The words.
+    pub text: Personal,
+    /// What kind of message it was.
+    pub kind: MessageKind,
+    /// What was heard of the reply before (calls).
+    pub heard: Option<Heard>,
+    /// Whether the answer is spoken.
+    pub spoken: bool,
+}
+
+impl Message {
+    /// The words to answer: for a choice without a title, its id.
+    fn words(&self) -> Personal {
+        match &self.kind {
+            MessageKind::Choice(id) if self.text.is_empty() => id.as_str().into(),
+            _ => self.text.clone(),
+        }
+    }
+}
+
+/// What a language model is given for a turn.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Prompt {
+    /// What it is told beforehand.
+    pub system: Personal,
+    /// What was said and heard; the last is the person's turn that is to be answered.
+    pub messages: Vec<Utterance>,
+}
+
+/// How a turn is answered.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Answer {
+    /// The rules' own reply. It is the reply where no model is configured or none answers.
+    pub scripted: String,
+    /// What a model is asked; `None` where there is nothing a model could answer.
+    pub prompt: Option<Prompt>,
+    /// Whether the call ends once the reply was heard.
+    pub hang_up: bool,
+    /// The context with the person's words taken in; the reply is not in it yet
+    /// ([`State::replied`]).
+    pub state: State,
+}
+
+/// Something said earlier, from which a lost context is rebuilt.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Past {
+    /// Who said what, in which turn.
+    pub utterance: Utterance,
+    /// The agent that said it, where one did and is known.
+    pub agent: Option<String>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A tenant's agents and what they need to know. Every method is a function of its arguments: the
+/// same state, input and time give the same answer.
+pub struct Desk {
+    business: String,
+    timezone: TimeZone,
+    agents: Vec<Agent>,
+}
+
+impl Desk {
+    /// The desk of a tenant. `agents` in the order in which they win ties; those that are missing
+    /// (a greeting, a fallback) are filled up from [`agents::default_agents`]. An unknown time zone
+    /// counts as UTC.
+    pub fn new(settings: &TenantSettings, agents: Vec<Agent>) -> Self {
+        let mut agents = agents;
+        for default in agents::default_agents() {
+            let is_missing = agents.iter().all(|a| a.kind != default.kind);
+            if is_missing && default.kind != AgentKind::Task {
+                agents.push(default);
+            }
+        }
+        Self {
+            business: settings.business.clone(),
+            timezone: TimeZone::get(&settings.timezone).unwrap_or(TimeZone::UTC),
+            agents,
+        }
+    }
+
+    /// The context of a call that has just begun.
+    pub fn call_started(&self, greeting: &str) -> State {
+        State::of_call(greeting.into(), self.name_of(AgentKind::Greeting))
+    }
+
+    /// Which agent takes the turn (C2); `None` when the message wants no answer.
+    pub fn choose(&self, state: &State, message: &Message) -> Option<Choice> {
+        let fallback = self.name_of(AgentKind::Fallback);
+        if let MessageKind::Unsupported(kind) = &message.kind {
+            let is_answered = !ANSWERLESS_KINDS.contains(&kind.as_str());
+            return is_answered.then(|| Choice {
+                agent: fallback.to_owned(),
+                confidence: 1.0,
+                reason: format!("no agent can read {kind}"),
+            });
+        }
+        let bidders: Vec<&str> = self
+            .agents
+            .iter()
+            .filter(|a| a.kind != AgentKind::Fallback)
+            .map(|a| a.name.as_str())
+            .collect();
+        let current = state.agent.as_deref();
+        let words = message.words();
+        let heard = with_heard(state, message);
+        Some(select(&bidders, current, fallback, |agent| {
+            let is_current = current == Some(agent);
+            agents::confidence(self.kind_of(agent), is_current, &heard, words.reveal())
+        }))
+    }
+
+    /// How `choice` answers the turn. `now` is when the message came, so that a second run of the
+    /// turn answers alike.
+    pub fn answer(
+        &self,
+        state: &State,
+        message: &Message,
+        choice: &Choice,
+        now: Timestamp,
+    ) -> Answer {
+        let words = message.words();
+        let here = self.local(now);
+        let kind = self.kind_of(&choice.agent);
+        // The rules may repeat a reply of which nothing was heard, so they see it still pending.
+        let mut next = state.clone();
+        let scripted = match &message.kind {
+            MessageKind::Unsupported(kind) => cannot_read(kind).into(),
+            _ => agents::reply(kind, &mut next, words.reveal(), message.spoken, here),
+        };
+        next.hear(message.heard.as_ref());
+        next.person_said(message.turn, &words);
+        next.agent = Some(choice.agent.clone());
+        let prompt = (!words.is_empty() && !matches!(message.kind, MessageKind::Unsupported(_)))
+            .then(|| Prompt {
+                system: self.system_prompt(&next, &choice.agent, message.spoken, here),
+                messages: next.history.clone(),
+            });
+        Answer { scripted: scripted.text, prompt, hang_up: scripted.hang_up, state: next }
+    }
+
+    /// The context as the turns of `past` (oldest first) would have left it, for when it was lost
+    /// (C4).
+    pub fn rebuild(&self, past: &[Past], spoken: bool) -> State {
+        let mut state = State::default();
+        for said in past {
+            let Utterance { role, text, turn } = &said.utterance;
+            match role {
+                Role::Agent => {
+                    state.replied(*turn, text.clone(), false);
+                    state.agent = said.agent.clone().or(state.agent);
+                }
+                Role::Person => {
+                    let message = Message {
+                        turn: *turn,
+                        text: text.clone(),
+                        kind: if spoken { MessageKind::Speech } else { MessageKind::Text },
+                        heard: None,
+                        spoken,
+                    };
+                    if let Some(choice) = self.choose(&state, &message) {
+                        state = self.answer(&state, &message, &choice, said.at).state;
+                    }
+                }
+            }
+        }
+        state
+    }
+
+    fn system_prompt(&self, state: &State, agent: &str, spoken: bool, now: DateTime) -> Personal {
+        let agent = self.agents.iter().find(|a| a.name == agent);
+        let mut lines = vec![format!("You are the front desk of {}.", self.business)];
+        lines.extend(agent.map(|a| a.instructions.clone()));
+        lines.push(if spoken {
+            "You are on the phone: answer in one or two short sentences of plain words.".to_owned()
+        } else {
+            "You are in a chat: answer briefly.".to_owned()
+        });
+        lines.push(format!("It is {}.", now.strftime("%A, %B %-d, %Y, %-I:%M %p")));
+        let known = &state.enquiry;
+        if let Some(name) = &known.name {
+            lines.push(format!("The appointment is for {}.", name.reveal()));
+        }
+        if let Some(day) = known.day {
+            lines.push(format!("The day asked for is {}.", day.strftime("%A, %B %-d")));
+        }
+        if let Some(time) = known.time {
+            let time = crate::understand::time_as_said(time);
+            lines.push(format!("The time asked for is {time}."));
+        }
+        lines.join("\n").into()
+    }
+
+    fn local(&self, now: Timestamp) -> DateTime {
+        let moment = jiff::Timestamp::from_microsecond(now.as_micros()).unwrap_or_default();
+        moment.to_zoned(self.timezone.clone()).datetime()
+    }
+
+    fn name_of(&self, kind: AgentKind) -> &str {
+        self.agents.iter().find(|a| a.kind == kind).map_or("", |a| a.name.as_str())
+    }
+
+    /// An agent that is no more (its row was removed during the talk) counts as the fallback.
+    fn kind_of(&self, agent: &str) -> AgentKind {
+        let known = self.agents.iter().find(|a| a.name == agent);
+        known.map_or(AgentKind::Fallback, |a| a.kind)
+    }
+}
+
+/// The state the agents bid on: what was heard is in it, and a reply nobody heard can still be
+/// asked for again.
+fn with_heard(state: &State, message: &Message) -> State {
+    let mut heard = state.clone();
+    heard.hear(message.heard.as_ref());
+    heard.pending = state.pending.clone();
+    heard
+}
+
+fn cannot_read(kind: &str) -> String {
+    let what = match kind {
+        "image" | "video" | "audio" | "voice" | "document" | "sticker" | "location" => {
+            format!("{kind} messages")
+        }
+        "contacts" => "contact cards".to_owned(),
+        _ => "this kind of message".to_owned(),
+    };
+    format!("I cannot open {what} yet. Could you write it as text?")
+}

@@ -1,0 +1,241 @@
+//! One reply on its way from a model to the ear: cut into sentences, taken over by the next model
+//! when one fails, carried on where an earlier run stopped.
+
+use crate::sentence::{Splitter, is_speakable};
+
+/// The longest reply taken from a model, in bytes; what comes after is rubbish or a loop.
+pub const REPLY_BYTES_MAX: usize = 4_000;
+
+/// How often the model that began a reply is asked to go on with it after it broke off.
+pub const CONTINUATIONS_MAX: u32 = 1;
+
+/// What the last resort is: no model answered and nothing was said.
+pub const RECOVERY: &str = "Sorry, I am having trouble right now. Could you say that again?";
+
+/// What happens to a reply.
+#[derive(Clone, PartialEq, Debug)]
+pub enum ReplyInput<'a> {
+    /// The turn begins, or goes on from the ledger.
+    Begin,
+    /// The model wrote this much more.
+    Text(&'a str),
+    /// The model said that it is done.
+    Ended,
+    /// The model broke off, or did not answer.
+    Failed,
+}
+
+/// What is to be done for it.
+#[derive(Clone, PartialEq, Debug)]
+pub enum ReplyAction {
+    /// Ask this model, by its place in the list, for what follows the sentences there are.
+    Ask(usize),
+    /// Record the sentence, and say it. The text is as the model wrote it.
+    Say {
+        /// Its place in the reply.
+        index: u32,
+        /// The sentence, with the white space before it.
+        sentence: String,
+    },
+    /// Nothing more follows.
+    Finish,
+}
+
+/// A reply in the making.
+pub struct Reply {
+    said: u32,
+    models: usize,
+    /// The model that is asked; once a sentence stands, the one that made it.
+    model: usize,
+    continuations: u32,
+    bytes: usize,
+    splitter: Splitter,
+    is_finished: bool,
+}
+
+impl Reply {
+    /// A reply of which `said` sentences stand in the ledger, made by the model at `made_by` of a
+    /// list of `models`.
+    pub fn new(models: usize, said: u32, made_by: Option<usize>) -> Self {
+        Self {
+            said,
+            models,
+            model: made_by.unwrap_or(0),
+            continuations: 0,
+            bytes: 0,
+            splitter: Splitter::default(),
+            is_finished: false,
+        }
+    }
+
+    /// How many sentences the reply has so far.
+    pub fn sentences(&self) -> u32 {
+        self.said
+    }
+
+    /// Takes in what happened. After [`ReplyAction::Finish`] nothing is done any more.
+    pub fn step(&mut self, input: ReplyInput<'_>) -> Vec<ReplyAction> {
+        if self.is_finished {
+            return Vec::new();
+        }
+        match input {
+            ReplyInput::Begin => self.ask(),
+            ReplyInput::Text(piece) => {
+                self.bytes += piece.len();
+                let sentences = self.splitter.push(piece);
+                let mut actions = self.say(sentences);
+                if self.bytes > REPLY_BYTES_MAX {
+                    actions.extend(if self.said == 0 { self.next_model() } else { self.finish() });
+                }
+                actions
+            }
+            ReplyInput::Ended => {
+                let rest = self.splitter.finish();
+                let mut actions = self.say(rest.into_iter().collect());
+                actions.extend(if self.said == 0 { self.next_model() } else { self.finish() });
+                actions
+            }
+            ReplyInput::Failed if self.said == 0 => self.next_model(),
+            ReplyInput::Failed if self.continuations < CONTINUATIONS_MAX => {
+                self.continuations += 1;
+                self.ask()
+            }
+            // What was begun by one model is not finished by another: it would not fit.
+            ReplyInput::Failed => self.finish(),
+        }
+    }
+
+    fn next_model(&mut self) -> Vec<ReplyAction> {
+        self.model += 1;
+        self.ask()
+    }
+
+    fn ask(&mut self) -> Vec<ReplyAction> {
+        self.splitter = Splitter::default();
+        self.bytes = 0;
+        if self.model < self.models {
+            return vec![ReplyAction::Ask(self.model)];
+        }
+        let mut actions = Vec::new();
+        if self.said == 0 {
+            actions = self.say(vec![RECOVERY.to_owned()]);
+        }
+        actions.extend(self.finish());
+        actions
+    }
+
+    fn say(&mut self, sentences: Vec<String>) -> Vec<ReplyAction> {
+        let mut actions = Vec::new();
+        for sentence in sentences.into_iter().filter(|s| is_speakable(s)) {
+            actions.push(ReplyAction::Say { index: self.said, sentence });
+            self.said += 1;
+        }
+        actions
+    }
+
+    fn finish(&mut self) -> Vec<ReplyAction> {
+        self.is_finished = true;
+        vec![ReplyAction::Finish]
+    }
+}
+
+/// The whole reply from its sentences: as the model wrote it, with a space where a second run went
+/// on without one.
+pub fn join<S: AsRef<str>>(sentences: &[S]) -> String {
+    let mut text = String::new();
+    for sentence in sentences {
+        let sentence = sentence.as_ref();
+        if !text.is_empty() && !sentence.starts_with(char::is_whitespace) && needs_space(&text) {
+            text.push(' ');
+        }
+        text.push_str(sentence);
+    }
+    text.trim().to_owned()
+}
+
+/// Scripts whose sentences stand side by side need none.
+fn needs_space(text: &str) -> bool {
+    !text.ends_with(['。', '！', '？'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn say(index: u32, sentence: &str) -> ReplyAction {
+        ReplyAction::Say { index, sentence: sentence.to_owned() }
+    }
+
+    #[test]
+    fn sentences_leave_as_soon_as_they_end() {
+        let mut reply = Reply::new(1, 0, None);
+        assert_eq!(reply.step(ReplyInput::Begin), [ReplyAction::Ask(0)]);
+        assert_eq!(reply.step(ReplyInput::Text("One. Tw")), [say(0, "One.")]);
+        assert_eq!(reply.step(ReplyInput::Text("o")), []);
+        assert_eq!(reply.step(ReplyInput::Ended), [say(1, " Two"), ReplyAction::Finish]);
+        assert_eq!(reply.step(ReplyInput::Text("late")), [], "a finished reply stays finished");
+    }
+
+    #[test]
+    fn a_model_that_fails_before_a_sentence_gives_way_to_the_next() {
+        let mut reply = Reply::new(2, 0, None);
+        reply.step(ReplyInput::Begin);
+        assert_eq!(reply.step(ReplyInput::Text("Half a sen")), []);
+        assert_eq!(reply.step(ReplyInput::Failed), [ReplyAction::Ask(1)]);
+        assert_eq!(reply.step(ReplyInput::Text("Whole.")), []);
+        let end = reply.step(ReplyInput::Ended);
+        assert_eq!(end, [say(0, "Whole."), ReplyAction::Finish], "the half is not in it");
+    }
+
+    #[test]
+    fn an_empty_answer_is_a_failure() {
+        let mut reply = Reply::new(2, 0, None);
+        reply.step(ReplyInput::Begin);
+        assert_eq!(reply.step(ReplyInput::Text(" \n ")), []);
+        assert_eq!(reply.step(ReplyInput::Ended), [ReplyAction::Ask(1)]);
+    }
+
+    #[test]
+    fn the_caller_is_never_left_without_a_word() {
+        let mut reply = Reply::new(1, 0, None);
+        reply.step(ReplyInput::Begin);
+        assert_eq!(reply.step(ReplyInput::Failed), [say(0, RECOVERY), ReplyAction::Finish]);
+    }
+
+    #[test]
+    fn a_model_that_breaks_off_is_asked_once_to_go_on_and_no_other_is() {
+        let mut reply = Reply::new(2, 0, None);
+        reply.step(ReplyInput::Begin);
+        assert_eq!(reply.step(ReplyInput::Text("One. Two is cut")), [say(0, "One.")]);
+        assert_eq!(reply.step(ReplyInput::Failed), [ReplyAction::Ask(0)]);
+        assert_eq!(reply.step(ReplyInput::Text("Two.")), []);
+        assert_eq!(reply.step(ReplyInput::Failed), [ReplyAction::Finish]);
+    }
+
+    #[test]
+    fn a_second_run_goes_on_with_the_model_that_began() {
+        let mut reply = Reply::new(3, 2, Some(1));
+        assert_eq!(reply.step(ReplyInput::Begin), [ReplyAction::Ask(1)]);
+        assert_eq!(reply.step(ReplyInput::Text("Third. ")), [say(2, "Third.")]);
+        assert_eq!(reply.step(ReplyInput::Ended), [ReplyAction::Finish]);
+    }
+
+    #[test]
+    fn endless_text_ends() {
+        let rubbish = "x".repeat(REPLY_BYTES_MAX + 1);
+        let mut reply = Reply::new(2, 0, None);
+        reply.step(ReplyInput::Begin);
+        assert_eq!(reply.step(ReplyInput::Text(&rubbish)), [ReplyAction::Ask(1)]);
+        reply.step(ReplyInput::Text("One. "));
+        assert_eq!(reply.step(ReplyInput::Text(&rubbish)), [ReplyAction::Finish]);
+    }
+
+    #[test]
+    fn the_joined_reply_is_what_the_model_wrote() {
+        assert_eq!(join(&["One.", "\n\nTwo.", " Three"]), "One.\n\nTwo. Three");
+        assert_eq!(
+            join(&["One.", "Two went on after a crash."]),
+            "One. Two went on after a crash."
+        );
+    }
+}
