@@ -31,12 +31,7 @@ impl Cache {
     pub async fn set_fence(&self, call: &CallSid, turn: Turn) -> Result<Turn, CacheError> {
         let key = self.key(call.as_str(), ":turn");
         self.run("set_fence", |mut c| async move {
-            RAISE_FENCE
-                .key(key)
-                .arg(turn.0)
-                .arg(CALL_TTL_SECONDS)
-                .invoke_async(&mut c)
-                .await
+            RAISE_FENCE.key(key).arg(turn.0).arg(CALL_TTL_SECONDS).invoke_async(&mut c).await
         })
         .await
         .map(Turn)
@@ -49,10 +44,7 @@ impl Cache {
     pub async fn fence(&self, call: &CallSid) -> Result<Turn, CacheError> {
         let key = self.key(call.as_str(), ":turn");
         self.run("fence", |mut c| async move {
-            redis::cmd("GET")
-                .arg(key)
-                .query_async::<Option<u32>>(&mut c)
-                .await
+            redis::cmd("GET").arg(key).query_async::<Option<u32>>(&mut c).await
         })
         .await
         .map(|turn| Turn(turn.unwrap_or(0)))
@@ -83,9 +75,10 @@ impl Cache {
     /// When Redis is away; `reply_to` is the fallback.
     pub async fn edge_of(&self, call: &CallSid) -> Result<Option<String>, CacheError> {
         let key = self.key(call.as_str(), ":edge");
-        self.run("edge_of", |mut c| async move {
-            redis::cmd("GET").arg(key).query_async(&mut c).await
-        })
+        self.run(
+            "edge_of",
+            |mut c| async move { redis::cmd("GET").arg(key).query_async(&mut c).await },
+        )
         .await
     }
 }

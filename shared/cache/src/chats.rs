@@ -88,17 +88,10 @@ impl Cache {
         let key = self.key(&conversation.to_string(), ":context");
         let (version, body): (Option<u64>, Option<String>) = self
             .run("context", |mut c| async move {
-                redis::cmd("HMGET")
-                    .arg(key)
-                    .arg("version")
-                    .arg("body")
-                    .query_async(&mut c)
-                    .await
+                redis::cmd("HMGET").arg(key).arg("version").arg("body").query_async(&mut c).await
             })
             .await?;
-        Ok(version
-            .zip(body)
-            .map(|(version, body)| StoredContext { version, body }))
+        Ok(version.zip(body).map(|(version, body)| StoredContext { version, body }))
     }
 
     /// Writes the context of `conversation` for the next 30 minutes, unless another version than

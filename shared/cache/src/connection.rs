@@ -44,14 +44,8 @@ impl Cache {
             .response_timeout(OPERATION_TIMEOUT)
             .build()?;
         let prefix = prefix.to_owned();
-        let shared = Shared {
-            client,
-            connection: OnceCell::new(),
-            prefix,
-        };
-        Ok(Self {
-            shared: Arc::new(shared),
-        })
+        let shared = Shared { client, connection: OnceCell::new(), prefix };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// `p:{tag}` followed by `rest`: all keys of one `tag` lie in one slot.
@@ -96,10 +90,7 @@ impl Dependency for Cache {
             // does not do.
             let key = self.key("health", "");
             let get = |mut c: ClusterConnection| async move {
-                redis::cmd("GET")
-                    .arg(key)
-                    .query_async::<Option<String>>(&mut c)
-                    .await
+                redis::cmd("GET").arg(key).query_async::<Option<String>>(&mut c).await
             };
             self.run("health", get).await.is_ok()
         })

@@ -42,12 +42,7 @@ impl Cache {
         let key = self.lease_key(name);
         let ttl_ms = milliseconds(ttl);
         self.run("renew_lease", |mut c| async move {
-            RENEW
-                .key(key)
-                .arg(owner)
-                .arg(ttl_ms)
-                .invoke_async(&mut c)
-                .await
+            RENEW.key(key).arg(owner).arg(ttl_ms).invoke_async(&mut c).await
         })
         .await
     }
@@ -70,9 +65,10 @@ impl Cache {
     /// When Redis is away.
     pub async fn holder(&self, name: &str) -> Result<Option<String>, CacheError> {
         let key = self.lease_key(name);
-        self.run("holder", |mut c| async move {
-            redis::cmd("GET").arg(key).query_async(&mut c).await
-        })
+        self.run(
+            "holder",
+            |mut c| async move { redis::cmd("GET").arg(key).query_async(&mut c).await },
+        )
         .await
     }
 

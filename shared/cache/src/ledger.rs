@@ -77,12 +77,7 @@ impl Ledger {
             .into_iter()
             .filter_map(|(name, value)| Some((name.strip_prefix("v:")?.to_owned(), value)))
             .collect();
-        Some(Self {
-            attempt,
-            sentences,
-            values,
-            finished,
-        })
+        Some(Self { attempt, sentences, values, finished })
     }
 }
 
@@ -106,12 +101,7 @@ impl Cache {
         let attempt = (Uuid::new_v4().as_u128() as u32 & 0x7fff_ffff).max(1);
         let fields: HashMap<String, String> = self
             .run("begin_turn", |mut c| async move {
-                BEGIN
-                    .key(key)
-                    .arg(attempt)
-                    .arg(LEDGER_TTL_SECONDS)
-                    .invoke_async(&mut c)
-                    .await
+                BEGIN.key(key).arg(attempt).arg(LEDGER_TTL_SECONDS).invoke_async(&mut c).await
             })
             .await?;
         Ledger::of_fields(fields).ok_or(CacheError::LedgerLost)
@@ -130,8 +120,7 @@ impl Cache {
         index: usize,
         text: &str,
     ) -> Result<String, CacheError> {
-        self.record(conversation, turn, attempt, sentence_field(index), text)
-            .await
+        self.record(conversation, turn, attempt, sentence_field(index), text).await
     }
 
     /// Records `value` (a tool's result, the agent chosen) under `name` before it has effect, and
@@ -147,8 +136,7 @@ impl Cache {
         name: &str,
         value: &str,
     ) -> Result<String, CacheError> {
-        self.record(conversation, turn, attempt, format!("v:{name}"), value)
-            .await
+        self.record(conversation, turn, attempt, format!("v:{name}"), value).await
     }
 
     /// Records that the reply is whole, with `meta` to publish the same end again, and returns what
@@ -163,8 +151,7 @@ impl Cache {
         attempt: u32,
         meta: &str,
     ) -> Result<String, CacheError> {
-        self.record(conversation, turn, attempt, "finished".to_owned(), meta)
-            .await
+        self.record(conversation, turn, attempt, "finished".to_owned(), meta).await
     }
 
     async fn record(

@@ -64,18 +64,12 @@ impl Cache {
         let window_us = u64::try_from(window.as_micros()).unwrap_or(u64::MAX);
         let wait_us: u64 = self
             .run("hit", |mut c| async move {
-                HIT.key(key)
-                    .arg(window_us)
-                    .arg(limit)
-                    .invoke_async(&mut c)
-                    .await
+                HIT.key(key).arg(window_us).arg(limit).invoke_async(&mut c).await
             })
             .await?;
         Ok(match wait_us {
             0 => Admission::Allowed,
-            us => Admission::Denied {
-                retry_after: Duration::from_micros(us),
-            },
+            us => Admission::Denied { retry_after: Duration::from_micros(us) },
         })
     }
 
@@ -116,12 +110,7 @@ impl Cache {
         let key = self.key(&format!("answer:{key}"), "");
         let ttl_ms = milliseconds(ttl);
         self.run("remember_answer", |mut c| async move {
-            REMEMBER
-                .key(key)
-                .arg(text)
-                .arg(ttl_ms)
-                .invoke_async(&mut c)
-                .await
+            REMEMBER.key(key).arg(text).arg(ttl_ms).invoke_async(&mut c).await
         })
         .await
     }

@@ -70,12 +70,7 @@ impl Cache {
         let now = Timestamp::now().as_micros();
         let mut record: HashMap<String, String> = self
             .run("begin_send", |mut c| async move {
-                BEGIN
-                    .key(key)
-                    .arg(now)
-                    .arg(SEND_TTL_SECONDS)
-                    .invoke_async(&mut c)
-                    .await
+                BEGIN.key(key).arg(now).arg(SEND_TTL_SECONDS).invoke_async(&mut c).await
             })
             .await?;
         if let Some(external_id) = record.remove("external_id") {
@@ -101,12 +96,7 @@ impl Cache {
     ) -> Result<String, CacheError> {
         let key = self.send_key(event);
         self.run("finish_send", |mut c| async move {
-            FINISH
-                .key(key)
-                .arg(external_id)
-                .arg(SEND_TTL_SECONDS)
-                .invoke_async(&mut c)
-                .await
+            FINISH.key(key).arg(external_id).arg(SEND_TTL_SECONDS).invoke_async(&mut c).await
         })
         .await
     }
@@ -118,10 +108,7 @@ impl Cache {
     /// When Redis is away.
     pub async fn fail_send(&self, event: EventId) -> Result<(), CacheError> {
         let key = self.send_key(event);
-        self.run("fail_send", |mut c| async move {
-            FAIL.key(key).invoke_async(&mut c).await
-        })
-        .await
+        self.run("fail_send", |mut c| async move { FAIL.key(key).invoke_async(&mut c).await }).await
     }
 
     fn send_key(&self, event: EventId) -> String {

@@ -37,11 +37,7 @@ impl Cache {
     async fn count_start(&self, queue: &str, event: EventId) -> Result<Starts, CacheError> {
         let key = self.starts_key(queue, event);
         self.run("count_start", |mut c| async move {
-            COUNT
-                .key(key)
-                .arg(STARTS_TTL_SECONDS)
-                .invoke_async(&mut c)
-                .await
+            COUNT.key(key).arg(STARTS_TTL_SECONDS).invoke_async(&mut c).await
         })
         .await
         .map(Starts)

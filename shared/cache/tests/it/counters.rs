@@ -1,0 +1,81 @@
+//! Limits, replays, remembered answers, and how often a handler began a message.
+
+use std::time::Duration;
+
+use cache::Admission;
+use domain::{Dependency as _, StartCounter as _, Starts};
+use futures::future::join_all;
+
+use crate::{cache, event};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn exactly_the_limit_is_let_through_and_the_rest_is_told_when_to_come_back() {
+    let cache = cache();
+    let admissions = join_all((0..130).map(|_| cache.hit("user", MINUTE, 100))).await;
+    let mut allowed = 0;
+    for admission in admissions {
+        match admission.unwrap() {
+            Admission::Allowed => allowed += 1,
+            Admission::Denied { retry_after } => {
+                assert!(retry_after > Duration::ZERO && retry_after <= MINUTE);
+            }
+        }
+    }
+    assert_eq!(allowed, 100);
+    assert_eq!(cache.hit("another", MINUTE, 100).await.unwrap(), Admission::Allowed);
+}
+
+#[tokio::test]
+async fn a_denied_user_is_let_in_again_when_the_window_has_moved_on() {
+    let cache = cache();
+    let window = Duration::from_millis(200);
+    let hit = || async { cache.hit("user", window, 2).await.unwrap() };
+    while hit().await == Admission::Allowed {}
+    while hit().await != Admission::Allowed {}
+}
+
+#[tokio::test]
+async fn a_limit_of_nothing_lets_nobody_in() {
+    let denied = Admission::Denied { retry_after: MINUTE };
+    assert_eq!(cache().hit("user", MINUTE, 0).await.unwrap(), denied);
+}
+
+#[tokio::test]
+async fn a_token_is_good_once() {
+    let cache = cache();
+    let seen = join_all((0..10).map(|_| cache.seen_before("token", MINUTE))).await;
+    assert_eq!(seen.into_iter().filter(|s| !*s.as_ref().unwrap()).count(), 1);
+}
+
+#[tokio::test]
+async fn a_repeated_request_gets_the_answer_the_first_one_got() {
+    let cache = cache();
+    assert_eq!(cache.remembered_answer("turn-1").await.unwrap(), None);
+    assert_eq!(cache.remember_answer("turn-1", MINUTE, "<A/>").await.unwrap(), "<A/>");
+    assert_eq!(cache.remember_answer("turn-1", MINUTE, "<B/>").await.unwrap(), "<A/>");
+    assert_eq!(cache.remembered_answer("turn-1").await.unwrap().as_deref(), Some("<A/>"));
+}
+
+#[tokio::test]
+async fn starts_are_counted_per_queue_and_given_back_ones_are_not() {
+    let (cache, event) = (cache(), event());
+    assert_eq!(cache.started("speak", event).await, Some(Starts(1)));
+    assert_eq!(cache.started("speak", event).await, Some(Starts(2)));
+    cache.given_back("speak", event).await;
+    assert_eq!(cache.started("speak", event).await, Some(Starts(2)));
+    assert_eq!(cache.started("jobs", event).await, Some(Starts(1)));
+}
+
+#[tokio::test]
+async fn giving_back_what_was_never_started_does_not_make_the_count_negative() {
+    let (cache, event) = (cache(), event());
+    cache.given_back("speak", event).await;
+    assert_eq!(cache.started("speak", event).await, Some(Starts(1)));
+}
+
+#[tokio::test]
+async fn a_cluster_that_serves_its_slots_is_up() {
+    assert!(cache().is_up().await);
+}

@@ -1,0 +1,104 @@
+//! The turn ledger and the records of sends.
+
+use cache::{CacheError, SendState};
+use domain::Turn;
+use futures::future::join_all;
+
+use crate::{cache, conversation, event};
+
+#[tokio::test]
+async fn of_two_runs_of_a_turn_both_speak_what_the_first_recorded() {
+    let (cache, conversation) = (cache(), conversation());
+    let ledgers = join_all((0..2).map(|_| cache.begin_turn(conversation, Turn(1)))).await;
+    let attempts: Vec<_> = ledgers.into_iter().map(|l| l.unwrap().attempt).collect();
+    assert_eq!(attempts[0], attempts[1], "one attempt for both");
+    for index in 0..20 {
+        let texts = [format!("first {index}"), format!("second {index}")];
+        let standing =
+            join_all(texts.iter().map(|text| {
+                cache.record_sentence(conversation, Turn(1), attempts[0], index, text)
+            }))
+            .await;
+        let standing: Vec<_> = standing.into_iter().map(Result::unwrap).collect();
+        assert_eq!(standing[0], standing[1]);
+        assert!(texts.contains(&standing[0]));
+    }
+}
+
+#[tokio::test]
+async fn a_second_run_finds_all_that_the_first_said_and_did() {
+    let (cache, conversation) = (cache(), conversation());
+    let attempt = cache.begin_turn(conversation, Turn(4)).await.unwrap().attempt;
+    assert!(attempt > 0 && i32::try_from(attempt).is_ok());
+    for (index, text) in ["One.", "Two.", "Three."].into_iter().enumerate() {
+        cache.record_sentence(conversation, Turn(4), attempt, index, text).await.unwrap();
+    }
+    let tool = |value| cache.record_value(conversation, Turn(4), attempt, "tool:0", value);
+    assert_eq!(tool("booked").await.unwrap(), "booked");
+    assert_eq!(tool("refused").await.unwrap(), "booked");
+    let end = |meta| cache.finish_turn(conversation, Turn(4), attempt, meta);
+    assert_eq!(end("first end").await.unwrap(), "first end");
+    assert_eq!(end("second end").await.unwrap(), "first end");
+
+    let ledger = cache.begin_turn(conversation, Turn(4)).await.unwrap();
+    assert_eq!(ledger.attempt, attempt);
+    assert_eq!(ledger.sentences, ["One.", "Two.", "Three."]);
+    assert_eq!(ledger.values.get("tool:0").map(String::as_str), Some("booked"));
+    assert_eq!(ledger.finished.as_deref(), Some("first end"));
+    assert!(!format!("{ledger:?}").contains("One."));
+}
+
+#[tokio::test]
+async fn turns_of_one_conversation_have_ledgers_of_their_own() {
+    let (cache, conversation) = (cache(), conversation());
+    let first = cache.begin_turn(conversation, Turn(1)).await.unwrap();
+    cache.record_sentence(conversation, Turn(1), first.attempt, 0, "One.").await.unwrap();
+    let second = cache.begin_turn(conversation, Turn(2)).await.unwrap();
+    assert!(second.sentences.is_empty());
+    assert_ne!(first.attempt, second.attempt);
+}
+
+#[tokio::test]
+async fn a_run_whose_ledger_was_lost_is_told_before_it_speaks() {
+    let (cache, conversation) = (cache(), conversation());
+    let own = cache.begin_turn(conversation, Turn(1)).await.unwrap().attempt;
+    let other = own.wrapping_add(1);
+    let recorded = cache.record_sentence(conversation, Turn(1), other, 0, "One.").await;
+    assert!(matches!(recorded, Err(CacheError::LedgerLost)), "{recorded:?}");
+    let unopened = cache.record_sentence(conversation, Turn(9), own, 0, "One.").await;
+    assert!(matches!(unopened, Err(CacheError::LedgerLost)), "{unopened:?}");
+    assert!(cache.begin_turn(conversation, Turn(1)).await.unwrap().sentences.is_empty());
+}
+
+#[tokio::test]
+async fn of_many_who_want_to_send_one_message_exactly_one_may() {
+    let (cache, event) = (cache(), event());
+    let states = join_all((0..10).map(|_| cache.begin_send(event))).await;
+    let new = states.into_iter().filter(|s| matches!(s, Ok(SendState::New))).count();
+    assert_eq!(new, 1);
+}
+
+#[tokio::test]
+async fn a_send_that_was_begun_and_never_recorded_is_in_doubt_until_a_status_settles_it() {
+    let (cache, event) = (cache(), event());
+    let before = domain::Timestamp::now();
+    assert_eq!(cache.begin_send(event).await.unwrap(), SendState::New);
+    match cache.begin_send(event).await.unwrap() {
+        SendState::InDoubt { since } => assert!(since >= before),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(cache.finish_send(event, "wamid.1").await.unwrap(), "wamid.1");
+    let done = SendState::Done { external_id: "wamid.1".into() };
+    assert_eq!(cache.begin_send(event).await.unwrap(), done);
+    assert_eq!(cache.finish_send(event, "wamid.2").await.unwrap(), "wamid.1");
+    cache.fail_send(event).await.unwrap();
+    assert_eq!(cache.begin_send(event).await.unwrap(), done, "done is not taken back");
+}
+
+#[tokio::test]
+async fn a_send_the_vendor_surely_refused_may_be_tried_again() {
+    let (cache, event) = (cache(), event());
+    assert_eq!(cache.begin_send(event).await.unwrap(), SendState::New);
+    cache.fail_send(event).await.unwrap();
+    assert_eq!(cache.begin_send(event).await.unwrap(), SendState::New);
+}

@@ -1,0 +1,95 @@
+//! Redis away, silent, and back.
+
+use std::{net::TcpListener, path::Path, process, time::Duration};
+
+use cache::{Cache, CacheError, OPERATION_TIMEOUT};
+use domain::{Dependency as _, StartCounter as _, Turn};
+use tokio::{process::Command, time::timeout};
+
+use crate::{call, event};
+
+/// Far more than one operation may take: what is caught here is a hang.
+const HANG: Duration = OPERATION_TIMEOUT.saturating_mul(10);
+
+#[tokio::test]
+async fn a_redis_that_is_not_there_is_an_error_and_not_a_hang() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let cache = Cache::connect(&format!("redis://{free}"), "test").unwrap();
+    assert!(timeout(HANG, cache.fence(&call())).await.unwrap().is_err());
+    assert!(!timeout(HANG, cache.is_up()).await.unwrap());
+    assert_eq!(timeout(HANG, cache.started("speak", event())).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_redis_that_accepts_and_says_nothing_is_an_error_and_not_a_hang() {
+    let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("redis://{}", mute.local_addr().unwrap());
+    let cache = Cache::connect(&url, "test").unwrap();
+    assert!(timeout(HANG, cache.set_fence(&call(), Turn(1))).await.unwrap().is_err());
+}
+
+#[test]
+fn a_url_redis_does_not_understand_ends_the_start() {
+    assert!(matches!(Cache::connect("http://nowhere", "test"), Err(CacheError::Redis(_))));
+}
+
+#[test]
+fn tls_and_a_password_in_the_url_are_understood() {
+    for url in ["rediss://redis.example:6379", "rediss://user:secret@redis.example:6379"] {
+        assert!(Cache::connect(url, "test").is_ok(), "{url}");
+    }
+}
+
+#[tokio::test]
+async fn work_goes_on_by_itself_once_a_lost_redis_is_back() {
+    let home = tempfile::tempdir().unwrap();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut server = Server::start(port, bus, home.path()).await;
+    let cache = Cache::connect(&format!("redis://127.0.0.1:{port}"), "test").unwrap();
+    let call = call();
+    until_up(&cache).await;
+    cache.set_fence(&call, Turn(1)).await.unwrap();
+
+    server.kill().await;
+    assert!(timeout(HANG, cache.fence(&call)).await.unwrap().is_err());
+
+    let _back = Server::start(port, bus, home.path()).await;
+    until_up(&cache).await;
+    assert_eq!(cache.set_fence(&call, Turn(2)).await.unwrap(), Turn(2));
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+async fn until_up(cache: &Cache) {
+    timeout(Duration::from_secs(30), async { while !cache.is_up().await {} }).await.unwrap();
+}
+
+/// A Redis of the test's own, for it dies in the course of it.
+struct Server(tokio::process::Child);
+
+impl Server {
+    async fn start(port: u16, bus: u16, home: &Path) -> Self {
+        let (port, bus) = (port.to_string(), bus.to_string());
+        let child = Command::new("redis-server")
+            .args(["--port", &port, "--cluster-port", &bus, "--bind", "127.0.0.1"])
+            .args(["--cluster-enabled", "yes", "--save", "", "--appendonly", "no", "--dir"])
+            .arg(home)
+            .stdout(process::Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("redis-server is installed; scripts/install does it");
+        let ask =
+            |command: &[&str]| Command::new("redis-cli").args(["-p", &port]).args(command).output();
+        let answers = async { while !ask(&["ping"]).await.is_ok_and(|o| o.status.success()) {} };
+        timeout(HANG, answers).await.unwrap();
+        // On the second start the node remembers its slots, and Redis says so with an error.
+        ask(&["cluster", "addslotsrange", "0", "16383"]).await.unwrap();
+        Self(child)
+    }
+
+    async fn kill(&mut self) {
+        self.0.kill().await.unwrap();
+    }
+}

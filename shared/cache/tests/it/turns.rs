@@ -1,0 +1,86 @@
+//! The fence, where a call's audio goes, context, and the turns of a chat.
+
+use cache::Written;
+use domain::Turn;
+use futures::future::join_all;
+
+use crate::{cache, call, conversation, event};
+
+#[tokio::test]
+async fn a_fence_never_comes_down_whatever_order_its_setters_arrive_in() {
+    let (cache, call) = (cache(), call());
+    assert_eq!(cache.fence(&call).await.unwrap(), Turn(0));
+    assert_eq!(cache.set_fence(&call, Turn(3)).await.unwrap(), Turn(3));
+    assert_eq!(cache.set_fence(&call, Turn(2)).await.unwrap(), Turn(3));
+    join_all((0..50).map(|n| {
+        let (cache, call) = (&cache, &call);
+        async move { cache.set_fence(call, Turn((n * 7) % 50)).await.unwrap() }
+    }))
+    .await;
+    assert_eq!(cache.fence(&call).await.unwrap(), Turn(49));
+}
+
+#[tokio::test]
+async fn answers_follow_a_call_to_the_task_that_took_it_over() {
+    let (cache, call) = (cache(), call());
+    assert_eq!(cache.edge_of(&call).await.unwrap(), None);
+    cache.set_edge_of(&call, "sb-edge-1-a.fifo").await.unwrap();
+    cache.set_edge_of(&call, "sb-edge-2-b.fifo").await.unwrap();
+    assert_eq!(cache.edge_of(&call).await.unwrap().as_deref(), Some("sb-edge-2-b.fifo"));
+}
+
+#[tokio::test]
+async fn of_two_who_read_the_same_context_only_the_first_writes() {
+    let (cache, conversation) = (cache(), conversation());
+    assert_eq!(cache.context(conversation).await.unwrap(), None);
+    assert_eq!(cache.put_context(conversation, 0, "one").await.unwrap(), Written::Stored(1));
+    let seen = cache.context(conversation).await.unwrap().unwrap();
+    assert_eq!((seen.version, seen.body.as_str()), (1, "one"));
+    assert_eq!(cache.put_context(conversation, 1, "two").await.unwrap(), Written::Stored(2));
+    assert_eq!(cache.put_context(conversation, 1, "late").await.unwrap(), Written::Conflict);
+    assert_eq!(cache.context(conversation).await.unwrap().unwrap().body, "two");
+}
+
+#[tokio::test]
+async fn a_context_that_expired_between_read_and_write_is_written_anew() {
+    let (cache, conversation) = (cache(), conversation());
+    assert_eq!(cache.put_context(conversation, 7, "body").await.unwrap(), Written::Stored(8));
+}
+
+#[tokio::test]
+async fn what_is_remembered_never_shows_in_a_debug_print() {
+    let (cache, conversation) = (cache(), conversation());
+    cache.put_context(conversation, 0, "my name is Ada").await.unwrap();
+    let context = cache.context(conversation).await.unwrap().unwrap();
+    assert!(!format!("{context:?}").contains("Ada"));
+}
+
+#[tokio::test]
+async fn the_agent_chosen_last_is_known_to_every_task() {
+    let (cache, conversation) = (cache(), conversation());
+    assert_eq!(cache.chosen_agent(conversation).await.unwrap(), None);
+    cache.choose_agent(conversation, "booking").await.unwrap();
+    assert_eq!(cache.chosen_agent(conversation).await.unwrap().as_deref(), Some("booking"));
+}
+
+#[tokio::test]
+async fn a_message_handled_twice_keeps_its_turn_and_no_two_messages_share_one() {
+    let (cache, conversation) = (cache(), conversation());
+    let events: Vec<_> = (0..20).map(|_| event()).collect();
+    let give = |e| cache.next_turn(conversation, e, Turn(0));
+    let first: Vec<_> = join_all(events.iter().map(|e| give(*e))).await;
+    let again: Vec<_> = join_all(events.iter().map(|e| give(*e))).await;
+    let turns = |given: Vec<Result<Turn, _>>| given.into_iter().map(Result::unwrap).collect();
+    let (first, again): (Vec<Turn>, Vec<Turn>) = (turns(first), turns(again));
+    assert_eq!(first, again);
+    let mut sorted = first;
+    sorted.sort();
+    assert_eq!(sorted, (1..=20).map(Turn).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_counter_that_was_lost_goes_on_above_what_the_history_knows() {
+    let (cache, conversation) = (cache(), conversation());
+    assert_eq!(cache.next_turn(conversation, event(), Turn(41)).await.unwrap(), Turn(42));
+    assert_eq!(cache.next_turn(conversation, event(), Turn(3)).await.unwrap(), Turn(43));
+}
