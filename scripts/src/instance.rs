@@ -36,12 +36,10 @@ pub struct Details {
 /// When it cannot be made, or is another user's.
 pub fn folder() -> anyhow::Result<PathBuf> {
     let uid = geteuid();
-    let folder = std::env::var_os("SB_STATE_DIR")
-        .filter(|path| !path.is_empty())
-        .map_or_else(
-            || std::env::temp_dir().join(format!("switchboard-{}", uid.as_raw())),
-            PathBuf::from,
-        );
+    let folder = std::env::var_os("SB_STATE_DIR").filter(|path| !path.is_empty()).map_or_else(
+        || std::env::temp_dir().join(format!("switchboard-{}", uid.as_raw())),
+        PathBuf::from,
+    );
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -51,11 +49,7 @@ pub fn folder() -> anyhow::Result<PathBuf> {
         .with_context(|| format!("look at {}", folder.display()))?
         .uid();
     // Whoever owns a folder in a world-writable place could put a process id of their choice there.
-    anyhow::ensure!(
-        owner == uid.as_raw(),
-        "{} belongs to another user",
-        folder.display()
-    );
+    anyhow::ensure!(owner == uid.as_raw(), "{} belongs to another user", folder.display());
     Ok(folder)
 }
 
@@ -78,14 +72,9 @@ impl Claim {
             Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(error)) => return Err(error).context("lock the mesh's folder"),
         }
-        lock.set_len(0)
-            .and_then(|()| lock.seek(SeekFrom::Start(0)))
-            .context("write the lock")?;
+        lock.set_len(0).and_then(|()| lock.seek(SeekFrom::Start(0))).context("write the lock")?;
         write!(lock, "{}", std::process::id()).context("write the lock")?;
-        Ok(Some(Self {
-            folder: folder.to_owned(),
-            _lock: lock,
-        }))
+        Ok(Some(Self { folder: folder.to_owned(), _lock: lock }))
     }
 
     /// Tells others where the mesh is; before that it counts as starting.
@@ -122,9 +111,7 @@ pub fn running(folder: &Path) -> anyhow::Result<Option<Details>> {
         return Ok(None);
     }
     match std::fs::read(folder.join(DETAILS_FILE)) {
-        Ok(text) => serde_json::from_slice(&text)
-            .context("decode the mesh's details")
-            .map(Some),
+        Ok(text) => serde_json::from_slice(&text).context("decode the mesh's details").map(Some),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).context("read the mesh's details"),
     }
@@ -182,9 +169,7 @@ mod tests {
     #[test]
     fn one_folder_has_one_mesh_and_is_free_again_after_it() {
         let folder = tempfile::tempdir().unwrap();
-        let claim = Claim::take(folder.path())
-            .unwrap()
-            .expect("the folder is free");
+        let claim = Claim::take(folder.path()).unwrap().expect("the folder is free");
         assert!(Claim::take(folder.path()).unwrap().is_none());
         drop(claim);
         assert!(Claim::take(folder.path()).unwrap().is_some());

@@ -8,6 +8,7 @@ pub mod log;
 pub mod mesh;
 mod probe;
 pub mod process;
+pub mod provision;
 mod settings;
 pub mod stores;
 mod tools;

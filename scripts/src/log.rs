@@ -39,20 +39,13 @@ impl Log {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("create the log folder {}", folder.display()))?;
         let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        Ok(Self {
-            folder: folder.into(),
-            echo,
-            colour,
-        })
+        Ok(Self { folder: folder.into(), echo, colour })
     }
 
     /// The same folder, without showing lines.
     #[must_use]
     pub fn quiet(&self) -> Self {
-        Self {
-            echo: Echo::Off,
-            ..self.clone()
-        }
+        Self { echo: Echo::Off, ..self.clone() }
     }
 
     /// Where the lines of a task are kept.
@@ -93,11 +86,7 @@ impl Log {
             .append(true)
             .open(&path)
             .with_context(|| format!("open the log {}", path.display()))?;
-        Ok(TaskLog {
-            log: self.clone(),
-            name: name.into(),
-            file: Arc::new(Mutex::new(file)),
-        })
+        Ok(TaskLog { log: self.clone(), name: name.into(), file: Arc::new(Mutex::new(file)) })
     }
 
     fn show(&self, name: &str, line: &str) {
@@ -105,10 +94,7 @@ impl Log {
             return;
         }
         let prefix = if self.colour {
-            format!(
-                "\x1b[38;5;{}m{name:<PREFIX_WIDTH_COLUMNS$}\x1b[0m",
-                colour_of(name)
-            )
+            format!("\x1b[38;5;{}m{name:<PREFIX_WIDTH_COLUMNS$}\x1b[0m", colour_of(name))
         } else {
             format!("{name:<PREFIX_WIDTH_COLUMNS$}")
         };
@@ -151,8 +137,8 @@ impl TaskLog {
 
 /// The same colour for a name in every run.
 fn colour_of(name: &str) -> u8 {
-    let hash = name.bytes().fold(0_usize, |hash, byte| {
-        hash.wrapping_mul(31).wrapping_add(usize::from(byte))
-    });
+    let hash = name
+        .bytes()
+        .fold(0_usize, |hash, byte| hash.wrapping_mul(31).wrapping_add(usize::from(byte)));
     PALETTE[hash % PALETTE.len()]
 }

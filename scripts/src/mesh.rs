@@ -131,12 +131,8 @@ impl Mesh {
             None => probe::free_address()?,
         };
         let edge = given_address(&options.given, "SB_EDGE_LISTEN")?.unwrap_or(edge);
-        let environment = settings::environment(
-            &options.given,
-            stores.environment(),
-            edge,
-            simulator_address,
-        );
+        let environment =
+            settings::environment(&options.given, stores.environment(), edge, simulator_address);
         let drain_limit = drain_limit(&environment)?;
 
         for preparation in ["migrate", "provision", "seed-demo"] {
@@ -151,10 +147,8 @@ impl Mesh {
             for number in 1..=options.tasks_per_service {
                 let name = format!("{service}-{number}");
                 let ops = probe::free_address()?;
-                let launch = launch(service).envs([
-                    ("SB_TASK", name.clone()),
-                    ("SB_OPS_LISTEN", ops.to_string()),
-                ]);
+                let launch = launch(service)
+                    .envs([("SB_TASK", name.clone()), ("SB_OPS_LISTEN", ops.to_string())]);
                 tasks.push(Supervised::start(&name, Some(ops), launch, log)?);
             }
         }
@@ -167,10 +161,7 @@ impl Mesh {
             drain_limit,
             log: log.clone(),
         };
-        let ready = mesh
-            .tasks
-            .iter()
-            .map(|task| task.ready(READY_LIMIT, &mesh.log));
+        let ready = mesh.tasks.iter().map(|task| task.ready(READY_LIMIT, &mesh.log));
         futures::future::try_join_all(ready).await?;
         Ok(mesh)
     }
@@ -179,11 +170,7 @@ impl Mesh {
     #[must_use]
     pub fn endpoints(&self) -> Endpoints {
         Endpoints {
-            edge: self
-                .environment
-                .get("SB_PUBLIC_BASE_URL")
-                .cloned()
-                .unwrap_or_default(),
+            edge: self.environment.get("SB_PUBLIC_BASE_URL").cloned().unwrap_or_default(),
             simulator: format!("http://{}", reachable(self.simulator_address)),
             tasks: self
                 .tasks
@@ -230,10 +217,7 @@ impl Mesh {
     /// # Errors
     /// When there is no such task or it is not running at this moment.
     pub fn signal(&self, name: &str, signal: Signal) -> anyhow::Result<Pid> {
-        let pid = self
-            .task(name)?
-            .pid()
-            .with_context(|| format!("{name} is not running"))?;
+        let pid = self.task(name)?.pid().with_context(|| format!("{name} is not running"))?;
         signal_group(pid, signal);
         Ok(pid)
     }
@@ -310,11 +294,7 @@ fn given_address(given: &Environment, name: &str) -> anyhow::Result<Option<Socke
     given
         .get(name)
         .filter(|value| !value.is_empty())
-        .map(|value| {
-            value
-                .parse()
-                .with_context(|| format!("read {name}: {value}"))
-        })
+        .map(|value| value.parse().with_context(|| format!("read {name}: {value}")))
         .transpose()
 }
 

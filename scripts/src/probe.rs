@@ -49,21 +49,15 @@ pub(crate) async fn await_ready(
             anyhow::bail!("{name} did not answer within {} s", START_LIMIT.as_secs())
         })
         .with_context(|| {
-            format!(
-                "start {name}; its log ends:\n{}",
-                log.tail(name, LOG_LINES_IN_ERROR)
-            )
+            format!("start {name}; its log ends:\n{}", log.tail(name, LOG_LINES_IN_ERROR))
         })
 }
 
 /// True when a GET of `path` is answered with 200.
 pub(crate) async fn answers_ok(address: SocketAddr, path: &str) -> bool {
-    exchange(
-        address,
-        &format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n"),
-    )
-    .await
-    .is_ok_and(|answer| answer.split(' ').nth(1) == Some("200"))
+    exchange(address, &format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n"))
+        .await
+        .is_ok_and(|answer| answer.split(' ').nth(1) == Some("200"))
 }
 
 /// Sends `request` and returns the first bytes that come back.

@@ -56,11 +56,8 @@ impl Launch {
         mut self,
         variables: impl IntoIterator<Item = (K, V)>,
     ) -> Self {
-        self.environment.extend(
-            variables
-                .into_iter()
-                .map(|(name, value)| (name.into(), value.into())),
-        );
+        self.environment
+            .extend(variables.into_iter().map(|(name, value)| (name.into(), value.into())));
         self
     }
 
@@ -105,9 +102,8 @@ impl Launch {
         if let Some(folder) = &self.folder {
             command.current_dir(folder);
         }
-        let mut child = command
-            .spawn()
-            .with_context(|| format!("start {}", self.program.display()))?;
+        let mut child =
+            command.spawn().with_context(|| format!("start {}", self.program.display()))?;
         let group = child
             .id()
             .and_then(|id| Pid::from_raw(id.try_into().ok()?))
@@ -116,11 +112,7 @@ impl Launch {
             child.stdout.take().map(|out| log.pump(out)),
             child.stderr.take().map(|err| log.pump(err)),
         ];
-        Ok(Process {
-            child,
-            group,
-            pumps: pumps.into_iter().flatten().collect(),
-        })
+        Ok(Process { child, group, pumps: pumps.into_iter().flatten().collect() })
     }
 }
 
@@ -217,11 +209,7 @@ fn has_running_member(group: Pid) -> bool {
         .filter_map(|process| std::fs::read_to_string(process.path().join("stat")).ok())
         .any(|stat| {
             // `pid (name) state parent group ...`, where the name may hold anything, brackets too.
-            let mut fields = stat
-                .rsplit(')')
-                .next()
-                .unwrap_or_default()
-                .split_whitespace();
+            let mut fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
             let state = fields.next();
             let its_group = fields.nth(1).and_then(|id| id.parse().ok());
             state != Some("Z") && its_group == Some(group.as_raw_nonzero().get())

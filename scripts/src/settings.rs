@@ -21,11 +21,7 @@ const VENDORS: [Vendor; 4] = [
         simulator_path: "/twilio",
     },
     Vendor {
-        credentials: &[
-            "WHATSAPP_ACCESS_TOKEN",
-            "WHATSAPP_APP_SECRET",
-            "WHATSAPP_VERIFY_TOKEN",
-        ],
+        credentials: &["WHATSAPP_ACCESS_TOKEN", "WHATSAPP_APP_SECRET", "WHATSAPP_VERIFY_TOKEN"],
         base_url: "WHATSAPP_API_BASE_URL",
         simulator_path: "/graph",
     },
@@ -54,28 +50,19 @@ pub(crate) fn environment(
     let mut own: Vec<(&str, String)> = vec![
         ("SB_ENV", "development".to_owned()),
         ("SB_EDGE_LISTEN", edge.to_string()),
-        (
-            "SB_PUBLIC_BASE_URL",
-            format!("http://127.0.0.1:{}", edge.port()),
-        ),
+        ("SB_PUBLIC_BASE_URL", format!("http://127.0.0.1:{}", edge.port())),
         ("SB_QUEUE_PREFIX", "sb-dev".to_owned()),
         ("SB_SECRETS_PREFIX", "sb-dev".to_owned()),
         ("SB_S3_BUCKET", "switchboard-dev".to_owned()),
         ("SB_SIM_LISTEN", simulator.to_string()),
         // A stopping task waits for its last receive; the stand-ins do not bill for asking often.
         ("SB_LONG_POLL_SECONDS", "2".to_owned()),
+        // Behind the supervisor the services do not see the terminal.
+        ("SB_LOG_FORMAT", "text".to_owned()),
         ("SB_STT", "deepgram".to_owned()),
         ("SB_TTS", "deepgram".to_owned()),
         // The rules engine needs no model. Whoever brings a key for one wants it used.
-        (
-            "SB_LLM",
-            if is_given("OPENAI_API_KEY") {
-                "openai,rules"
-            } else {
-                "rules"
-            }
-            .to_owned(),
-        ),
+        ("SB_LLM", if is_given("OPENAI_API_KEY") { "openai,rules" } else { "rules" }.to_owned()),
         ("TWILIO_ACCOUNT_SID", format!("AC{}", made_up())),
     ];
     for vendor in &VENDORS {
@@ -84,35 +71,20 @@ pub(crate) fn environment(
             own.push((name, made_up()));
         }
         if !real {
-            own.push((
-                vendor.base_url,
-                format!("http://{simulator}{}", vendor.simulator_path),
-            ));
+            own.push((vendor.base_url, format!("http://{simulator}{}", vendor.simulator_path)));
         }
     }
 
     let mut environment = stores.clone();
-    environment.extend(
-        own.into_iter()
-            .map(|(name, value)| (name.to_owned(), value)),
-    );
-    let overriding = given
-        .iter()
-        .filter(|(name, value)| is_ours(name) && !value.is_empty());
+    environment.extend(own.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    let overriding = given.iter().filter(|(name, value)| is_ours(name) && !value.is_empty());
     environment.extend(overriding.map(|(name, value)| (name.clone(), value.clone())));
     environment
 }
 
 /// True for a variable the services read; the rest of an environment they inherit as it is.
 fn is_ours(name: &str) -> bool {
-    const PREFIXES: [&str; 6] = [
-        "SB_",
-        "AWS_",
-        "TWILIO_",
-        "WHATSAPP_",
-        "DEEPGRAM_",
-        "OPENAI_",
-    ];
+    const PREFIXES: [&str; 6] = ["SB_", "AWS_", "TWILIO_", "WHATSAPP_", "DEEPGRAM_", "OPENAI_"];
     matches!(name, "DATABASE_URL" | "REDIS_URL")
         || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
@@ -126,17 +98,10 @@ mod tests {
     use super::*;
 
     fn build(given: &[(&str, &str)]) -> Environment {
-        let given = given
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
+        let given =
+            given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let stores = Environment::from([("DATABASE_URL".to_owned(), "postgres://own".to_owned())]);
-        environment(
-            &given,
-            &stores,
-            ([127, 0, 0, 1], 8000).into(),
-            ([127, 0, 0, 1], 4700).into(),
-        )
+        environment(&given, &stores, ([127, 0, 0, 1], 8000).into(), ([127, 0, 0, 1], 4700).into())
     }
 
     #[test]
@@ -155,18 +120,13 @@ mod tests {
 
     #[test]
     fn a_real_key_with_its_own_address_goes_there() {
-        let environment = build(&[
-            ("OPENAI_API_KEY", "k"),
-            ("OPENAI_BASE_URL", "http://localhost:1/v1"),
-        ]);
+        let environment =
+            build(&[("OPENAI_API_KEY", "k"), ("OPENAI_BASE_URL", "http://localhost:1/v1")]);
         assert_eq!(environment["OPENAI_BASE_URL"], "http://localhost:1/v1");
     }
 
     #[test]
     fn made_up_keys_differ_from_run_to_run() {
-        assert_ne!(
-            build(&[])["TWILIO_AUTH_TOKEN"],
-            build(&[])["TWILIO_AUTH_TOKEN"]
-        );
+        assert_ne!(build(&[])["TWILIO_AUTH_TOKEN"], build(&[])["TWILIO_AUTH_TOKEN"]);
     }
 }

@@ -48,11 +48,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            given: Environment::new(),
-            broker: Broker::default(),
-            aws_stand_ins: true,
-        }
+        Self { given: Environment::new(), broker: Broker::default(), aws_stand_ins: true }
     }
 }
 
@@ -129,10 +125,7 @@ impl Stores {
                 .map(|(name, value)| (name.clone(), value.clone())),
         );
         Ok(Self {
-            running: [postgres, redis, ministack, fauxqs]
-                .into_iter()
-                .flatten()
-                .collect(),
+            running: [postgres, redis, ministack, fauxqs].into_iter().flatten().collect(),
             environment,
             _state: state,
         })
@@ -147,11 +140,7 @@ impl Stores {
     /// Name, address and process id of each store that was started here.
     pub fn started(&self) -> impl Iterator<Item = (&'static str, &str, i32)> {
         self.running.iter().map(|store| {
-            (
-                store.name,
-                store.url.as_str(),
-                store.process.id().as_raw_nonzero().get(),
-            )
+            (store.name, store.url.as_str(), store.process.id().as_raw_nonzero().get())
         })
     }
 
@@ -195,11 +184,7 @@ async fn when<T>(
     wanted: bool,
     start: impl Future<Output = anyhow::Result<T>>,
 ) -> anyhow::Result<Option<T>> {
-    if wanted {
-        start.await.map(Some)
-    } else {
-        Ok(None)
-    }
+    if wanted { start.await.map(Some) } else { Ok(None) }
 }
 
 /// A folder for this run. PostgreSQL's own user must be able to pass through it.

@@ -41,10 +41,6 @@ pub(crate) fn site_packages() -> anyhow::Result<PathBuf> {
 }
 
 fn installed(path: PathBuf) -> anyhow::Result<PathBuf> {
-    anyhow::ensure!(
-        Path::exists(&path),
-        "{} is missing: run scripts/install",
-        path.display()
-    );
+    anyhow::ensure!(Path::exists(&path), "{} is missing: run scripts/install", path.display());
     Ok(path)
 }

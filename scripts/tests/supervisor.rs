@@ -41,10 +41,7 @@ impl Fixture {
         for (name, text) in defaults.iter().chain(&others).chain(programs) {
             write_program(&binaries.path().join(name), text);
         }
-        Self {
-            binaries,
-            logs: tempfile::tempdir().unwrap(),
-        }
+        Self { binaries, logs: tempfile::tempdir().unwrap() }
     }
 
     fn options(&self) -> Options {
@@ -87,17 +84,8 @@ async fn a_killed_task_comes_back_and_nothing_is_left_after_the_stop() {
     let fixture = Fixture::new(&[]);
     let log = fixture.log();
     let mesh = Mesh::start(fixture.options(), &log).await.unwrap();
-    let names: Vec<_> = mesh
-        .endpoints()
-        .tasks
-        .into_iter()
-        .map(|task| task.name)
-        .collect();
-    assert_eq!(
-        names.len(),
-        8,
-        "two tasks of each of four services: {names:?}"
-    );
+    let names: Vec<_> = mesh.endpoints().tasks.into_iter().map(|task| task.name).collect();
+    assert_eq!(names.len(), 8, "two tasks of each of four services: {names:?}");
 
     let before = mesh.kill("voice-1").unwrap();
     mesh.restarted("voice-1", before).await.unwrap();
@@ -105,12 +93,8 @@ async fn a_killed_task_comes_back_and_nothing_is_left_after_the_stop() {
     assert_eq!(log.read("voice-1").matches("started voice-1").count(), 2);
     assert_eq!(log.read("voice-2").matches("started voice-2").count(), 1);
 
-    let tasks: Vec<Pid> = mesh
-        .endpoints()
-        .tasks
-        .iter()
-        .filter_map(|task| Pid::from_raw(task.pid?))
-        .collect();
+    let tasks: Vec<Pid> =
+        mesh.endpoints().tasks.iter().filter_map(|task| Pid::from_raw(task.pid?)).collect();
     mesh.stop().await.unwrap();
     let children = names.iter().flat_map(|name| pids_in(&log, name, "child "));
     for pid in tasks.into_iter().chain(children) {
@@ -137,10 +121,7 @@ async fn a_service_that_cannot_start_ends_the_start_with_its_own_words() {
     let log = fixture.log();
     let fault = Mesh::start(fixture.options(), &log).await.unwrap_err();
     let fault = format!("{fault:#}");
-    assert!(
-        fault.contains("writer-") && fault.contains("DATABASE_URL is wrong"),
-        "{fault}"
-    );
+    assert!(fault.contains("writer-") && fault.contains("DATABASE_URL is wrong"), "{fault}");
 }
 
 #[tokio::test]

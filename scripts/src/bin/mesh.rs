@@ -72,11 +72,9 @@ async fn main() -> anyhow::Result<ExitCode> {
         Command::Up(arguments) => up(&arguments).await,
         Command::Down => down().await,
         Command::Env => env(),
-        Command::Stores {
-            env_file,
-            broker,
-            command,
-        } => run_stores(env_file.as_deref(), broker, &command).await,
+        Command::Stores { env_file, broker, command } => {
+            run_stores(env_file.as_deref(), broker, &command).await
+        }
     }
 }
 
@@ -138,26 +136,15 @@ async fn up(arguments: &UpArguments) -> anyhow::Result<ExitCode> {
         logs: logs.clone(),
     })?;
     for (name, url, pid) in mesh.stores() {
-        log.say(&format!(
-            "{name:<16} pid {pid:<8} {}",
-            without_password(url)
-        ));
+        log.say(&format!("{name:<16} pid {pid:<8} {}", without_password(url)));
     }
     for task in &endpoints.tasks {
-        let pid = task
-            .pid
-            .map_or_else(|| "-".to_owned(), |pid| pid.to_string());
-        log.say(&format!(
-            "{:<16} pid {pid:<8} http://{}/health",
-            task.name, task.ops
-        ));
+        let pid = task.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string());
+        log.say(&format!("{:<16} pid {pid:<8} http://{}/health", task.name, task.ops));
     }
     log.say(&format!("logs in {}", logs.display()));
     log.say(&format!("simulator at {}", endpoints.simulator));
-    log.say(&format!(
-        "up: {} (Ctrl-C or `scripts/mesh down` stops it)",
-        endpoints.edge
-    ));
+    log.say(&format!("up: {} (Ctrl-C or `scripts/mesh down` stops it)", endpoints.edge));
 
     let code = tokio::select! {
         () = interrupts.next() => ExitCode::SUCCESS,
@@ -198,11 +185,8 @@ async fn run_stores(
     let mut interrupts = Interrupts::listen()?;
     let logs = tempfile::tempdir().context("create a log folder")?;
     let log = Log::open(logs.path(), Echo::Off)?;
-    let options = stores::Options {
-        given: std::env::vars().collect(),
-        broker,
-        ..stores::Options::default()
-    };
+    let options =
+        stores::Options { given: std::env::vars().collect(), broker, ..stores::Options::default() };
     let mut stores = Stores::start(&options, &log).await?;
     if let Some(path) = env_file {
         write_private(path, &exports(stores.environment()))?;

@@ -83,9 +83,7 @@ impl Supervised {
 
     /// True for a task of this service.
     pub(super) fn is_of(&self, service: &str) -> bool {
-        self.name
-            .strip_prefix(service)
-            .is_some_and(|rest| rest.starts_with('-'))
+        self.name.strip_prefix(service).is_some_and(|rest| rest.starts_with('-'))
     }
 
     pub(super) fn pid(&self) -> Option<Pid> {
@@ -180,8 +178,7 @@ impl Supervisor {
                 () = self.stop.cancelled() => return Ok(()),
             }
             process = self.launch.spawn(&self.task_log).inspect_err(|error| {
-                self.log
-                    .say(&format!("cannot start {}: {error:#}", self.name))
+                self.log.say(&format!("cannot start {}: {error:#}", self.name))
             })?;
             self.life.send_replace(Life::Running(process.id()));
         }

@@ -64,21 +64,12 @@ pub(super) async fn start(state: &Path, log: &Log) -> anyhow::Result<Running> {
         .await
         .context("wait for initdb")?
         .context("wait for initdb")?;
-    anyhow::ensure!(
-        status.success(),
-        "initdb ended with {status}:\n{}",
-        log.tail("postgres", 12)
-    );
+    anyhow::ensure!(status.success(), "initdb ended with {status}:\n{}", log.tail("postgres", 12));
     std::fs::remove_file(&password_file).context("remove the password file")?;
 
     let mut process = Launch::new(binaries.join("postgres"))
         .args(["-D".into(), data.clone().into_os_string()])
-        .args([
-            "-c",
-            "listen_addresses=127.0.0.1",
-            "-c",
-            "unix_socket_directories=",
-        ])
+        .args(["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="])
         .args(["-c".to_owned(), format!("port={}", address.port())])
         .args(["-c", "max_connections=300"])
         // The data goes with the run, so only the death of a process matters here, not that of the host.
@@ -87,10 +78,7 @@ pub(super) async fn start(state: &Path, log: &Log) -> anyhow::Result<Running> {
         .folder(&folder)
         .spawn(&task_log)?;
     let pid_file = data.join("postmaster.pid");
-    probe::await_ready("postgres", &mut process, log, async || {
-        says_ready(&pid_file)
-    })
-    .await?;
+    probe::await_ready("postgres", &mut process, log, async || says_ready(&pid_file)).await?;
     Ok(Running {
         name: "postgres",
         process,
@@ -102,11 +90,8 @@ pub(super) async fn start(state: &Path, log: &Log) -> anyhow::Result<Running> {
 
 /// The server writes its status into the eighth line of this file; `pg_ctl` reads it there too.
 fn says_ready(pid_file: &Path) -> bool {
-    std::fs::read_to_string(pid_file).is_ok_and(|text| {
-        text.lines()
-            .nth(7)
-            .is_some_and(|status| status.trim() == "ready")
-    })
+    std::fs::read_to_string(pid_file)
+        .is_ok_and(|text| text.lines().nth(7).is_some_and(|status| status.trim() == "ready"))
 }
 
 fn ids_of(user: &str) -> anyhow::Result<(u32, u32)> {
