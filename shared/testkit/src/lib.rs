@@ -1,1 +1,60 @@
-//! Stub.
+//! For tests only: real stores, a part of each for every test, so that tests run side by side.
+//!
+//! The stores are found by the variables the services use (`DATABASE_URL`, `REDIS_URL`,
+//! `AWS_ENDPOINT_URL`). At home, without them, a test that needs them is skipped; in CI
+//! (`CI` is set) it fails, for a test that never runs proves nothing.
+
+mod database;
+
+pub use database::TestDb;
+
+use std::sync::Arc;
+
+use domain::KeyRing;
+
+/// The KMS key of all tests, on the stand-in.
+const KMS_KEY: &str = "alias/sb-test";
+
+/// Where the stores are.
+#[derive(Clone, Debug)]
+pub struct Stores {
+    /// PostgreSQL, with a login that may make databases and roles.
+    pub database_url: String,
+    /// Redis. Shared with other tests: use a prefix, and flush nothing.
+    pub redis_url: String,
+}
+
+/// The stores, or `None` where the test is to be skipped:
+/// `let Some(stores) = require_stores() else { return };`
+///
+/// # Panics
+/// In CI, when a variable is missing.
+pub fn require_stores() -> Option<Stores> {
+    let find = |name: &str| {
+        let value = std::env::var(name).ok().filter(|v| !v.is_empty());
+        assert!(
+            value.is_some() || std::env::var_os("CI").is_none(),
+            "{name} is not set: CI must bring up the stores"
+        );
+        if value.is_none() {
+            eprintln!("skipped: {name} is not set");
+        }
+        value
+    };
+    find("AWS_ENDPOINT_URL")?;
+    Some(Stores { database_url: find("DATABASE_URL")?, redis_url: find("REDIS_URL")? })
+}
+
+/// A prefix no other test has, for queues and Redis keys: `t` and 12 hex digits, for queue names
+/// are short.
+pub fn unique_prefix() -> String {
+    let id = uuid::Uuid::new_v4().simple().to_string();
+    format!("t{}", &id[..12])
+}
+
+/// Keys of tenants, wrapped by the stand-in's KMS.
+pub async fn key_ring() -> anyhow::Result<Arc<dyn KeyRing>> {
+    let kms = aws_sdk_kms::Client::new(&boot::aws_config().await);
+    vault::ensure_key(&kms, KMS_KEY).await?;
+    Ok(Arc::new(vault::FieldKeys::new(kms, KMS_KEY)))
+}
