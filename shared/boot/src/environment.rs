@@ -147,8 +147,9 @@ mod tests {
 
     #[test]
     fn every_fault_is_in_one_message_and_no_value() {
-        let env: Environment =
-            [("SB_ENV", "prod"), ("PORT", "eighty"), ("BASE", "ftp://secret")].into_iter().collect();
+        let env: Environment = [("SB_ENV", "prod"), ("PORT", "eighty"), ("BASE", "ftp://secret")]
+            .into_iter()
+            .collect();
         let mut r = env.reader();
         r.deployment();
         r.parsed("PORT", 80_u16);

@@ -52,7 +52,9 @@ pub fn serve_ops(
 }
 
 async fn metrics(ops: web::Data<Ops>) -> impl Responder {
-    HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(ops.telemetry.render_metrics())
+    HttpResponse::Ok()
+        .content_type("text/plain; version=0.0.4")
+        .body(ops.telemetry.render_metrics())
 }
 
 async fn alive() -> impl Responder {
@@ -71,6 +73,11 @@ pub async fn health_response(dependencies: &[Arc<dyn Dependency>]) -> HttpRespon
         .into_iter()
         .map(|(name, up)| (name.to_owned(), json!(if up { "up" } else { "down" })))
         .collect();
-    let body = json!({"status": if all_up { "ready" } else { "not ready" }, "dependencies": detail});
-    if all_up { HttpResponse::Ok().json(body) } else { HttpResponse::ServiceUnavailable().json(body) }
+    let body =
+        json!({"status": if all_up { "ready" } else { "not ready" }, "dependencies": detail});
+    if all_up {
+        HttpResponse::Ok().json(body)
+    } else {
+        HttpResponse::ServiceUnavailable().json(body)
+    }
 }

@@ -42,7 +42,9 @@ pub fn init_telemetry(service: &'static str, env: &Environment) -> anyhow::Resul
     let registry = tracing_subscriber::registry().with(filter);
     let layer = tracing_subscriber::fmt::layer();
     if text {
-        registry.with(layer.with_target(false).with_ansi(std::io::stdout().is_terminal())).try_init()
+        registry
+            .with(layer.with_target(false).with_ansi(std::io::stdout().is_terminal()))
+            .try_init()
     } else {
         registry.with(layer.json().flatten_event(true).with_current_span(true)).try_init()
     }

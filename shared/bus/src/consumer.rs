@@ -262,8 +262,12 @@ impl Loop {
                 .await
                 .map_err(|e| anyhow!(e).context(format!("receive from {}", worker.queue)))?;
             let now = Instant::now();
-            Ok(answer.messages.unwrap_or_default().into_iter()
-                .map(|m| hold(m, &keeper, now)).collect())
+            Ok(answer
+                .messages
+                .unwrap_or_default()
+                .into_iter()
+                .map(|m| hold(m, &keeper, now))
+                .collect())
         })
     }
 
@@ -461,8 +465,7 @@ impl Worker {
     ) -> Next {
         tracing::error!(reason, starts, queue = self.queue, "buried in the dead letters");
         if let Source::Shared(queue) = self.consumer.source
-            && let Err(error) =
-                self.consumer.bus.bury(queue, held, envelope, reason, starts).await
+            && let Err(error) = self.consumer.bus.bury(queue, held, envelope, reason, starts).await
         {
             tracing::error!(error = format!("{error:#}"), "not buried: will be tried again");
             self.hide(held, Outcome::RETRY_AFTER).await;

@@ -1,9 +1,7 @@
 //! Dead letters: burying a message with its reason, looking at them, and replaying them.
 
 use anyhow::Context as _;
-use aws_sdk_sqs::types::{
-    Message, MessageAttributeValue, MessageSystemAttributeName as System,
-};
+use aws_sdk_sqs::types::{Message, MessageAttributeValue, MessageSystemAttributeName as System};
 use domain::{Envelope, Timestamp};
 use wire::Decoded;
 
@@ -126,7 +124,9 @@ impl Bus {
             .message_deduplication_id(format!("replay:{}:{replays}", envelope.event_id))
             .send()
             .await
-            .with_context(|| format!("replay {} into {}", envelope.event_id, letter.queue.name()))?;
+            .with_context(|| {
+                format!("replay {} into {}", envelope.event_id, letter.queue.name())
+            })?;
         let from = self.queue_url(&self.inner.topology.dlq_name(letter.queue)).await?;
         self.inner
             .sqs

@@ -98,8 +98,10 @@ impl Keeper {
                 .build()
                 .ok()
         });
-        let request =
-            sqs.change_message_visibility_batch().queue_url(url).set_entries(Some(entries.collect()));
+        let request = sqs
+            .change_message_visibility_batch()
+            .queue_url(url)
+            .set_entries(Some(entries.collect()));
         match request.send().await {
             Ok(answer) => {
                 let mut held = self.entries();

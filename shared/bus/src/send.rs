@@ -86,7 +86,9 @@ impl Bus {
                 poll: aws_sdk_sqs::Client::from_conf(
                     sqs.clone().timeout_config(limit(poll_limit)).build(),
                 ),
-                sqs: aws_sdk_sqs::Client::from_conf(sqs.timeout_config(limit(SEND_TIMEOUT)).build()),
+                sqs: aws_sdk_sqs::Client::from_conf(
+                    sqs.timeout_config(limit(SEND_TIMEOUT)).build(),
+                ),
                 sns: aws_sdk_sns::Client::from_conf(sns.build()),
                 s3: aws_sdk_s3::Client::from_conf(s3.build()),
                 topology: Topology::new(settings.prefix.clone(), settings.high_throughput),
@@ -355,10 +357,7 @@ fn queue_entry(
 }
 
 fn is_gone(error: &impl ProvideErrorMetadata) -> bool {
-    matches!(
-        error.code(),
-        Some("AWS.SimpleQueueService.NonExistentQueue" | "QueueDoesNotExist")
-    )
+    matches!(error.code(), Some("AWS.SimpleQueueService.NonExistentQueue" | "QueueDoesNotExist"))
 }
 
 fn count_sent(to: &'static str, envelopes: &[Envelope]) {

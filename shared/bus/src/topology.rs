@@ -168,10 +168,7 @@ impl Topology {
             .create_queue()
             .queue_name(name)
             .attributes(QueueAttributeName::FifoQueue, "true")
-            .attributes(
-                QueueAttributeName::MessageRetentionPeriod,
-                (14 * 24 * 3600).to_string(),
-            )
+            .attributes(QueueAttributeName::MessageRetentionPeriod, (14 * 24 * 3600).to_string())
             .attributes(
                 QueueAttributeName::VisibilityTimeout,
                 crate::settings::VISIBILITY.as_secs().to_string(),
@@ -185,9 +182,9 @@ impl Topology {
             let redrive = json!({"deadLetterTargetArn": arn, "maxReceiveCount": MAX_RECEIVES});
             request = request.attributes(QueueAttributeName::RedrivePolicy, redrive.to_string());
         }
-        let created =
-            request.send().await.with_context(|| format!("create the queue {name}"))?;
-        let url = created.queue_url().with_context(|| format!("create the queue {name}: no URL"))?;
+        let created = request.send().await.with_context(|| format!("create the queue {name}"))?;
+        let url =
+            created.queue_url().with_context(|| format!("create the queue {name}: no URL"))?;
         let attributes = sqs
             .get_queue_attributes()
             .queue_url(url)
@@ -257,8 +254,13 @@ mod tests {
             }
         }
         let jobs = [
-            "TranscribeSegment", "SegmentTranscribed", "SpeakSentence", "SentenceSpoken",
-            "ReplyFinished", "FinishRecording", "Ping",
+            "TranscribeSegment",
+            "SegmentTranscribed",
+            "SpeakSentence",
+            "SentenceSpoken",
+            "ReplyFinished",
+            "FinishRecording",
+            "Ping",
         ];
         for name in Payload::NAMES {
             assert_ne!(jobs.contains(name), delivered.contains(*name), "{name}");

@@ -64,7 +64,9 @@ mod tests {
 
     #[test]
     fn what_is_no_trace_context_is_not_believed() {
-        for bad in ["", "00", "00-0-0-00", "01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"] {
+        for bad in
+            ["", "00", "00-0-0-00", "01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"]
+        {
             assert_eq!(TraceContext::parse(bad), None, "{bad}");
         }
         let zero = format!("00-{:032x}-{:016x}-01", 0, 5);

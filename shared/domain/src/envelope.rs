@@ -1,4 +1,6 @@
-use crate::{Channel, ConversationId, EventId, Payload, Stage, StageName, TenantId, Timestamp, Turn};
+use crate::{
+    Channel, ConversationId, EventId, Payload, Stage, StageName, TenantId, Timestamp, Turn,
+};
 
 /// What surrounds every event and job (DESIGN 2, "Envelope").
 #[derive(Clone, PartialEq, Debug)]

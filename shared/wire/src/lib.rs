@@ -28,7 +28,10 @@ pub struct ClaimCheck {
 
 /// What a message body held.
 #[derive(Clone, PartialEq, Debug)]
-#[allow(clippy::large_enum_variant, reason = "a claim check is the rare case, and neither is stored in bulk")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a claim check is the rare case, and neither is stored in bulk"
+)]
 pub enum Decoded {
     /// The envelope.
     Whole(Envelope),
@@ -79,7 +82,10 @@ pub fn from_body(body: &str) -> Result<Vec<u8>, DecodeError> {
 pub fn readdress(encoded: &[u8], replays: u32, expires_at: Option<Timestamp>) -> Vec<u8> {
     // In protobuf the last occurrence of a scalar field wins, so appending changes it.
     let mut out = encoded.to_vec();
-    let tail = proto::Readdressed { replays: Some(replays), expires_at_us: expires_at.map(|t| t.as_micros()) };
+    let tail = proto::Readdressed {
+        replays: Some(replays),
+        expires_at_us: expires_at.map(|t| t.as_micros()),
+    };
     out.extend(tail.encode_to_vec());
     out
 }

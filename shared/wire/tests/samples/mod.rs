@@ -1,0 +1,176 @@
+//! One envelope of each payload, every field set, and further variants.
+
+use domain::*;
+use uuid::Uuid;
+
+pub fn first_of_each() -> Vec<Envelope> {
+    let mut all = all();
+    all.dedup_by_key(|e| e.payload.name());
+    all
+}
+
+pub fn all() -> Vec<Envelope> {
+    payloads().into_iter().map(envelope).collect()
+}
+
+fn envelope(payload: Payload) -> Envelope {
+    let mut e = Envelope::new(
+        EventId::from_uuid(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001)),
+        TenantId::from_uuid(Uuid::from_u128(2)),
+        ConversationId::from_uuid(Uuid::from_u128(3)),
+        Channel::VOICE,
+        Timestamp::from_micros(1_780_000_000_123_456),
+        payload,
+    )
+    .with_turn(Turn(4))
+    .expiring_at(Timestamp::from_micros(1_780_000_010_123_456))
+    .answering_to("sb-dev-edge-edge-1-0a1b2c3d.fifo");
+    e.traceparent = Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into());
+    e.replays = 1;
+    e.stamp(Stage::SPEECH_ENDED, Timestamp::from_micros(1_780_000_000_000_001));
+    e.stamp("a_stage_of_a_later_release", Timestamp::from_micros(1_780_000_000_000_002));
+    e
+}
+
+fn call() -> CallSid {
+    CallSid::parse("CA0123456789abcdef0123456789abcdef").unwrap()
+}
+
+fn heard() -> Heard {
+    Heard { turn: Turn(3), text: "We are open from".into(), complete: false }
+}
+
+fn voice() -> Voice {
+    Voice { model: "aura-2-thalia-en".into(), language: "en-US".into() }
+}
+
+fn received(kind: MessageKind) -> Payload {
+    MessageReceived {
+        from: "+15551234567".into(),
+        to: "+15550100001".into(),
+        text: "tomorrow at two, für Zoë".into(),
+        kind,
+        external_id: "wamid.X".into(),
+        profile_name: Some("Ana".into()),
+        bsuid: Some("US.13491208655302741918".into()),
+        heard: Some(heard()),
+    }
+    .into()
+}
+
+fn ended(reason: CallEndReason) -> Payload {
+    let started_at = Timestamp::from_micros(1_780_000_000_000_000);
+    CallEnded { call: call(), reason, started_at, heard: Some(heard()) }.into()
+}
+
+fn delivery(status: DeliveryStatus) -> Payload {
+    DeliveryUpdated {
+        message: Some(EventId::from_uuid(Uuid::from_u128(9))),
+        external_id: "wamid.Y".into(),
+        status,
+        error: Some((131_047, "Re-engagement message".into())),
+    }
+    .into()
+}
+
+fn payloads() -> Vec<Payload> {
+    let failure = || SpeechFailure("deepgram: 503; openai: timeout".into());
+    vec![
+        CallStarted {
+            call: call(),
+            from: "+15551234567".into(),
+            to: "+15550100001".into(),
+            greeting: "Hello, how can I help you today?".into(),
+        }
+        .into(),
+        ended(CallEndReason::Caller),
+        ended(CallEndReason::Agent),
+        ended(CallEndReason::TimeLimit),
+        ended(CallEndReason::Lost),
+        ended(CallEndReason::Transferred),
+        received(MessageKind::Speech),
+        received(MessageKind::Text),
+        received(MessageKind::Choice("slot-14".into())),
+        received(MessageKind::Unsupported("sticker".into())),
+        MessageSent {
+            to: "+15551234567".into(),
+            from: "+15550100001".into(),
+            text: "Tomorrow at two it is.".into(),
+            in_reply_to: "wamid.X".into(),
+            attempt: 77,
+            account: TurnAccount {
+                agent: "appointments".into(),
+                confidence: 0.75,
+                reason: "current agent, 0.75 > 0.7".into(),
+                model: "rules".into(),
+                processing_ms: 12,
+                tokens_in: 100,
+                tokens_out: 20,
+                cost_micros: 345,
+            },
+        }
+        .into(),
+        delivery(DeliveryStatus::Accepted),
+        delivery(DeliveryStatus::Sent),
+        delivery(DeliveryStatus::Delivered),
+        delivery(DeliveryStatus::Read),
+        delivery(DeliveryStatus::Failed),
+        delivery(DeliveryStatus::Doubtful),
+        TurnTimed { attempt: 77 }.into(),
+        RecordingFinished {
+            call: call(),
+            bucket: "switchboard-dev".into(),
+            key: "audio-recordings/2026/05/28/CA0123456789abcdef0123456789abcdef.wav".into(),
+            duration_ms: 61_020,
+            bytes: 976_364,
+        }
+        .into(),
+        EscalationRequested { reason: "no_answer".into(), summary: "wants Tuesday".into() }.into(),
+        TranscribeSegment {
+            call: call(),
+            segment: 5,
+            audio: vec![0xff, 0x7f, 0x00],
+            language: "en-US".into(),
+        }
+        .into(),
+        SegmentTranscribed {
+            call: call(),
+            segment: 5,
+            result: Ok(Transcript { text: "tomorrow at two".into(), confidence: 0.98 }),
+        }
+        .into(),
+        SegmentTranscribed { call: call(), segment: 5, result: Err(failure()) }.into(),
+        SpeakSentence {
+            call: call(),
+            attempt: 77,
+            index: 1,
+            text: "Tomorrow at two it is.".into(),
+            voice: voice(),
+        }
+        .into(),
+        SentenceSpoken {
+            call: call(),
+            attempt: 77,
+            index: 1,
+            text: "Tomorrow at two it is.".into(),
+            result: Ok(vec![1, 2, 3]),
+        }
+        .into(),
+        SentenceSpoken {
+            call: call(),
+            attempt: 77,
+            index: 1,
+            text: "Tomorrow at two it is.".into(),
+            result: Err(failure()),
+        }
+        .into(),
+        ReplyFinished { call: call(), attempt: 77, sentences: 2, hang_up: true }.into(),
+        FinishRecording {
+            call: call(),
+            started_at: Timestamp::from_micros(1_780_000_000_000_000),
+            parts: 7,
+        }
+        .into(),
+        Ping { nonce: 42 }.into(),
+    ]
+}
