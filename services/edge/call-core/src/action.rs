@@ -142,32 +142,20 @@ impl fmt::Debug for Heard {
 impl fmt::Debug for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::SendAudio(audio) => f
-                .debug_struct("SendAudio")
-                .field("bytes", &audio.len())
-                .finish(),
+            Self::SendAudio(audio) => {
+                f.debug_struct("SendAudio").field("bytes", &audio.len()).finish()
+            }
             Self::SendMark(name) => f.debug_tuple("SendMark").field(name).finish(),
             Self::SendClear => f.write_str("SendClear"),
             Self::SetFence { turn } => f.debug_struct("SetFence").field("turn", turn).finish(),
-            Self::Transcribe {
-                turn,
-                segment,
-                offset,
-                audio,
-            } => f
+            Self::Transcribe { turn, segment, offset, audio } => f
                 .debug_struct("Transcribe")
                 .field("turn", turn)
                 .field("segment", segment)
                 .field("offset", offset)
                 .field("bytes", &audio.len())
                 .finish(),
-            Self::TurnTaken {
-                turn,
-                text,
-                confidence,
-                heard,
-                stages,
-            } => f
+            Self::TurnTaken { turn, text, confidence, heard, stages } => f
                 .debug_struct("TurnTaken")
                 .field("turn", turn)
                 .field("chars", &text.chars().count())
@@ -175,11 +163,9 @@ impl fmt::Debug for Action {
                 .field("heard", heard)
                 .field("stages", stages)
                 .finish(),
-            Self::TurnAudible { turn, stages } => f
-                .debug_struct("TurnAudible")
-                .field("turn", turn)
-                .field("stages", stages)
-                .finish(),
+            Self::TurnAudible { turn, stages } => {
+                f.debug_struct("TurnAudible").field("turn", turn).field("stages", stages).finish()
+            }
             Self::ReplyHeard(heard) => f.debug_tuple("ReplyHeard").field(heard).finish(),
             Self::PromptStarted { prompt, turn, .. } => f
                 .debug_struct("PromptStarted")
@@ -188,23 +174,16 @@ impl fmt::Debug for Action {
                 .finish_non_exhaustive(),
             Self::DigitPressed(_) => f.write_str("DigitPressed"),
             Self::Escalate { turn } => f.debug_struct("Escalate").field("turn", turn).finish(),
-            Self::RecordingPart {
-                index,
-                offset_samples,
-                caller,
-                agent,
-            } => f
+            Self::RecordingPart { index, offset_samples, caller, agent } => f
                 .debug_struct("RecordingPart")
                 .field("index", index)
                 .field("offset_samples", offset_samples)
                 .field("caller_bytes", &caller.len())
                 .field("agent_bytes", &agent.len())
                 .finish(),
-            Self::End { reason, heard } => f
-                .debug_struct("End")
-                .field("reason", reason)
-                .field("heard", heard)
-                .finish(),
+            Self::End { reason, heard } => {
+                f.debug_struct("End").field("reason", reason).field("heard", heard).finish()
+            }
         }
     }
 }

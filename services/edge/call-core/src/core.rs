@@ -18,7 +18,7 @@ const LIMIT_GRACE: Duration = Duration::from_secs(15);
 const GOODBYE_LATE: Duration = Duration::from_secs(2);
 
 /// Times later than this are taken for it, so that no sum of times overflows.
-const LATEST: Moment = Duration::from_secs(1 << 40);
+const LATEST: Moment = Duration::from_secs(u64::MAX / 2);
 
 const SILENT_FRAME: [u8; 160] = [SILENCE; 160];
 
@@ -115,24 +115,12 @@ impl CallCore {
             (Phase::Talking, Input::SegmentTranscribed { segment, result }) => {
                 self.turn.transcribed(segment, result, self.now);
             }
-            (
-                Phase::Talking,
-                Input::SentenceSpoken {
-                    turn,
-                    attempt,
-                    index,
-                    text,
-                    audio,
-                },
-            ) => self.add_sentence(turn, attempt, index, text, audio),
-            (
-                Phase::Talking,
-                Input::ReplyFinished {
-                    turn,
-                    attempt,
-                    sentences,
-                },
-            ) => self.finish_reply(turn, attempt, sentences),
+            (Phase::Talking, Input::SentenceSpoken { turn, attempt, index, text, audio }) => {
+                self.add_sentence(turn, attempt, index, text, audio)
+            }
+            (Phase::Talking, Input::ReplyFinished { turn, attempt, sentences }) => {
+                self.finish_reply(turn, attempt, sentences)
+            }
         }
         self.settle(out);
     }
@@ -152,7 +140,7 @@ impl CallCore {
             self.playback.next_wake(self.turn.is_open()),
             self.turn.next_wake(),
             self.silence_ends(),
-            Some(stream.recording.next_wake()),
+            stream.recording.next_wake(),
         ];
         others.into_iter().flatten().chain([end]).min()
     }
@@ -163,11 +151,14 @@ impl CallCore {
     }
 
     fn start(&mut self) {
-        self.stream.get_or_insert_with(|| Stream {
-            started: self.now,
-            first_audio: None,
-            clock: MediaClock::default(),
-            recording: Recording::new(self.now, self.settings.recording_part),
+        self.stream.get_or_insert_with(|| {
+            let latest = self.now + self.settings.call_limit + 2 * LIMIT_GRACE;
+            Stream {
+                started: self.now,
+                first_audio: None,
+                clock: MediaClock::default(),
+                recording: Recording::new(self.now, latest, self.settings.recording_part),
+            }
         });
     }
 
@@ -295,11 +286,7 @@ impl CallCore {
         }
         match self.turn.conclude() {
             None => {}
-            Some(Outcome::Words {
-                text,
-                confidence,
-                times,
-            }) => {
+            Some(Outcome::Words { text, confidence, times }) => {
                 let stages = Stages {
                     speech_ended: times.speech_ended,
                     segment_sent: times.segment_sent,
@@ -333,13 +320,7 @@ impl CallCore {
         self.stages = stages;
         self.playback.expect_reply(turn);
         self.await_mesh(turn);
-        out.push(Action::TurnTaken {
-            turn,
-            text,
-            confidence,
-            heard: self.heard.take(),
-            stages,
-        });
+        out.push(Action::TurnTaken { turn, text, confidence, heard: self.heard.take(), stages });
     }
 
     /// The caller's turn came to nothing. A reply that waited for it is spoken now; else the caller, who heard the
@@ -348,11 +329,8 @@ impl CallCore {
         self.has_cut = false;
         self.silence = None;
         if self.taken > 0 && self.playback.awaits_reply() {
-            self.silence = Some(MeshSilence {
-                turn: self.taken,
-                since: Some(self.now),
-                filler_said: true,
-            });
+            self.silence =
+                Some(MeshSilence { turn: self.taken, since: Some(self.now), filler_said: true });
         } else if ask_again {
             self.say(PromptKind::Repeat);
         }
@@ -365,11 +343,7 @@ impl CallCore {
                 silence.since.get_or_insert(self.now);
             }
             silence => {
-                *silence = Some(MeshSilence {
-                    turn,
-                    since: Some(self.now),
-                    filler_said: false,
-                });
+                *silence = Some(MeshSilence { turn, since: Some(self.now), filler_said: false });
             }
         }
     }
@@ -449,10 +423,7 @@ impl CallCore {
         if let Some(turn) = began {
             self.silence = None;
             self.stages.first_audio_out = Some(self.now);
-            out.push(Action::TurnAudible {
-                turn,
-                stages: self.stages,
-            });
+            out.push(Action::TurnAudible { turn, stages: self.stages });
         }
     }
 
@@ -479,8 +450,7 @@ impl CallCore {
     fn note_heard(&mut self, heard: Option<Heard>, out: &mut Vec<Action>) {
         if let Some(heard) = heard {
             // A reply may be over without a sound: it has no sentences.
-            self.silence
-                .take_if(|silence| silence.turn == heard.turn && heard.complete);
+            self.silence.take_if(|silence| silence.turn == heard.turn && heard.complete);
             out.push(Action::ReplyHeard(heard.clone()));
             self.heard = Some(heard);
         }
@@ -497,9 +467,6 @@ impl CallCore {
             stream.recording.finish(self.now, out);
         }
         self.phase = Phase::Ended;
-        out.push(Action::End {
-            reason,
-            heard: self.heard.take(),
-        });
+        out.push(Action::End { reason, heard: self.heard.take() });
     }
 }

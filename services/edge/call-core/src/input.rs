@@ -103,10 +103,9 @@ impl fmt::Debug for Input<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::StreamStarted => f.write_str("StreamStarted"),
-            Self::Greeting { audio, .. } => f
-                .debug_struct("Greeting")
-                .field("bytes", &audio.len())
-                .finish_non_exhaustive(),
+            Self::Greeting { audio, .. } => {
+                f.debug_struct("Greeting").field("bytes", &audio.len()).finish_non_exhaustive()
+            }
             Self::AudioFrame { payload, timestamp } => f
                 .debug_struct("AudioFrame")
                 .field("bytes", &payload.len())
@@ -122,24 +121,14 @@ impl fmt::Debug for Input<'_> {
                 .field("segment", segment)
                 .field("result", result)
                 .finish(),
-            Self::SentenceSpoken {
-                turn,
-                attempt,
-                index,
-                audio,
-                ..
-            } => f
+            Self::SentenceSpoken { turn, attempt, index, audio, .. } => f
                 .debug_struct("SentenceSpoken")
                 .field("turn", turn)
                 .field("attempt", attempt)
                 .field("index", index)
                 .field("bytes", &audio.len())
                 .finish_non_exhaustive(),
-            Self::ReplyFinished {
-                turn,
-                attempt,
-                sentences,
-            } => f
+            Self::ReplyFinished { turn, attempt, sentences } => f
                 .debug_struct("ReplyFinished")
                 .field("turn", turn)
                 .field("attempt", attempt)

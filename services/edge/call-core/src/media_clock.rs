@@ -12,6 +12,9 @@ const TOLERANCE_SAMPLES: u64 = 160;
 /// How far the caller's line may run ahead of the time that has passed. A stamp beyond it is wrong.
 const AHEAD_SAMPLES: u64 = 5 * SAMPLE_RATE_HZ as u64;
 
+/// Longest gap that is believed.
+const GAP_SAMPLES_MAX: u64 = 60 * SAMPLE_RATE_HZ as u64;
+
 /// A sender whose stamps make no sense this often in a row is not believed again.
 const DISTRUST_AFTER_FRAMES: u32 = 5;
 
@@ -56,7 +59,7 @@ impl MediaClock {
                 let due = samples(stamp.saturating_sub(origin));
                 let gap = due.saturating_sub(self.position);
                 let overlap = self.position.saturating_sub(due);
-                if due > elapsed.saturating_add(AHEAD_SAMPLES) {
+                if due > elapsed.saturating_add(AHEAD_SAMPLES) || gap > GAP_SAMPLES_MAX {
                     self.doubt();
                     0
                 } else if overlap + TOLERANCE_SAMPLES / 20 >= len.max(TOLERANCE_SAMPLES) {
@@ -95,14 +98,8 @@ mod tests {
     #[test]
     fn a_lost_frame_leaves_a_gap_of_its_length() {
         let mut clock = MediaClock::default();
-        assert_eq!(
-            clock.place(at_ms(40), FRAME, 0),
-            Placed::At { at: 0, lost: 0 }
-        );
-        assert_eq!(
-            clock.place(at_ms(80), FRAME, 320),
-            Placed::At { at: 320, lost: 160 }
-        );
+        assert_eq!(clock.place(at_ms(40), FRAME, 0), Placed::At { at: 0, lost: 0 });
+        assert_eq!(clock.place(at_ms(80), FRAME, 320), Placed::At { at: 320, lost: 160 });
     }
 
     #[test]
@@ -112,10 +109,7 @@ mod tests {
         clock.place(at_ms(20), FRAME, 160);
         assert_eq!(clock.place(at_ms(20), FRAME, 160), Placed::Late);
         assert_eq!(clock.place(at_ms(0), FRAME, 160), Placed::Late);
-        assert_eq!(
-            clock.place(at_ms(40), FRAME, 320),
-            Placed::At { at: 320, lost: 0 }
-        );
+        assert_eq!(clock.place(at_ms(40), FRAME, 320), Placed::At { at: 320, lost: 0 });
     }
 
     #[test]
@@ -123,10 +117,7 @@ mod tests {
         let mut clock = MediaClock::default();
         for (n, ms) in [0, 27, 33, 66, 80, 91].into_iter().enumerate() {
             let at = n as u64 * FRAME;
-            assert_eq!(
-                clock.place(at_ms(ms), FRAME, at),
-                Placed::At { at, lost: 0 }
-            );
+            assert_eq!(clock.place(at_ms(ms), FRAME, at), Placed::At { at, lost: 0 });
         }
     }
 

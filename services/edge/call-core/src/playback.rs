@@ -110,16 +110,8 @@ impl Playback {
                 free => {
                     let next =
                         if let Some((prompt, Prompt { text, audio })) = self.prompts.pop_front() {
-                            out.push(Action::PromptStarted {
-                                prompt,
-                                turn: prompts_in,
-                                text,
-                            });
-                            Saying {
-                                audio,
-                                sent: 0,
-                                of_reply: false,
-                            }
+                            out.push(Action::PromptStarted { prompt, turn: prompts_in, text });
+                            Saying { audio, sent: 0, of_reply: false }
                         } else {
                             let at = self.line.sent();
                             let ready = |reply: &&mut Reply| !hold || reply.has_begun();
@@ -133,11 +125,7 @@ impl Playback {
                             if first {
                                 began = Some(reply.turn());
                             }
-                            Saying {
-                                audio,
-                                sent: 0,
-                                of_reply: true,
-                            }
+                            Saying { audio, sent: 0, of_reply: true }
                         };
                     free.insert(next)
                 }
@@ -175,9 +163,7 @@ impl Playback {
     pub(crate) fn conclude_reply(&mut self, now: Moment) -> Option<Heard> {
         let whole = self.reply.as_ref().is_some_and(Reply::is_whole);
         let heard = self.line.is_heard() || now >= self.line.plays_out() + MARK_LATE;
-        (whole && self.saying.is_none() && heard)
-            .then(|| self.drop_reply(now))
-            .flatten()
+        (whole && self.saying.is_none() && heard).then(|| self.drop_reply(now)).flatten()
     }
 
     /// Gives up the reply without a sound: what it has not sent is not spoken, and what was sent still plays. Tells
@@ -210,11 +196,7 @@ impl Playback {
             // in, they drive the sending before this does.
             let half = self.send_ahead / 2;
             let frame = Duration::from_millis(20);
-            return Some(
-                self.line
-                    .plays_out()
-                    .saturating_sub(half.min(self.send_ahead - frame)),
-            );
+            return Some(self.line.plays_out().saturating_sub(half.min(self.send_ahead - frame)));
         }
         let whole = self.reply.as_ref().is_some_and(Reply::is_whole);
         whole.then(|| self.line.plays_out() + MARK_LATE)
@@ -254,4 +236,4 @@ fn between(from: Moment, to: Moment) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

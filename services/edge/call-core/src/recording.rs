@@ -18,9 +18,11 @@ const AHEAD_SAMPLES: u64 = 60 * SAMPLE_RATE_HZ as u64;
 ///
 /// The agent's side is placed by the clock, where the caller hears it. The caller's side counts its own samples; where
 /// it begins on the common line is known best after some frames: by the one that came with the least delay. It is
-/// settled when the first part goes out.
+/// settled when the first part goes out that has audio of the caller.
 pub(crate) struct Recording {
     started: Moment,
+    /// No part begins later, however far the clock jumps.
+    until: Moment,
     part_samples: u64,
     parts: u32,
     caller: Track,
@@ -35,9 +37,11 @@ enum CallerFrom {
 }
 
 impl Recording {
-    pub(crate) fn new(started: Moment, part: Duration) -> Self {
+    /// A recording of a call that lasts from `started` to `until` at most, in parts of the length `part`.
+    pub(crate) fn new(started: Moment, until: Moment, part: Duration) -> Self {
         Self {
             started,
+            until,
             part_samples: samples(part).max(u64::from(SAMPLE_RATE_HZ)),
             parts: 0,
             caller: Track::default(),
@@ -48,12 +52,17 @@ impl Recording {
 
     /// The caller's audio, `at` samples after the caller's first, come at `now`.
     pub(crate) fn caller(&mut self, at: u64, audio: &[u8], now: Moment) {
+        let arrival = samples(now.saturating_sub(self.started));
+        let latest = arrival.saturating_sub(at + audio.len() as u64);
         let from = match &mut self.caller_from {
             CallerFrom::Settled(from) => *from,
+            CallerFrom::Estimate(_) if self.parts > 0 => {
+                self.caller_from = CallerFrom::Settled(latest);
+                latest
+            }
             CallerFrom::Estimate(least) => {
-                let arrival = samples(now.saturating_sub(self.started));
-                let from = arrival.saturating_sub(at + audio.len() as u64);
-                *least = Some(least.map_or(from, |least| least.min(from)));
+                let latest = latest.min(AHEAD_SAMPLES);
+                *least = Some(least.map_or(latest, |least| least.min(latest)));
                 0
             }
         };
@@ -62,19 +71,17 @@ impl Recording {
 
     /// Audio of the agent that the caller hears from `at` on.
     pub(crate) fn agent(&mut self, at: Moment, audio: &[u8]) {
-        self.agent
-            .write(samples(at.saturating_sub(self.started)), audio);
+        self.agent.write(samples(at.saturating_sub(self.started)), audio);
     }
 
     /// What was to be heard from `now` on is not.
     pub(crate) fn cut_agent(&mut self, now: Moment) {
-        self.agent
-            .truncate(samples(now.saturating_sub(self.started)));
+        self.agent.truncate(samples(now.saturating_sub(self.started)));
     }
 
     /// Hands out the parts that are whole.
     pub(crate) fn advance(&mut self, now: Moment, out: &mut Vec<Action>) {
-        while now >= self.part_ends() {
+        while self.has_next() && now >= self.part_ends() {
             if now < self.part_ends() + CALLER_LATE && self.caller_end() < self.next_end() {
                 break;
             }
@@ -84,13 +91,9 @@ impl Recording {
 
     /// Hands out what is left.
     pub(crate) fn finish(&mut self, now: Moment, out: &mut Vec<Action>) {
-        self.advance(now, out);
         self.cut_agent(now);
         loop {
-            let left = self
-                .caller_end()
-                .max(self.agent.end())
-                .saturating_sub(self.agent.from);
+            let left = self.caller_end().max(self.agent.end()).saturating_sub(self.agent.from);
             if left == 0 {
                 break;
             }
@@ -99,8 +102,12 @@ impl Recording {
     }
 
     /// When to call [`advance`](Self::advance) even if no audio comes.
-    pub(crate) fn next_wake(&self) -> Moment {
-        self.part_ends() + CALLER_LATE
+    pub(crate) fn next_wake(&self) -> Option<Moment> {
+        self.has_next().then(|| self.part_ends() + CALLER_LATE)
+    }
+
+    fn has_next(&self) -> bool {
+        self.started + duration(self.agent.from) < self.until
     }
 
     fn next_end(&self) -> u64 {
@@ -120,8 +127,7 @@ impl Recording {
     }
 
     fn hand_out(&mut self, len: u64, out: &mut Vec<Action>) {
-        if let CallerFrom::Estimate(estimate) = self.caller_from {
-            let from = estimate.unwrap_or(0);
+        if let CallerFrom::Estimate(Some(from)) = self.caller_from {
             self.caller.delay(from);
             self.caller_from = CallerFrom::Settled(from);
         }
@@ -151,14 +157,11 @@ impl Track {
 
     fn write(&mut self, at: u64, audio: &[u8]) {
         let gone = self.from.saturating_sub(at);
-        let Some(audio) = usize::try_from(gone)
-            .ok()
-            .and_then(|gone| audio.get(gone..))
-        else {
+        let Some(audio) = usize::try_from(gone).ok().and_then(|gone| audio.get(gone..)) else {
             return;
         };
         let start = at.max(self.from) - self.from;
-        if start + audio.len() as u64 > AHEAD_SAMPLES {
+        if start.saturating_add(audio.len() as u64) > AHEAD_SAMPLES {
             return;
         }
         let start = start as usize;
@@ -176,8 +179,7 @@ impl Track {
     }
 
     fn delay(&mut self, by: u64) {
-        let by = by.min(AHEAD_SAMPLES) as usize;
-        self.audio.splice(0..0, std::iter::repeat_n(SILENCE, by));
+        self.audio.splice(0..0, std::iter::repeat_n(SILENCE, by as usize));
     }
 
     fn take(&mut self, len: u64) -> Vec<u8> {
@@ -202,13 +204,7 @@ mod tests {
     fn sides(out: &[Action]) -> (Vec<u8>, Vec<u8>) {
         let mut sides = (Vec::new(), Vec::new());
         for action in out {
-            let Action::RecordingPart {
-                offset_samples,
-                caller,
-                agent,
-                ..
-            } = action
-            else {
+            let Action::RecordingPart { offset_samples, caller, agent, .. } = action else {
                 continue;
             };
             assert_eq!(*offset_samples, sides.0.len() as u64, "parts tile the call");
@@ -221,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_caller_whose_first_frames_were_held_up_stands_where_they_were_spoken() {
-        let mut recording = Recording::new(ms(500), ms(1_000));
+        let mut recording = Recording::new(ms(500), ms(60_000), ms(1_000));
         let mut out = Vec::new();
         // Spoken from 100 ms on; the first frame takes 60 ms longer than the others.
         recording.caller(0, &[1; 160], ms(500 + 180));
@@ -237,7 +233,7 @@ mod tests {
 
     #[test]
     fn what_was_cleared_is_not_on_the_recording() {
-        let mut recording = Recording::new(ms(0), ms(1_000));
+        let mut recording = Recording::new(ms(0), ms(60_000), ms(1_000));
         let mut out = Vec::new();
         recording.agent(ms(0), &[2; 1_600]);
         recording.cut_agent(ms(50));
@@ -251,13 +247,24 @@ mod tests {
 
     #[test]
     fn a_caller_who_falls_silent_does_not_hold_up_the_parts() {
-        let mut recording = Recording::new(ms(0), ms(1_000));
+        let mut recording = Recording::new(ms(0), ms(60_000), ms(1_000));
         let mut out = Vec::new();
         recording.caller(0, &[1; 160], ms(20));
         recording.advance(ms(2_900), &mut out);
         assert!(out.is_empty(), "late audio may still come");
         recording.advance(ms(3_000), &mut out);
         assert_eq!(sides(&out).0.len(), 8_000);
+    }
+
+    #[test]
+    fn a_caller_who_is_first_heard_late_stands_where_he_spoke() {
+        let mut recording = Recording::new(ms(0), ms(60_000), ms(1_000));
+        let mut out = Vec::new();
+        recording.advance(ms(3_500), &mut out);
+        recording.caller(0, &[1; 160], ms(3_520));
+        recording.finish(ms(3_520), &mut out);
+        let (caller, _) = sides(&out);
+        assert_eq!(caller.iter().position(|code| *code == 1), Some(28_000));
     }
 
     #[test]

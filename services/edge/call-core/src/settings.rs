@@ -115,8 +115,6 @@ pub enum PromptKind {
 
 impl std::fmt::Debug for Prompt {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Prompt")
-            .field("bytes", &self.audio.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Prompt").field("bytes", &self.audio.len()).finish_non_exhaustive()
     }
 }

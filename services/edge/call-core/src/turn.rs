@@ -79,11 +79,7 @@ pub(crate) struct ReadySegment {
 #[derive(Debug, PartialEq)]
 pub(crate) enum Outcome {
     /// The caller has said something.
-    Words {
-        text: String,
-        confidence: Option<f32>,
-        times: Times,
-    },
+    Words { text: String, confidence: Option<f32>, times: Times },
     /// Nothing was said after all.
     Noise,
     /// Something may have been said, but recognition failed.
@@ -273,11 +269,8 @@ impl TurnTaker {
             return None;
         }
         self.quiet += hop;
-        let enough = if interrupts {
-            self.settings.barge_in_after
-        } else {
-            self.settings.speech_after
-        };
+        let enough =
+            if interrupts { self.settings.barge_in_after } else { self.settings.speech_after };
         if voiced && self.run >= samples(enough) {
             if self.phase == Phase::Quiet {
                 let voice = self.position() - self.run;
@@ -303,17 +296,9 @@ impl TurnTaker {
         self.kept_from = at + audio.len() as u64;
         self.segment_from = self.kept_from;
         self.last_segment += 1;
-        self.segments.push(Segment {
-            number: self.last_segment,
-            sent: now,
-            words: Words::Awaited,
-        });
+        self.segments.push(Segment { number: self.last_segment, sent: now, words: Words::Awaited });
         self.segment_sent = Some(now);
-        ReadySegment {
-            number: self.last_segment,
-            at,
-            audio,
-        }
+        ReadySegment { number: self.last_segment, at, audio }
     }
 
     /// Keeps as much as a turn that begins next could reach back to; seldom, for it moves what it keeps.
@@ -376,10 +361,7 @@ mod tests {
 
         fn say(&mut self, segment: u32, text: &str) {
             let text = text.to_owned();
-            let result = Transcript::Words {
-                text,
-                confidence: None,
-            };
+            let result = Transcript::Words { text, confidence: None };
             self.taker.transcribed(segment, result, self.now);
         }
     }
@@ -477,10 +459,7 @@ mod tests {
         assert_eq!(bench.taker.conclude(), None, "the caller is speaking");
         bench.feed(false, 640, false);
         bench.say(2, "Ada");
-        assert_eq!(
-            text(bench.taker.conclude()).as_deref(),
-            Some("my name is Ada")
-        );
+        assert_eq!(text(bench.taker.conclude()).as_deref(), Some("my name is Ada"));
     }
 
     #[test]

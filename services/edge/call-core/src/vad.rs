@@ -53,24 +53,14 @@ impl Vad {
         self.filled = 0;
         let score = self.detector.predict_i16(&self.at_16_khz());
         self.samples.copy_within(HOP_SAMPLES.., 0);
-        self.voiced = score
-            >= if self.voiced {
-                self.exit_score
-            } else {
-                self.enter_score
-            };
+        self.voiced = score >= if self.voiced { self.exit_score } else { self.enter_score };
         (taken, Some(self.voiced))
     }
 
     fn at_16_khz(&self) -> [i16; 2 * HOP_SAMPLES] {
         let mut doubled = [0; 2 * HOP_SAMPLES];
-        for (pair, near) in doubled
-            .chunks_exact_mut(2)
-            .zip(self.samples.windows(REACH + 1))
-        {
-            let between: f32 = (0..4)
-                .map(|n| HALF_BAND[n] * (near[3 - n] + near[4 + n]))
-                .sum();
+        for (pair, near) in doubled.chunks_exact_mut(2).zip(self.samples.windows(REACH + 1)) {
+            let between: f32 = (0..4).map(|n| HALF_BAND[n] * (near[3 - n] + near[4 + n])).sum();
             // A cast from float saturates, which is what an overshoot wants.
             pair[0] = near[3] as i16;
             pair[1] = between as i16;
@@ -145,10 +135,7 @@ mod tests {
             }
             for (n, doubled) in vad.at_16_khz().into_iter().enumerate() {
                 let error = (f32::from(doubled) - tone(3.0 + n as f32 / 2.0)).abs();
-                assert!(
-                    error < 8_000.0 * 0.07,
-                    "{hz} Hz, sample {n}: off by {error}"
-                );
+                assert!(error < 8_000.0 * 0.07, "{hz} Hz, sample {n}: off by {error}");
             }
         }
     }

@@ -37,11 +37,11 @@ impl Line {
 
     /// Sends `len` samples; gives when they begin to play.
     pub(super) fn send(&mut self, len: usize, now: Moment) -> Moment {
-        if self.plays_out <= now {
+        if self.heard(now) == self.sent {
             self.known = (self.sent, now);
-            self.plays_out = now;
         }
-        let begins = self.plays_out;
+        let begins = self.plays_out.max(now);
+        self.plays_out = begins;
         self.plays_out += time(len);
         self.sent += len as u64;
         begins
@@ -81,10 +81,12 @@ impl Line {
         self.sent.min(at.saturating_add(between(when, now)))
     }
 
-    /// Drops what was not played. Says whether there was anything.
+    /// Drops what was not played: from here on, what is heard counts from what is sent next. Says whether there was
+    /// anything.
     pub(super) fn clear(&mut self, now: Moment) -> bool {
         let unplayed = self.plays_out > now || !self.marks.is_empty();
         self.plays_out = self.plays_out.min(now);
+        self.known = (self.sent, now);
         self.marks.clear();
         unplayed
     }

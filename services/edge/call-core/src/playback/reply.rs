@@ -37,13 +37,7 @@ struct Spoken {
 
 impl Reply {
     pub(super) fn new(turn: u32) -> Self {
-        Self {
-            turn,
-            begun: None,
-            waiting: Vec::new(),
-            spoken: Vec::new(),
-            totals: Vec::new(),
-        }
+        Self { turn, begun: None, waiting: Vec::new(), spoken: Vec::new(), totals: Vec::new() }
     }
 
     pub(crate) fn turn(&self) -> u32 {
@@ -56,12 +50,7 @@ impl Reply {
         let spoken = (index as usize) < self.spoken.len();
         let waits = (self.waiting.iter()).any(|s| (s.attempt, s.index) == (attempt, index));
         if !other && !spoken && !waits && self.waiting.len() < WAITING_MAX {
-            self.waiting.push(Waiting {
-                attempt,
-                index,
-                text,
-                audio,
-            });
+            self.waiting.push(Waiting { attempt, index, text, audio });
         }
     }
 
@@ -89,8 +78,7 @@ impl Reply {
         let sentence = self.waiting.swap_remove(self.next()?);
         if self.begun.is_none() {
             self.begun = Some(sentence.attempt);
-            self.waiting
-                .retain(|other| other.attempt == sentence.attempt);
+            self.waiting.retain(|other| other.attempt == sentence.attempt);
         }
         self.spoken.push(Spoken {
             text: sentence.text,
@@ -112,10 +100,7 @@ impl Reply {
     pub(super) fn is_whole(&self) -> bool {
         let total = (self.totals.iter()).find(|(attempt, _)| Some(*attempt) == self.begun);
         total.is_some_and(|(_, sentences)| *sentences as usize == self.spoken.len())
-            && self
-                .spoken
-                .iter()
-                .all(|sentence| sentence.sent == sentence.len)
+            && self.spoken.iter().all(|sentence| sentence.sent == sentence.len)
     }
 
     /// What was heard of it by one who has heard up to position `to`. Nothing is told of a greeting that never came.
@@ -127,11 +112,8 @@ impl Reply {
         let mut text = String::new();
         for sentence in &self.spoken {
             let played = to.saturating_sub(sentence.at).min(sentence.sent);
-            let words = if played == 0 {
-                ""
-            } else {
-                words_within(&sentence.text, played, sentence.len)
-            };
+            let words =
+                if played == 0 { "" } else { words_within(&sentence.text, played, sentence.len) };
             complete &= played == sentence.len && played > 0;
             if !words.is_empty() {
                 if !text.is_empty() {
@@ -140,11 +122,7 @@ impl Reply {
                 text.push_str(words);
             }
         }
-        Some(Heard {
-            turn: self.turn,
-            text,
-            complete,
-        })
+        Some(Heard { turn: self.turn, text, complete })
     }
 
     fn next(&self) -> Option<usize> {

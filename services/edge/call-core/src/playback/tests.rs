@@ -1,0 +1,219 @@
+use std::time::Duration;
+
+use super::*;
+
+struct Bench {
+    playback: Playback,
+    recording: Recording,
+    now: Moment,
+    out: Vec<Action>,
+}
+
+impl Bench {
+    fn new(turn: u32) -> Self {
+        let mut playback = Playback::new(ms(200));
+        playback.expect_reply(turn);
+        Self {
+            playback,
+            recording: Recording::new(Moment::ZERO, ms(60_000), ms(10_000)),
+            now: Moment::ZERO,
+            out: Vec::new(),
+        }
+    }
+
+    fn sentence(&mut self, attempt: u32, index: u32, text: &str, audio: &[u8]) {
+        let reply = self.playback.reply().expect("a reply is due");
+        reply.add(attempt, index, text.to_owned(), audio.into());
+    }
+
+    fn finish(&mut self, attempt: u32, sentences: u32) {
+        let reply = self.playback.reply().expect("a reply is due");
+        reply.finish(attempt, sentences);
+    }
+
+    fn advance(&mut self, by: u64) {
+        self.now += ms(by);
+        (self.playback).advance(false, 0, self.now, &mut self.recording, &mut self.out);
+    }
+
+    fn sent(&self) -> Vec<u8> {
+        let audio = self.out.iter().filter_map(|action| match action {
+            Action::SendAudio(audio) => Some(&audio[..]),
+            _ => None,
+        });
+        audio.collect::<Vec<_>>().concat()
+    }
+
+    fn marks(&self) -> Vec<&str> {
+        let marks = self.out.iter().filter_map(|action| match action {
+            Action::SendMark(name) => Some(&name[..]),
+            _ => None,
+        });
+        marks.collect()
+    }
+
+    fn heard(&mut self) -> String {
+        let heard = self.playback.drop_reply(self.now);
+        heard.map(|heard| heard.text).unwrap_or_default()
+    }
+}
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+#[test]
+fn audio_goes_out_byte_for_byte_and_in_order() {
+    let mut bench = Bench::new(1);
+    let audio: Vec<u8> = (0..5_000_u32).map(|n| (n * 31 % 256) as u8).collect();
+    bench.sentence(1, 1, "b", &audio[2_345..]);
+    bench.advance(0);
+    assert!(bench.sent().is_empty(), "the first sentence is missing");
+    bench.sentence(1, 0, "a", &audio[..2_345]);
+    for _ in 0..40 {
+        bench.advance(20);
+    }
+    assert_eq!(bench.sent(), audio);
+}
+
+#[test]
+fn no_more_goes_out_than_the_time_ahead() {
+    let mut bench = Bench::new(1);
+    bench.sentence(1, 0, "a", &[1; 16_000]);
+    bench.advance(0);
+    assert_eq!(bench.sent().len(), 1_600);
+    bench.advance(19);
+    assert_eq!(bench.sent().len(), 1_600);
+    bench.advance(1);
+    assert_eq!(bench.sent().len(), 1_760);
+    // The shell was away for longer than was sent ahead: only what is ahead from now on follows.
+    bench.advance(5_000);
+    assert_eq!(bench.sent().len(), 1_760 + 1_600);
+}
+
+#[test]
+fn a_mark_follows_each_second_and_each_sentence() {
+    let mut bench = Bench::new(1);
+    bench.sentence(1, 0, "a", &[1; 20_000]);
+    bench.sentence(1, 1, "b", &[2; 100]);
+    for _ in 0..200 {
+        bench.advance(20);
+    }
+    assert_eq!(bench.marks(), ["m1", "m2", "m3", "m4"]);
+    let mut sent = 0;
+    let mut marked = Vec::new();
+    for action in &bench.out {
+        match action {
+            Action::SendAudio(audio) => sent += audio.len(),
+            Action::SendMark(_) => marked.push(sent),
+            _ => {}
+        }
+    }
+    assert_eq!(marked, [8_000, 16_000, 20_000, 20_100]);
+}
+
+#[test]
+fn what_is_heard_is_the_last_mark_and_the_time_since() {
+    let mut bench = Bench::new(1);
+    // Two seconds, four words of half a second each.
+    bench.sentence(1, 0, "abcd abcd abcd abcd", &[1; 16_000]);
+    bench.advance(0);
+    while bench.now < ms(1_500) {
+        bench.advance(20);
+    }
+    // By the clock the caller would be 1.5 s in; the mark says that the first second is over only now.
+    bench.playback.mark_returned("m1", bench.now);
+    bench.advance(300);
+    assert_eq!(bench.heard(), "abcd abcd");
+}
+
+#[test]
+fn a_mark_after_the_clear_extends_nothing() {
+    let mut bench = Bench::new(1);
+    bench.sentence(1, 0, "abcd abcd abcd abcd", &[1; 16_000]);
+    for _ in 0..40 {
+        bench.advance(20);
+    }
+    let heard = bench.heard();
+    assert_eq!(heard, "abcd");
+    (bench.playback).clear(bench.now, &mut bench.recording, &mut bench.out);
+    bench.playback.expect_reply(2);
+    bench.sentence(1, 0, "efgh efgh efgh efgh", &[2; 16_000]);
+    bench.advance(20);
+    bench.playback.mark_returned("m1", bench.now);
+    bench.playback.mark_returned("m2", bench.now);
+    assert_eq!(bench.heard(), "");
+}
+
+#[test]
+fn nothing_counts_as_heard_that_was_not_sent() {
+    let mut bench = Bench::new(1);
+    bench.sentence(1, 0, "abcd abcd abcd abcd", &[1; 16_000]);
+    bench.advance(0);
+    bench.now += Duration::from_secs(10);
+    assert_eq!(bench.heard(), "", "200 ms were sent");
+}
+
+#[test]
+fn only_the_attempt_that_was_begun_is_spoken() {
+    let mut bench = Bench::new(1);
+    bench.sentence(7, 1, "b", &[9; 160]);
+    bench.sentence(8, 0, "a", &[1; 160]);
+    bench.advance(20);
+    bench.sentence(7, 0, "a", &[9; 160]);
+    bench.sentence(7, 1, "b", &[9; 160]);
+    bench.finish(7, 2);
+    bench.sentence(8, 1, "b", &[2; 160]);
+    bench.sentence(8, 0, "a", &[9; 160]);
+    bench.finish(8, 2);
+    for _ in 0..10 {
+        bench.advance(20);
+    }
+    assert_eq!(bench.sent(), [[1; 160], [2; 160]].concat());
+    for mark in ["m1", "m2"] {
+        bench.playback.mark_returned(mark, bench.now);
+    }
+    let heard = bench.playback.conclude_reply(bench.now);
+    let whole = Heard { turn: 1, text: "a b".to_owned(), complete: true };
+    assert_eq!(heard, Some(whole));
+}
+
+#[test]
+fn a_reply_is_over_without_its_marks_after_a_while() {
+    let mut bench = Bench::new(1);
+    bench.sentence(1, 0, "a", &[1; 160]);
+    bench.finish(1, 1);
+    bench.advance(0);
+    assert_eq!(bench.playback.conclude_reply(ms(1_000)), None);
+    let wake = bench.playback.next_wake(false).expect("a wait for the mark");
+    let heard = bench.playback.conclude_reply(wake);
+    assert!(heard.is_some_and(|heard| heard.complete));
+}
+
+#[test]
+fn a_reply_without_sentences_is_over_at_once() {
+    let mut bench = Bench::new(1);
+    bench.finish(1, 0);
+    let heard = bench.playback.conclude_reply(bench.now);
+    assert!(heard.is_some_and(|heard| heard.complete && heard.text.is_empty()));
+}
+
+#[test]
+fn words_are_heard_whole_or_not_at_all() {
+    let text = " Yes, at ten o'clock. ";
+    for (played, heard) in [
+        (0, ""),
+        (19, ""),
+        (20, "Yes,"),
+        (34, "Yes,"),
+        (35, "Yes, at"),
+        (55, "Yes, at ten"),
+        (99, "Yes, at ten"),
+        (100, "Yes, at ten o'clock."),
+        (200, "Yes, at ten o'clock."),
+    ] {
+        assert_eq!(words_within(text, played, 100), heard, "{played} of 100");
+    }
+    assert_eq!(words_within("für  Überraschung", 3, 17), "für");
+    assert_eq!(words_within("", 5, 10), "");
+}

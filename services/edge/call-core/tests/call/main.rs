@@ -1,0 +1,30 @@
+//! Whole calls, in virtual time.
+
+mod phone;
+mod random;
+mod recording;
+mod replies;
+mod turns;
+mod voice;
+
+use call_core::{Prompt, Prompts, Settings};
+
+const FILLER: u8 = 0x11;
+const APOLOGY: u8 = 0x12;
+const REPEAT: u8 = 0x13;
+const GOODBYE: u8 = 0x14;
+
+/// Default settings, with prompts of half a second, each of one code.
+fn settings() -> Settings {
+    let prompt =
+        |text: &str, code| Some(Prompt { text: text.to_owned(), audio: vec![code; 4_000].into() });
+    Settings {
+        prompts: Prompts {
+            filler: prompt("One moment.", FILLER),
+            apology: prompt("I am sorry.", APOLOGY),
+            repeat: prompt("Could you say that again?", REPEAT),
+            goodbye: prompt("Goodbye.", GOODBYE),
+        },
+        ..Settings::default()
+    }
+}

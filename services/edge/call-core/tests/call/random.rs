@@ -1,0 +1,261 @@
+//! Anything in any order.
+
+use std::{sync::LazyLock, time::Duration};
+
+use call_core::{Action, CallCore, Input, Settings, Transcript, g711};
+use proptest::prelude::*;
+
+use crate::{settings, voice};
+
+static SPEECH: LazyLock<Vec<u8>> = LazyLock::new(|| voice::speech(4_000));
+
+#[derive(Clone, Debug)]
+enum Step {
+    Start,
+    Greeting,
+    Speak(u64),
+    Quiet(u64),
+    Rubbish(Vec<u8>, Option<u64>),
+    Mark(u32),
+    MarkRubbish(String),
+    Digit(char),
+    Words(u32, bool),
+    Fail(u32),
+    Sentence {
+        turn: u32,
+        attempt: u32,
+        index: u32,
+        len: usize,
+    },
+    Finish {
+        turn: u32,
+        attempt: u32,
+        sentences: u32,
+    },
+    /// The clock jumps by so many milliseconds.
+    Jump(i64),
+    Wake,
+    Stop,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        1 => Just(Step::Start),
+        1 => Just(Step::Greeting),
+        8 => (1..40_u64).prop_map(Step::Speak),
+        8 => (1..40_u64).prop_map(Step::Quiet),
+        2 => (prop::collection::vec(any::<u8>(), 0..700), any::<Option<u64>>())
+            .prop_map(|(bytes, stamp)| Step::Rubbish(bytes, stamp)),
+        6 => (0..60_u32).prop_map(Step::Mark),
+        1 => ".{0,8}".prop_map(Step::MarkRubbish),
+        1 => any::<char>().prop_map(Step::Digit),
+        8 => (0..8_u32, any::<bool>()).prop_map(|(back, some)| Step::Words(back, some)),
+        1 => (0..8_u32).prop_map(Step::Fail),
+        10 => (0..3_u32, 0..3_u32, 0..4_u32, 0..20_000_usize)
+            .prop_map(|(turn, attempt, index, len)| Step::Sentence { turn, attempt, index, len }),
+        2 => (0..3_u32, 0..3_u32, 0..5_u32)
+            .prop_map(|(turn, attempt, sentences)| Step::Finish { turn, attempt, sentences }),
+        1 => (-5_000..20_000_i64).prop_map(Step::Jump),
+        1 => Just(Step::Jump(i64::MAX)),
+        8 => Just(Step::Wake),
+        1 => Just(Step::Stop),
+    ]
+}
+
+/// A call under random inputs, and what must hold of it always.
+struct Trial {
+    core: CallCore,
+    now: Duration,
+    /// The core's clock never goes back as ours may.
+    latest: Duration,
+    taken: u32,
+    fence: u32,
+    /// The attempt heard of the current turn.
+    attempt: Option<u8>,
+    last_segment: u32,
+    parts: u32,
+    recorded: u64,
+    ended: bool,
+}
+
+impl Trial {
+    fn new() -> Self {
+        let now = Duration::from_secs(50);
+        let settings = Settings { call_limit: Duration::from_secs(120), ..settings() };
+        Self {
+            core: CallCore::new(settings, now),
+            now,
+            latest: now,
+            taken: 0,
+            fence: 0,
+            attempt: None,
+            last_segment: 0,
+            parts: 0,
+            recorded: 0,
+            ended: false,
+        }
+    }
+
+    fn input(&mut self, input: Input<'_>) {
+        let mut out = Vec::new();
+        self.core.handle(input, self.now, &mut out);
+        for action in &out {
+            self.check(action);
+        }
+        assert_eq!(self.core.is_ended(), self.ended);
+        self.latest = self.latest.max(self.now);
+        let Some(wake) = self.core.next_wake() else {
+            return;
+        };
+        assert!(!self.ended, "an ended call sleeps");
+        assert!(wake > self.latest, "a wake that is due was not served");
+        let mut again = Vec::new();
+        self.core.handle(Input::Tick, self.now, &mut again);
+        assert!(again.is_empty(), "what is due is done at once: {again:?}");
+        assert_eq!(self.core.next_wake(), Some(wake));
+    }
+
+    fn check(&mut self, action: &Action) {
+        assert!(!self.ended, "{action:?} after the end");
+        match action {
+            Action::SendAudio(audio) => {
+                assert!(!audio.is_empty());
+                // 0x80 on: a sentence, its code naming turn and attempt. The turn is known modulo 32.
+                if audio[0] >= 0x80 {
+                    let (turn, attempt) = (u32::from(audio[0] & 0x7F) >> 2, audio[0] & 3);
+                    assert_eq!(turn, self.taken % 32, "only the last turn is answered");
+                    assert!(self.taken >= self.fence, "a cancelled turn is spoken");
+                    assert_eq!(*self.attempt.get_or_insert(attempt), attempt, "mixed attempts");
+                }
+            }
+            Action::SetFence { turn } => {
+                assert!(*turn > self.fence, "the fence only rises");
+                self.fence = *turn;
+            }
+            Action::TurnTaken { turn, text, heard, .. } => {
+                assert_eq!(*turn, self.taken + 1, "turns have no gap");
+                assert!(*turn >= self.fence, "a turn is taken behind the fence");
+                assert!(!text.is_empty());
+                assert!(heard.as_ref().is_none_or(|heard| heard.turn < *turn));
+                self.taken = *turn;
+                self.attempt = None;
+            }
+            Action::Transcribe { turn, segment, audio, .. } => {
+                assert_eq!(*turn, self.taken + 1);
+                assert_eq!(*segment, self.last_segment + 1);
+                assert!(!audio.is_empty() && audio.len() < 8 * 40_000);
+                self.last_segment = *segment;
+            }
+            Action::RecordingPart { index, offset_samples, caller, agent } => {
+                assert_eq!((*index, *offset_samples), (self.parts, self.recorded));
+                assert_eq!(caller.len(), agent.len());
+                self.parts += 1;
+                self.recorded += caller.len() as u64;
+            }
+            Action::End { .. } => self.ended = true,
+            _ => {}
+        }
+    }
+
+    fn frames(&mut self, frames: u64, voice: bool) {
+        for n in 0..frames as usize {
+            self.now += Duration::from_millis(20);
+            let at = n % (SPEECH.len() / 160) * 160;
+            let payload = if voice { &SPEECH[at..at + 160] } else { &[g711::SILENCE; 160] };
+            self.input(Input::AudioFrame { payload, timestamp: None });
+        }
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Start => self.input(Input::StreamStarted),
+            Step::Greeting => self.input(Input::Greeting {
+                text: "Good day to you".to_owned(),
+                audio: vec![0x80; 9_000].into(),
+            }),
+            Step::Speak(frames) => self.frames(frames, true),
+            Step::Quiet(frames) => self.frames(frames, false),
+            Step::Rubbish(payload, stamp) => self.input(Input::AudioFrame {
+                payload: &payload,
+                timestamp: stamp.map(Duration::from_millis),
+            }),
+            Step::Mark(number) => {
+                let name = format!("m{number}");
+                self.input(Input::MarkReturned { name: &name });
+            }
+            Step::MarkRubbish(name) => self.input(Input::MarkReturned { name: &name }),
+            Step::Digit(digit) => self.input(Input::Dtmf { digit }),
+            Step::Words(back, some) => {
+                let text = if some { "yes please" } else { " " }.to_owned();
+                self.input(Input::SegmentTranscribed {
+                    segment: self.last_segment.wrapping_sub(back),
+                    result: Transcript::Words { text, confidence: Some(f32::NAN) },
+                });
+            }
+            Step::Fail(back) => self.input(Input::SegmentTranscribed {
+                segment: self.last_segment.wrapping_sub(back),
+                result: Transcript::Failed,
+            }),
+            Step::Sentence { turn, attempt, index, len } => {
+                let turn = (self.taken + 1).wrapping_sub(turn);
+                let code = 0x80 | (turn % 32) << 2 | attempt;
+                self.input(Input::SentenceSpoken {
+                    turn,
+                    attempt,
+                    index,
+                    text: "some words to say".to_owned(),
+                    audio: vec![code as u8; len].into(),
+                });
+            }
+            Step::Finish { turn, attempt, sentences } => self.input(Input::ReplyFinished {
+                turn: (self.taken + 1).wrapping_sub(turn),
+                attempt,
+                sentences,
+            }),
+            Step::Jump(ms) => {
+                let by = Duration::from_millis(ms.unsigned_abs());
+                self.now =
+                    if ms < 0 { self.now.saturating_sub(by) } else { self.now.saturating_add(by) };
+                self.input(Input::Tick);
+            }
+            Step::Wake => {
+                if let Some(wake) = self.core.next_wake() {
+                    self.now = self.now.max(wake);
+                    self.input(Input::Tick);
+                }
+            }
+            Step::Stop => self.input(Input::Stop),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_order_of_events_breaks_a_call(steps in prop::collection::vec(step(), 1..120)) {
+        let mut trial = Trial::new();
+        for step in steps {
+            trial.step(step);
+        }
+        trial.input(Input::Stop);
+        prop_assert!(trial.ended, "a stopped call has ended");
+    }
+
+    #[test]
+    fn a_call_left_alone_ends_by_itself(steps in prop::collection::vec(step(), 1..40)) {
+        let mut trial = Trial::new();
+        trial.step(Step::Start);
+        for step in steps {
+            trial.step(step);
+        }
+        let mut wakes = 0;
+        while let Some(wake) = trial.core.next_wake() {
+            trial.now = trial.now.max(wake);
+            trial.input(Input::Tick);
+            wakes += 1;
+            prop_assert!(wakes < 20_000, "it wakes without end");
+        }
+        prop_assert!(trial.ended);
+    }
+}

@@ -1,0 +1,320 @@
+//! What the agent says, and what of it is heard.
+
+use std::time::Duration;
+
+use call_core::{Action, EndReason, Heard, Input, PromptKind, Settings};
+
+use crate::{APOLOGY, FILLER, GOODBYE, REPEAT, phone::Phone, settings, voice};
+
+const WORDS: &str = "aaaa bbbb cccc dddd eeee ffff gggg hhhh";
+
+fn prompts(phone: &Phone, kind: PromptKind) -> usize {
+    phone.count(|action| matches!(action, Action::PromptStarted { prompt, .. } if *prompt == kind))
+}
+
+fn samples_of(phone: &Phone, code: u8) -> usize {
+    phone.ear.iter().filter(|heard| **heard == code).count()
+}
+
+/// Words of `text` that were played to their end when `played` of `len` samples were.
+fn words_heard(text: &str, played: usize, len: usize) -> String {
+    let total = text.len();
+    let ends = text.char_indices().filter(|(_, c)| *c == ' ').map(|(at, _)| at);
+    let end = ends
+        .chain((played == len).then_some(total))
+        .take_while(|end| end * len <= played * total)
+        .last();
+    text[..end.unwrap_or(0)].to_owned()
+}
+
+#[test]
+fn a_call_of_some_turns_is_heard_on_both_ends() {
+    let mut phone = Phone::new(settings());
+    phone.input(Input::Greeting { text: "Hello.".to_owned(), audio: vec![0x20; 8_000].into() });
+    phone.input(Input::StreamStarted);
+    phone.quiet(1_300);
+    for turn in 1..=4 {
+        assert_eq!(phone.take_turn(&voice::speech(700), "a question"), turn);
+        let code = 0x20 + turn as u8;
+        // The second sentence comes first.
+        phone.sentence(turn, 1, 1, "Second.", &[code; 4_000]);
+        phone.sentence(turn, 1, 0, "First.", &[code; 6_000]);
+        phone.finish(turn, 1, 2);
+        phone.quiet(1_700);
+        assert_eq!(samples_of(&phone, code), 10_000);
+    }
+    phone.input(Input::Stop);
+
+    let heard: Vec<(u32, &str, bool)> = phone
+        .turns()
+        .into_iter()
+        .filter_map(|(_, _, heard)| heard)
+        .map(|heard| (heard.turn, heard.text.as_str(), heard.complete))
+        .collect();
+    assert_eq!(
+        heard,
+        [
+            (0, "Hello.", true),
+            (1, "First. Second.", true),
+            (2, "First. Second.", true),
+            (3, "First. Second.", true),
+        ]
+    );
+    let Some(Action::End { reason, heard }) = phone.actions().last() else {
+        panic!("the call has not ended");
+    };
+    assert_eq!(*reason, EndReason::Stopped);
+    assert_eq!(heard.as_ref().map(|heard| heard.turn), Some(4));
+    let told = phone.count(|action| matches!(action, Action::ReplyHeard(_)));
+    assert_eq!(told, 5, "each reply is told once");
+    let audible = phone.count(|action| matches!(action, Action::TurnAudible { .. }));
+    assert_eq!(audible, 5);
+    assert_eq!(prompts(&phone, PromptKind::Filler), 0);
+    assert_eq!(phone.core.next_wake(), None);
+}
+
+#[test]
+fn a_barge_in_sets_the_fence_clears_and_knows_the_words_heard() {
+    let len = 8 * 4_000;
+    for late in [0, 130, 700, 1_500, 2_500] {
+        let mut phone = Phone::started(settings());
+        phone.take_turn(&voice::speech(600), "a question");
+        phone.sentence(1, 1, 0, "Zero.", &[0x30; 1_600]);
+        phone.sentence(1, 1, 1, WORDS, &vec![0x31; len]);
+        phone.quiet(300 + late);
+        let from = phone.log.len();
+        phone.speak(&voice::speech(700));
+        assert!(!phone.core.is_ended());
+
+        let after: Vec<&Action> = phone.log[from..].iter().map(|(_, action)| action).collect();
+        let fence = after.iter().position(|a| **a == Action::SetFence { turn: 2 });
+        let clear = after.iter().position(|a| **a == Action::SendClear);
+        assert!(fence < clear && fence.is_some(), "{fence:?} before {clear:?}");
+
+        let played = samples_of(&phone, 0x31);
+        assert!(played < len);
+        let text = format!("Zero. {}", words_heard(WORDS, played, len));
+        let text = text.trim().to_owned();
+        phone.sentence(1, 1, 2, "Too late.", &[0x32; 1_600]);
+        phone.finish(1, 1, 3);
+        phone.quiet(350);
+        phone.understand(from, "stop");
+        phone.quiet(1_000);
+        let heard = Heard { turn: 1, text, complete: false };
+        assert_eq!(phone.turns().last(), Some(&(2, "stop", Some(&heard))));
+        assert_eq!(samples_of(&phone, 0x31), played, "silent after the clear");
+        assert_eq!(samples_of(&phone, 0x32), 0);
+    }
+}
+
+#[test]
+fn a_barge_in_counts_words_by_the_clock_where_no_mark_returns() {
+    let mut phone = Phone::started(settings());
+    phone.marks = false;
+    phone.take_turn(&voice::speech(600), "a question");
+    let len = 8 * 4_000;
+    phone.sentence(1, 1, 0, WORDS, &vec![0x31; len]);
+    phone.quiet(2_000);
+    phone.speak(&voice::speech(600));
+    let text = words_heard(WORDS, samples_of(&phone, 0x31), len);
+    let told = phone.actions().find_map(|action| match action {
+        Action::ReplyHeard(heard) => Some(heard.text.clone()),
+        _ => None,
+    });
+    assert_eq!(told, Some(text));
+}
+
+#[test]
+fn a_sound_too_short_to_be_speech_does_not_stop_the_agent() {
+    let mut phone = Phone::started(settings());
+    phone.take_turn(&voice::speech(600), "a question");
+    phone.sentence(1, 1, 0, WORDS, &[0x31; 32_000]);
+    phone.finish(1, 1, 1);
+    phone.quiet(500);
+    phone.speak(&voice::speech(90));
+    phone.quiet(500);
+    phone.speak(&voice::noise(1_000, 20_000, 1));
+    phone.quiet(3_000);
+    assert_eq!(samples_of(&phone, 0x31), 32_000);
+    assert_eq!(phone.count(|action| *action == Action::SendClear), 0);
+}
+
+#[test]
+fn noise_that_cut_the_agent_short_is_not_met_with_silence() {
+    let mut phone = Phone::started(settings());
+    phone.take_turn(&voice::speech(600), "a question");
+    phone.sentence(1, 1, 0, WORDS, &[0x31; 32_000]);
+    phone.quiet(1_000);
+    let from = phone.log.len();
+    phone.speak(&voice::speech(600));
+    phone.quiet(400);
+    phone.understand(from, "");
+    phone.quiet(1_000);
+    assert_eq!(samples_of(&phone, REPEAT), 4_000);
+    assert_eq!(phone.turns().len(), 1);
+    // What was heard of the reply is told with the turn that follows.
+    phone.take_turn(&voice::speech(600), "go on");
+    let turns = phone.turns();
+    assert_eq!(turns[1].2.map(|heard| heard.turn), Some(1));
+}
+
+#[test]
+fn what_is_late_doubled_or_unknown_is_never_spoken() {
+    let mut phone = Phone::started(settings());
+    phone.sentence(1, 1, 0, "Before the turn.", &[0x41; 800]);
+    phone.take_turn(&voice::speech(600), "first");
+    phone.sentence(9, 1, 0, "Of no turn.", &[0x42; 800]);
+    phone.sentence(1, 1, 0, "Yes.", &[0x43; 800]);
+    phone.sentence(1, 1, 0, "Yes.", &[0x43; 800]);
+    phone.quiet(300);
+    phone.sentence(1, 1, 0, "Yes.", &[0x43; 800]);
+    phone.sentence(1, 2, 0, "Another attempt.", &[0x44; 800]);
+    phone.sentence(1, 2, 1, "Another attempt.", &[0x44; 800]);
+    phone.finish(1, 1, 1);
+    phone.quiet(500);
+    phone.take_turn(&voice::speech(600), "second");
+    phone.sentence(1, 1, 1, "Late.", &[0x45; 800]);
+    phone.sentence(2, 1, 0, "Good.", &[0x46; 800]);
+    phone.quiet(1_000);
+    for code in [0x41, 0x42, 0x44, 0x45] {
+        assert_eq!(samples_of(&phone, code), 0, "{code:#x}");
+    }
+    assert_eq!(samples_of(&phone, 0x43), 800);
+    assert_eq!(samples_of(&phone, 0x46), 800);
+}
+
+#[test]
+fn a_reply_overtaken_by_the_caller_is_not_spoken() {
+    let mut phone = Phone::started(settings());
+    phone.take_turn(&voice::speech(600), "first");
+    let from = phone.log.len();
+    phone.speak(&voice::speech(600));
+    phone.sentence(1, 1, 0, "To the first.", &[0x51; 800]);
+    phone.quiet(400);
+    phone.understand(from, "second");
+    phone.quiet(500);
+    phone.sentence(2, 1, 0, "To both.", &[0x52; 800]);
+    phone.quiet(500);
+    assert_eq!(samples_of(&phone, 0x51), 0);
+    assert_eq!(samples_of(&phone, 0x52), 800);
+    let fence = phone.place(|action| *action == Action::SetFence { turn: 2 });
+    let taken = phone.place(|action| matches!(action, Action::TurnTaken { turn: 2, .. }));
+    assert!(fence < taken);
+    let heard = Heard { turn: 1, text: String::new(), complete: false };
+    assert_eq!(phone.turns()[1], (2, "second", Some(&heard)));
+}
+
+#[test]
+fn a_reply_held_back_by_mere_noise_is_spoken_after_it() {
+    let mut phone = Phone::started(settings());
+    phone.take_turn(&voice::speech(600), "first");
+    let from = phone.log.len();
+    phone.speak(&voice::speech(300));
+    phone.sentence(1, 1, 0, "Here you are.", &[0x51; 800]);
+    phone.quiet(400);
+    assert_eq!(samples_of(&phone, 0x51), 0, "not over the caller's voice");
+    phone.understand(from, "");
+    phone.quiet(500);
+    assert_eq!(samples_of(&phone, 0x51), 800);
+    assert_eq!(samples_of(&phone, REPEAT), 0);
+}
+
+#[test]
+fn a_silent_mesh_is_bridged_once_and_apologised_for_once() {
+    let mut phone = Phone::started(settings());
+    phone.take_turn(&voice::speech(600), "a question");
+    let taken = phone.now;
+    phone.quiet(20_000);
+    assert_eq!(samples_of(&phone, FILLER), 4_000);
+    assert_eq!(samples_of(&phone, APOLOGY), 4_000);
+    assert_eq!(prompts(&phone, PromptKind::Filler), 1);
+    assert_eq!(prompts(&phone, PromptKind::Apology), 1);
+    let escalated: Vec<Duration> = (phone.log.iter())
+        .filter(|(_, action)| *action == Action::Escalate { turn: 1 })
+        .map(|(at, _)| *at)
+        .collect();
+    let [at] = escalated[..] else {
+        panic!("escalated {} times", escalated.len());
+    };
+    let after = at - taken;
+    assert!(after > Duration::from_secs(9) && after <= Duration::from_secs(10));
+    // Whoever answers now answers too late.
+    phone.sentence(1, 1, 0, "At last.", &[0x61; 800]);
+    phone.quiet(500);
+    assert_eq!(samples_of(&phone, 0x61), 0);
+    assert_eq!(phone.take_turn(&voice::speech(600), "hello?"), 2);
+}
+
+#[test]
+fn an_answer_after_the_filler_follows_it() {
+    let mut phone = Phone::started(settings());
+    phone.take_turn(&voice::speech(600), "a question");
+    phone.quiet(2_600);
+    phone.sentence(1, 1, 0, "Yes.", &[0x61; 800]);
+    phone.finish(1, 1, 1);
+    phone.quiet(15_000);
+    assert_eq!(samples_of(&phone, FILLER), 4_000);
+    assert_eq!(samples_of(&phone, 0x61), 800);
+    assert_eq!(samples_of(&phone, APOLOGY), 0);
+    let filler = phone.ear.iter().rposition(|code| *code == FILLER);
+    assert!(filler < phone.ear.iter().position(|code| *code == 0x61));
+    phone.take_turn(&voice::speech(600), "thanks");
+    let heard = phone.turns()[1].2.cloned();
+    assert_eq!(heard.map(|heard| heard.text).as_deref(), Some("Yes."));
+}
+
+#[test]
+fn words_that_do_not_come_back_are_bridged_too() {
+    let mut phone = Phone::started(settings());
+    phone.speak(&voice::speech(600));
+    phone.quiet(20_000);
+    assert_eq!(samples_of(&phone, FILLER), 4_000);
+    assert_eq!(samples_of(&phone, REPEAT), 4_000);
+    assert_eq!(samples_of(&phone, APOLOGY), 0);
+}
+
+#[test]
+fn a_call_at_its_limit_ends_with_a_goodbye() {
+    let mut phone = Phone::started(Settings { call_limit: Duration::from_secs(20), ..settings() });
+    phone.quiet(17_000);
+    phone.take_turn(&voice::speech(600), "a question");
+    // The limit falls into this answer, which is let end.
+    phone.sentence(1, 1, 0, "Well.", &[0x71; 32_000]);
+    phone.finish(1, 1, 1);
+    phone.quiet(8_000);
+    assert_eq!(samples_of(&phone, 0x71), 32_000);
+    assert_eq!(samples_of(&phone, GOODBYE), 4_000);
+    assert!(phone.core.is_ended());
+    let Some(Action::End { reason, heard }) = phone.actions().last() else {
+        panic!("the last action is the end");
+    };
+    assert_eq!(*reason, EndReason::TimeLimit);
+    assert!(heard.as_ref().is_some_and(|heard| heard.complete));
+}
+
+#[test]
+fn a_call_at_its_limit_ends_though_the_caller_talks_on_and_the_line_is_dead() {
+    let mut phone = Phone::started(Settings { call_limit: Duration::from_secs(5), ..settings() });
+    phone.marks = false;
+    phone.speak(&voice::speech(25_000));
+    assert!(phone.core.is_ended());
+}
+
+#[test]
+fn a_hang_up_in_the_middle_of_a_reply_tells_what_was_heard() {
+    let mut phone = Phone::started(settings());
+    phone.take_turn(&voice::speech(600), "a question");
+    let len = 8 * 4_000;
+    phone.sentence(1, 1, 0, WORDS, &vec![0x31; len]);
+    phone.quiet(2_100);
+    phone.input(Input::Stop);
+    let text = words_heard(WORDS, samples_of(&phone, 0x31), len);
+    let heard = Some(Heard { turn: 1, text, complete: false });
+    let end = Action::End { reason: EndReason::Stopped, heard };
+    assert_eq!(phone.actions().last(), Some(&end));
+    let actions = phone.log.len();
+    phone.input(Input::Stop);
+    phone.input(Input::Tick);
+    phone.sentence(1, 1, 1, "More.", &[0x32; 800]);
+    assert_eq!(phone.log.len(), actions, "nothing follows the end");
+}

@@ -1,0 +1,41 @@
+//! Sounds that a caller makes.
+
+use std::f32::consts::TAU;
+
+use call_core::g711;
+
+/// Formants of some vowels, in Hz.
+const VOWELS: [(f32, f32); 4] =
+    [(600.0, 1_300.0), (350.0, 1_900.0), (450.0, 900.0), (700.0, 1_600.0)];
+
+/// Voice: harmonics of 125 Hz under two formants, a new vowel every 80 ms.
+pub fn speech(ms: u64) -> Vec<u8> {
+    let gain = |hz: f32, centre: f32, width: f32| (-((hz - centre) / width).powi(2)).exp();
+    (0..ms as usize * 8)
+        .map(|n| {
+            let (first, second) = VOWELS[n / 640 % VOWELS.len()];
+            let sum: f32 = (1..28)
+                .map(|k| {
+                    let hz = 125.0 * k as f32;
+                    let gain = gain(hz, first, 150.0) + 0.5 * gain(hz, second, 200.0) + 0.02;
+                    gain * (TAU * hz * n as f32 / 8_000.0).sin()
+                })
+                .sum();
+            g711::encode((sum * 5_000.0) as i16)
+        })
+        .collect()
+}
+
+/// White noise up to `level`, the same for the same seed.
+pub fn noise(ms: u64, level: i16, seed: u64) -> Vec<u8> {
+    let mut state = seed | 1;
+    (0..ms * 8)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            let unit = (state >> 40) as f32 / (1 << 23) as f32 - 1.0;
+            g711::encode((unit * f32::from(level)) as i16)
+        })
+        .collect()
+}
