@@ -13,8 +13,8 @@ pub fn sign(auth_token: &str, url: &str, form: &[(String, String)]) -> String {
     for (name, value) in form {
         parameters.entry(name).or_default().insert(value);
     }
-    let mut mac =
-        Hmac::<Sha1>::new_from_slice(auth_token.as_bytes()).expect("HMAC takes a key of any length");
+    let mut mac = Hmac::<Sha1>::new_from_slice(auth_token.as_bytes())
+        .expect("HMAC takes a key of any length");
     mac.update(url.as_bytes());
     for (name, values) in parameters {
         for value in values {
@@ -53,7 +53,10 @@ mod tests {
             ("http://mycompany.com:80/myapp.php?foo=1&bar=2", "0ZXoZLH/DfblKGATFgpif+LLRf4="),
             ("http://mycompany.com:1234/myapp.php?foo=1&bar=2", "Zmvh+3yNM1Phv2jhDCwEM3q5ebU="),
             (&format!("{U}&Body=It's+amazing"), "dsq4Ehbj6cs+KdTkpF5sSSplOWw="),
-            ("https://user:pass@mycompany.com/myapp.php?foo=1&bar=2", "CukzLTc1tT5dXEDIHm/tKBanW10="),
+            (
+                "https://user:pass@mycompany.com/myapp.php?foo=1&bar=2",
+                "CukzLTc1tT5dXEDIHm/tKBanW10=",
+            ),
             ("https://user@mycompany.com/myapp.php?foo=1&bar=2", "2YRLlVAflCqxaNicjMpJcSTgzSs="),
         ] {
             assert_eq!(sign("12345", url, &p()), signature, "{url}");

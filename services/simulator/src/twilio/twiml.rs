@@ -12,14 +12,14 @@ pub enum Verb {
     Say {
         /// The text.
         text: String,
-        /// How often; 0 is until the caller leaves.
+        /// How often. Here 0, until the caller leaves, is once.
         times: u32,
     },
     /// Play an audio file.
     Play {
         /// Its URL, as written.
         url: String,
-        /// How often; 0 is until the caller leaves.
+        /// How often. Here 0, until the caller leaves, is once.
         times: u32,
     },
     /// Say nothing.
@@ -173,7 +173,10 @@ fn action(node: Node<'_, '_>) -> Option<Request> {
 }
 
 fn request(node: Node<'_, '_>, url: String) -> Request {
-    Request { url, get: node.attribute("method").is_some_and(|method| method.eq_ignore_ascii_case("get")) }
+    Request {
+        url,
+        get: node.attribute("method").is_some_and(|method| method.eq_ignore_ascii_case("get")),
+    }
 }
 
 fn text(node: Node<'_, '_>) -> String {
@@ -216,14 +219,19 @@ mod tests {
                         parameters: vec![("token".to_owned(), "a&b".to_owned())],
                     },
                 },
-                Verb::Redirect(Request { url: "/twilio/voice?turn=1&attempt=2".to_owned(), get: false }),
+                Verb::Redirect(Request {
+                    url: "/twilio/voice?turn=1&attempt=2".to_owned(),
+                    get: false
+                }),
             ]
         );
     }
 
     #[test]
     fn a_gather_keeps_its_prompts_and_defaults() {
-        let verbs = parse(r#"<Response><Gather input="speech" action="/c"><Say>Hello &lt;you&gt;</Say></Gather></Response>"#);
+        let verbs = parse(
+            r#"<Response><Gather input="speech" action="/c"><Say>Hello &lt;you&gt;</Say></Gather></Response>"#,
+        );
         let Ok([Verb::Gather(gather)]) = verbs.as_deref() else { panic!("{verbs:?}") };
         assert!(gather.speech && !gather.dtmf && !gather.action_on_empty_result);
         assert_eq!(gather.timeout, Duration::from_secs(5));
