@@ -12,6 +12,7 @@ mod core;
 pub mod g711;
 mod input;
 mod media_clock;
+mod pitch;
 mod playback;
 mod recording;
 mod settings;

@@ -45,9 +45,9 @@ pub struct TurnSettings {
     pub enter_score: f32,
     /// Score below which voice becomes quiet; lower than `enter_score`, so that a wavering voice does not flicker.
     pub exit_score: f32,
-    /// Unbroken voice that begins speech while the agent is silent: a click is shorter.
+    /// Voice that begins speech while the agent is silent, quiet within it taken off: a click is shorter.
     pub speech_after: Duration,
-    /// Unbroken voice that begins speech, and interrupts, while the agent speaks.
+    /// Voice that begins speech, and interrupts, while the agent speaks.
     pub barge_in_after: Duration,
     /// Audio kept from before the first voice, so that a soft first syllable is not lost.
     pub pre_roll: Duration,

@@ -20,8 +20,10 @@ pub(crate) struct TurnTaker {
     /// The caller's audio from `kept_from` on: pre-roll, or the segment in the making.
     kept: Vec<u8>,
     kept_from: u64,
-    /// Samples of unbroken voice up to here.
+    /// Samples of voice up to here, less those of quiet between: speech is voiced most of the time, not all of it.
     run: u64,
+    /// Where that run began.
+    run_from: u64,
     /// Samples since the last voice of the turn.
     quiet: u64,
     /// Where the segment in the making begins; no segment begins before the end of the last.
@@ -103,6 +105,7 @@ impl TurnTaker {
             kept: Vec::new(),
             kept_from: 0,
             run: 0,
+            run_from: 0,
             quiet: 0,
             segment_from: 0,
             last_segment: 0,
@@ -250,7 +253,14 @@ impl TurnTaker {
 
     fn step(&mut self, voiced: bool, interrupts: bool, now: Moment) -> Option<Event> {
         let hop = HOP_SAMPLES as u64;
-        self.run = if voiced { self.run + hop } else { 0 };
+        if voiced {
+            if self.run == 0 {
+                self.run_from = self.position() - hop;
+            }
+            self.run += hop;
+        } else {
+            self.run = self.run.saturating_sub(hop);
+        }
         if self.phase == Phase::Speech {
             if voiced {
                 self.quiet = 0;
@@ -273,8 +283,7 @@ impl TurnTaker {
             if interrupts { self.settings.barge_in_after } else { self.settings.speech_after };
         if voiced && self.run >= samples(enough) {
             if self.phase == Phase::Quiet {
-                let voice = self.position() - self.run;
-                let from = voice.saturating_sub(samples(self.settings.pre_roll));
+                let from = self.run_from.saturating_sub(samples(self.settings.pre_roll));
                 self.segment_from = from.max(self.segment_from).max(self.kept_from);
             }
             self.phase = Phase::Speech;
@@ -292,6 +301,7 @@ impl TurnTaker {
     fn cut(&mut self, now: Moment) -> ReadySegment {
         let at = self.segment_from;
         let audio = self.kept[(at - self.kept_from) as usize..].to_vec();
+        self.run = 0;
         self.kept.clear();
         self.kept_from = at + audio.len() as u64;
         self.segment_from = self.kept_from;
@@ -304,7 +314,7 @@ impl TurnTaker {
     /// Keeps as much as a turn that begins next could reach back to; seldom, for it moves what it keeps.
     fn trim(&mut self) {
         let settings = &self.settings;
-        let reach = settings.speech_after.max(settings.barge_in_after) + settings.pre_roll;
+        let reach = 2 * settings.speech_after.max(settings.barge_in_after) + settings.pre_roll;
         let reach = samples(reach) as usize + 2 * HOP_SAMPLES;
         if self.kept.len() >= 2 * reach {
             let gone = self.kept.len() - reach;

@@ -2,7 +2,7 @@
 
 use earshot::Detector;
 
-use crate::g711;
+use crate::{g711, pitch::Pitch};
 
 /// Samples at 8 kHz that one verdict covers: the detector takes 256 at 16 kHz, 16 ms.
 pub(crate) const HOP_SAMPLES: usize = 128;
@@ -15,9 +15,15 @@ const REACH: usize = 7;
 /// was never taught.
 const HALF_BAND: [f32; 4] = [0.610_53, -0.146_26, 0.039_18, -0.003_45];
 
-/// Voice activity with hysteresis.
+/// A voice may lose its pitch between two sounds: fewer hops than this without one, 48 ms, are still voice. One hop in
+/// which noise has a pitch by chance is thereby no speech yet.
+const HOPS_WITHOUT_PITCH: u32 = 3;
+
+/// Voice activity with hysteresis: what the detector takes for voice, and has a pitch.
 pub(crate) struct Vad {
     detector: Box<Detector>,
+    pitch: Pitch,
+    hops_without_pitch: u32,
     /// The last `REACH` samples of the hop before, then those of this hop.
     samples: [f32; REACH + HOP_SAMPLES],
     filled: usize,
@@ -30,6 +36,8 @@ impl Vad {
     pub(crate) fn new(enter_score: f32, exit_score: f32) -> Self {
         Self {
             detector: Box::default(),
+            pitch: Pitch::new(),
+            hops_without_pitch: HOPS_WITHOUT_PITCH,
             samples: [0.0; REACH + HOP_SAMPLES],
             filled: 0,
             enter_score,
@@ -52,8 +60,15 @@ impl Vad {
         }
         self.filled = 0;
         let score = self.detector.predict_i16(&self.at_16_khz());
+        self.pitch.hear(&self.samples[REACH..]);
         self.samples.copy_within(HOP_SAMPLES.., 0);
-        self.voiced = score >= if self.voiced { self.exit_score } else { self.enter_score };
+        let enough = if self.voiced { self.exit_score } else { self.enter_score };
+        if score >= enough && self.pitch.is_there() {
+            self.hops_without_pitch = 0;
+        } else {
+            self.hops_without_pitch = self.hops_without_pitch.saturating_add(1);
+        }
+        self.voiced = score >= enough && self.hops_without_pitch < HOPS_WITHOUT_PITCH;
         (taken, Some(self.voiced))
     }
 
