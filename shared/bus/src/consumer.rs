@@ -6,24 +6,20 @@ use std::{
 };
 
 use anyhow::anyhow;
-use aws_sdk_sqs::types::{
-    DeleteMessageBatchRequestEntry, Message, MessageSystemAttributeName as System,
-    QueueAttributeName,
-};
+use aws_sdk_sqs::types::{Message, MessageSystemAttributeName as System};
 use domain::{Dependency, Envelope, StartCounter, Timestamp};
 use futures::FutureExt as _;
-use tokio::{
-    sync::{mpsc, oneshot},
-    task::JoinSet,
-    time,
-};
+use tokio::{task::JoinSet, time};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 use wire::Decoded;
 
 use crate::{
+    backoff::Backoff,
     batch::MAX_ENTRIES,
     claim,
+    deletions::{self, Deletions},
+    depth,
     groups::Groups,
     handler::{Context, Handler, Outcome},
     held::{Held, Keeper},
@@ -35,9 +31,6 @@ use crate::{
 
 const DEFAULT_CONCURRENCY: usize = 64;
 const PROBE_EVERY: Duration = Duration::from_millis(500);
-const BROKER_BACKOFF_MIN: Duration = Duration::from_millis(200);
-const BROKER_BACKOFF_MAX: Duration = Duration::from_secs(5);
-const DEPTH_EVERY: Duration = Duration::from_secs(15);
 
 /// The one loop every service runs over a queue (DESIGN 2).
 ///
@@ -85,7 +78,7 @@ impl Consumer {
     pub async fn run(self, stop: CancellationToken) {
         let Some(url) = self.find_queue(&stop).await else { return };
         let keeper = Arc::new(Keeper::default());
-        let (delete, deletions) = mpsc::unbounded_channel();
+        let (deletions, deleter) = deletions::start(self.bus.inner.sqs.clone(), url.clone());
         let abandon = CancellationToken::new();
         let worker = Arc::new(Worker {
             label: match &self.source {
@@ -97,15 +90,14 @@ impl Consumer {
                 Source::Task(name) => name.clone(),
             },
             url: url.clone(),
-            delete,
+            deletions,
             abandon: abandon.clone(),
             consumer: self,
         });
         let sqs = worker.consumer.bus.inner.sqs.clone();
         let mut background = JoinSet::new();
         background.spawn(keeper.clone().run(sqs.clone(), url.clone()));
-        background.spawn(watch_depth(sqs.clone(), url.clone(), worker.label));
-        let deleter = tokio::spawn(delete_all(sqs, url, deletions));
+        background.spawn(depth::watch(sqs, url, worker.label));
         Loop { keeper, worker, tasks: JoinSet::new(), groups: Groups::default() }
             .run(stop, abandon)
             .await;
@@ -139,7 +131,7 @@ struct Worker {
     /// The queue's full name.
     queue: String,
     url: String,
-    delete: mpsc::UnboundedSender<(String, oneshot::Sender<()>)>,
+    deletions: Deletions,
     /// The drain time is over: handlers stop where they are.
     abandon: CancellationToken,
 }
@@ -422,11 +414,7 @@ impl Worker {
 
     async fn done(&self, held: Held) -> Next {
         (self.consumer.bus.inner.settings.on_point)("bus.before-delete");
-        let (deleted, confirmed) = oneshot::channel();
-        if self.delete.send((held.receipt.clone(), deleted)).is_ok() {
-            // The next of the group starts only when this one cannot come back behind it.
-            let _ = confirmed.await;
-        }
+        self.deletions.delete(&held.receipt).await;
         Next::FlowOn
     }
 
@@ -471,10 +459,7 @@ impl Worker {
             self.hide(held, Outcome::RETRY_AFTER).await;
             return Next::Back(Outcome::RETRY_AFTER);
         }
-        let (deleted, confirmed) = oneshot::channel();
-        if self.delete.send((held.receipt.clone(), deleted)).is_ok() {
-            let _ = confirmed.await;
-        }
+        self.deletions.delete(&held.receipt).await;
         Next::FlowOn
     }
 
@@ -516,87 +501,10 @@ fn hold(message: Message, keeper: &Arc<Keeper>, now: Instant) -> Held {
     }
 }
 
-/// Deletes what is done, as many in one request as are waiting.
-async fn delete_all(
-    sqs: aws_sdk_sqs::Client,
-    url: String,
-    mut receipts: mpsc::UnboundedReceiver<(String, oneshot::Sender<()>)>,
-) {
-    let mut batch = Vec::with_capacity(MAX_ENTRIES);
-    while receipts.recv_many(&mut batch, MAX_ENTRIES).await > 0 {
-        let entries = batch.iter().enumerate().filter_map(|(i, (receipt, _))| {
-            DeleteMessageBatchRequestEntry::builder()
-                .id(i.to_string())
-                .receipt_handle(receipt)
-                .build()
-                .ok()
-        });
-        let request =
-            sqs.delete_message_batch().queue_url(&url).set_entries(Some(entries.collect()));
-        match request.send().await {
-            Ok(answer) => {
-                for failed in answer.failed() {
-                    tracing::warn!(code = failed.code(), "not deleted: will be handled again");
-                }
-            }
-            Err(error) => {
-                tracing::warn!(error = %aws_sdk_sqs::error::DisplayErrorContext(&error),
-                    messages = batch.len(), "not deleted: will be handled again");
-            }
-        }
-        for (_, deleted) in batch.drain(..) {
-            let _ = deleted.send(());
-        }
-    }
-}
-
-async fn watch_depth(sqs: aws_sdk_sqs::Client, url: String, label: &'static str) {
-    let mut tick = time::interval(DEPTH_EVERY);
-    loop {
-        tick.tick().await;
-        let (visible, hidden) = (
-            QueueAttributeName::ApproximateNumberOfMessages,
-            QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
-        );
-        let request = sqs
-            .get_queue_attributes()
-            .queue_url(&url)
-            .attribute_names(visible.clone())
-            .attribute_names(hidden.clone());
-        let Ok(answer) = request.send().await else { continue };
-        let number = |name| answer.attributes()?.get(name)?.parse::<f64>().ok();
-        for (state, name) in [("visible", &visible), ("in_flight", &hidden)] {
-            if let Some(n) = number(name) {
-                metrics::gauge!("messaging_queue_messages", "queue" => label, "state" => state)
-                    .set(n);
-            }
-        }
-    }
-}
-
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
     panic
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message")
-}
-
-/// Waits longer after each failure of the broker, and logs only the first of a row.
-#[derive(Default)]
-struct Backoff {
-    failures: u32,
-}
-
-impl Backoff {
-    fn next(&mut self) -> Duration {
-        self.failures = (self.failures + 1).min(10);
-        (BROKER_BACKOFF_MIN * 2_u32.pow(self.failures - 1)).min(BROKER_BACKOFF_MAX)
-    }
-
-    fn log(&self, error: &str, source: &Source) {
-        if self.failures == 0 {
-            tracing::warn!(error, ?source, "the broker does not answer; trying again");
-        }
-    }
 }

@@ -8,10 +8,13 @@
 //!
 //! `design.md` beside this file says what the loop promises and what was rejected.
 
+mod backoff;
 mod batch;
 mod claim;
 mod consumer;
 mod dead_letter;
+mod deletions;
+mod depth;
 mod groups;
 mod handler;
 mod held;
