@@ -13,7 +13,7 @@ const WINDOW: usize = 128;
 const LAGS: std::ops::RangeInclusive<usize> = 10..=66;
 
 /// Likeness, 1 being the same, from which a sound has a pitch. Chance brings white noise to 0.3.
-const LIKENESS_MIN: f32 = 0.45;
+const LIKENESS_MIN: f32 = 0.38;
 
 const KEPT: usize = WINDOW + 72;
 
