@@ -1,6 +1,8 @@
 //! Against a real one-node cluster, named by `REDIS_URL`. Every test has a prefix of its own, so
 //! that all run side by side and nothing is ever flushed.
 
+#![allow(clippy::unwrap_used)]
+
 mod counters;
 mod leases;
 mod ledger;

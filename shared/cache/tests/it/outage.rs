@@ -43,7 +43,7 @@ fn tls_and_a_password_in_the_url_are_understood() {
 #[tokio::test]
 async fn work_goes_on_by_itself_once_a_lost_redis_is_back() {
     let home = tempfile::tempdir().unwrap();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (port, bus) = (free_port(), free_port());
     let mut server = Server::start(port, bus, home.path()).await;
     let cache = Cache::connect(&format!("redis://127.0.0.1:{port}"), "test").unwrap();
     let call = call();

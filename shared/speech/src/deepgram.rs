@@ -1,0 +1,168 @@
+use async_trait::async_trait;
+use bytes::Bytes;
+use domain::{Personal, Transcript, Voice};
+use futures::{StreamExt as _, TryStreamExt as _};
+use reqwest::{Client, Response, header};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    AudioStream, SpeechError, SpeechToText, TextToSpeech, Vendor,
+    http::{ApiKey, authorization, broken, refused},
+};
+
+/// What Deepgram is told.
+#[derive(Clone, Debug)]
+pub struct DeepgramSettings {
+    /// `DEEPGRAM_BASE_URL`, without a trailing slash.
+    pub base_url: String,
+    /// The model that listens; the one that speaks is the tenant's voice.
+    pub listen_model: String,
+}
+
+/// Deepgram over HTTP: pre-recorded `listen` and `speak` (PROTOCOLS 3.2, 3.4).
+pub struct Deepgram {
+    client: Client,
+    settings: DeepgramSettings,
+    key: ApiKey,
+}
+
+impl Deepgram {
+    /// Deepgram at the base URL of `settings`.
+    pub fn new(client: Client, settings: DeepgramSettings, key: ApiKey) -> Self {
+        Self { client, settings, key }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.settings.base_url)
+    }
+}
+
+impl Vendor for Deepgram {
+    fn name(&self) -> &'static str {
+        "deepgram"
+    }
+}
+
+#[async_trait]
+impl SpeechToText for Deepgram {
+    async fn transcribe(&self, audio: Bytes, language: &str) -> Result<Transcript, SpeechError> {
+        let answer = self
+            .client
+            .post(self.url("/v1/listen"))
+            .query(&[
+                ("model", self.settings.listen_model.as_str()),
+                ("language", language),
+                ("encoding", "mulaw"),
+                ("sample_rate", "8000"),
+                ("smart_format", "true"),
+            ])
+            .header(header::AUTHORIZATION, authorization("Token", &self.key)?)
+            .header(header::CONTENT_TYPE, "audio/basic")
+            .body(audio)
+            .send()
+            .await
+            .map_err(broken)?;
+        let heard: Heard = checked(answer)
+            .await?
+            .json()
+            .await
+            .map_err(|e| if e.is_decode() { NOT_A_TRANSCRIPT } else { broken(e) })?;
+        let channel = heard.results.channels.into_iter().next().ok_or(NOT_A_TRANSCRIPT)?;
+        let best = channel.alternatives.into_iter().next().ok_or(NOT_A_TRANSCRIPT)?;
+        Ok(Transcript { text: best.transcript, confidence: best.confidence })
+    }
+}
+
+const NOT_A_TRANSCRIPT: SpeechError = SpeechError::Malformed("not a transcript");
+
+#[async_trait]
+impl TextToSpeech for Deepgram {
+    async fn speak(&self, text: &str, voice: &Voice) -> Result<AudioStream, SpeechError> {
+        let answer = self
+            .client
+            .post(self.url("/v1/speak"))
+            .query(&[
+                ("model", voice.model.as_str()),
+                ("encoding", "mulaw"),
+                ("sample_rate", "8000"),
+                // Without it the mu-law comes as a WAV file, whose header is a click (PROTOCOLS 3.4).
+                ("container", "none"),
+            ])
+            .header(header::AUTHORIZATION, authorization("Token", &self.key)?)
+            .json(&Speak { text })
+            .send()
+            .await
+            .map_err(broken)?;
+        Ok(checked(answer).await?.bytes_stream().map_err(broken).boxed())
+    }
+}
+
+#[derive(Serialize)]
+struct Speak<'a> {
+    text: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Heard {
+    results: Results,
+}
+
+#[derive(Deserialize)]
+struct Results {
+    channels: Vec<Channel>,
+}
+
+#[derive(Deserialize)]
+struct Channel {
+    alternatives: Vec<Alternative>,
+}
+
+#[derive(Deserialize)]
+struct Alternative {
+    #[serde(deserialize_with = "personal")]
+    transcript: Personal,
+    #[serde(default)]
+    confidence: f32,
+}
+
+fn personal<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Personal, D::Error> {
+    String::deserialize(d).map(Personal::from)
+}
+
+/// The answer, if it is one. An error is worded in one of three ways (PROTOCOLS 3.5); of plain text
+/// nothing is kept, for it may repeat what was to be said.
+async fn checked(answer: Response) -> Result<Response, SpeechError> {
+    let status = answer.status();
+    if status.is_success() {
+        return Ok(answer);
+    }
+    let body = answer.bytes().await.unwrap_or_default();
+    Err(refused(status, &fault_detail(&body)))
+}
+
+#[derive(Deserialize)]
+struct Fault {
+    #[serde(alias = "category")]
+    err_code: Option<String>,
+    request_id: Option<String>,
+}
+
+fn fault_detail(body: &[u8]) -> String {
+    let Ok(fault) = serde_json::from_slice::<Fault>(body) else { return String::new() };
+    let request = fault.request_id.map(|id| format!("request {id}"));
+    fault.err_code.into_iter().chain(request).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_three_error_shapes_are_understood_and_none_repeats_the_text() {
+        let old = br#"{"err_code":"INVALID_AUTH","err_msg":"no: hello Ada","request_id":"r1"}"#;
+        assert_eq!(fault_detail(old), "INVALID_AUTH, request r1");
+        let new = br#"{"category":"INVALID_JSON","message":"hello Ada","details":"hello Ada","request_id":"r2"}"#;
+        assert_eq!(fault_detail(new), "INVALID_JSON, request r2");
+        assert_eq!(fault_detail(b"cannot say: hello Ada"), "");
+    }
+}

@@ -1,0 +1,165 @@
+use async_trait::async_trait;
+use bytes::Bytes;
+use domain::{Personal, Transcript, Voice};
+use futures::{StreamExt as _, stream};
+use reqwest::{
+    Client, Response, StatusCode, header,
+    multipart::{Form, Part},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    AudioStream, SAMPLE_RATE_HZ, SpeechError, SpeechToText, TextToSpeech, Vendor,
+    http::{ApiKey, authorization, broken, refused},
+    mulaw,
+    resample::ThirdRate,
+    wav,
+};
+
+/// What an OpenAI-compatible endpoint is told.
+#[derive(Clone, Debug)]
+pub struct OpenAiSettings {
+    /// `OPENAI_BASE_URL`, which ends in `/v1`.
+    pub base_url: String,
+    /// The model that listens.
+    pub listen_model: String,
+    /// The model that speaks.
+    pub speak_model: String,
+    /// The voice it speaks with: a tenant's voice is named in the words of the first vendor, which
+    /// this one does not know.
+    pub voice: String,
+}
+
+/// OpenAI's transcription and speech (PROTOCOLS 4).
+pub struct OpenAi {
+    client: Client,
+    settings: OpenAiSettings,
+    key: ApiKey,
+}
+
+impl OpenAi {
+    /// The endpoint at the base URL of `settings`.
+    pub fn new(client: Client, settings: OpenAiSettings, key: ApiKey) -> Self {
+        Self { client, settings, key }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.settings.base_url)
+    }
+}
+
+impl Vendor for OpenAi {
+    fn name(&self) -> &'static str {
+        "openai"
+    }
+}
+
+#[async_trait]
+impl SpeechToText for OpenAi {
+    async fn transcribe(&self, audio: Bytes, language: &str) -> Result<Transcript, SpeechError> {
+        // Mu-law is not accepted (PROTOCOLS 4).
+        let samples: Vec<u8> = audio.iter().flat_map(|u| mulaw::decode(*u).to_le_bytes()).collect();
+        let mut file = wav::pcm16_header(1, SAMPLE_RATE_HZ, samples.len() as u32).to_vec();
+        file.extend_from_slice(&samples);
+        let file =
+            Part::bytes(file).file_name("segment.wav").mime_str("audio/wav").map_err(broken)?;
+        // ISO 639-1, not BCP 47.
+        let language = language.split('-').next().unwrap_or(language).to_owned();
+        let form = Form::new()
+            .text("model", self.settings.listen_model.clone())
+            .text("language", language)
+            .text("response_format", "json")
+            .part("file", file);
+        let answer = self
+            .client
+            .post(self.url("/audio/transcriptions"))
+            .header(header::AUTHORIZATION, authorization("Bearer", &self.key)?)
+            .multipart(form)
+            .send()
+            .await
+            .map_err(broken)?;
+        let heard: Heard = checked(answer).await?.json().await.map_err(|e| {
+            if e.is_decode() { SpeechError::Malformed("not a transcript") } else { broken(e) }
+        })?;
+        // It gives no confidence; what it could not recognise it leaves out.
+        let confidence = if heard.text.is_empty() { 0.0 } else { 1.0 };
+        Ok(Transcript { text: Personal::from(heard.text), confidence })
+    }
+}
+
+#[async_trait]
+impl TextToSpeech for OpenAi {
+    async fn speak(&self, text: &str, _voice: &Voice) -> Result<AudioStream, SpeechError> {
+        let request = Speak {
+            model: &self.settings.speak_model,
+            input: text,
+            voice: &self.settings.voice,
+            response_format: "pcm",
+        };
+        let answer = self
+            .client
+            .post(self.url("/audio/speech"))
+            .header(header::AUTHORIZATION, authorization("Bearer", &self.key)?)
+            .json(&request)
+            .send()
+            .await
+            .map_err(broken)?;
+        let pcm = checked(answer).await?.bytes_stream();
+        // The filter still holds the end of the sentence when the vendor is done.
+        let pieces = pcm.map(Some).chain(stream::once(async { None }));
+        let audio = pieces.scan(ThirdRate::default(), |rate, piece| {
+            let converted = match piece {
+                Some(Ok(pcm)) => Ok(encode(rate.push_le_bytes(&pcm))),
+                Some(Err(e)) => Err(broken(e)),
+                None => Ok(encode(rate.finish())),
+            };
+            futures::future::ready(Some(converted))
+        });
+        Ok(audio.boxed())
+    }
+}
+
+fn encode(samples: Vec<i16>) -> Bytes {
+    samples.into_iter().map(mulaw::encode).collect()
+}
+
+#[derive(Serialize)]
+struct Speak<'a> {
+    model: &'a str,
+    input: &'a str,
+    voice: &'a str,
+    response_format: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Heard {
+    text: String,
+}
+
+#[derive(Deserialize)]
+struct Fault {
+    error: FaultDetail,
+}
+
+#[derive(Deserialize)]
+struct FaultDetail {
+    code: Option<String>,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+}
+
+/// The answer, if it is one; of an error only its code is kept.
+async fn checked(answer: Response) -> Result<Response, SpeechError> {
+    let status = answer.status();
+    if status.is_success() {
+        return Ok(answer);
+    }
+    let body = answer.bytes().await.unwrap_or_default();
+    let fault = serde_json::from_slice::<Fault>(&body).ok().map(|f| f.error);
+    let code = fault.and_then(|f| f.code.or(f.kind)).unwrap_or_default();
+    // Two things are 429; only one passes by itself (PROTOCOLS 4).
+    if status == StatusCode::TOO_MANY_REQUESTS && code == "insufficient_quota" {
+        return Err(SpeechError::Refused(format!("429 {code}")));
+    }
+    Err(refused(status, &code))
+}
