@@ -2,7 +2,9 @@
 
 use std::f64::consts::PI;
 
+use bytes::Bytes;
 use call_core::g711;
+use futures::{Stream, stream};
 
 /// The telephone's rate, at which the simulator keeps all speech, samples a second.
 pub const TELEPHONE_HZ: u32 = 8000;
@@ -36,12 +38,8 @@ const WAV_MULAW: u16 = 7;
 /// # Errors
 /// When the file is something else.
 pub fn read_wav(file: &[u8]) -> Result<Pcm, WavError> {
-    let number = |bytes: &[u8]| {
-        bytes
-            .iter()
-            .rev()
-            .fold(0_u32, |value, byte| value << 8 | u32::from(*byte))
-    };
+    let number =
+        |bytes: &[u8]| bytes.iter().rev().fold(0_u32, |value, byte| value << 8 | u32::from(*byte));
     if file.get(..4) != Some(b"RIFF") || file.get(8..12) != Some(b"WAVE") {
         return Err(WavError::NotWav);
     }
@@ -53,22 +51,16 @@ pub fn read_wav(file: &[u8]) -> Result<Pcm, WavError> {
         match &head[..4] {
             b"fmt " if chunk.len() >= 16 => {
                 let short = |at: usize| number(&chunk[at..at + 2]) as u16;
-                format = Some((
-                    short(0),
-                    usize::from(short(2)).max(1),
-                    number(&chunk[4..8]),
-                    short(14),
-                ));
+                format =
+                    Some((short(0), usize::from(short(2)).max(1), number(&chunk[4..8]), short(14)));
             }
             b"data" => {
                 let (code, channels, rate_hz, bits) = format.ok_or(WavError::NotWav)?;
                 let samples = match (code, bits) {
                     (WAV_PCM, 16) => read_pcm(chunk).into_iter().step_by(channels).collect(),
-                    (WAV_MULAW, 8) => chunk
-                        .iter()
-                        .step_by(channels)
-                        .map(|code| g711::decode(*code))
-                        .collect(),
+                    (WAV_MULAW, 8) => {
+                        chunk.iter().step_by(channels).map(|code| g711::decode(*code)).collect()
+                    }
                     _ => return Err(WavError::Format(code, bits)),
                 };
                 return Ok(Pcm { rate_hz, samples });
@@ -104,20 +96,12 @@ pub fn write_wav(data: &[u8], rate_hz: u32, mulaw: bool) -> Vec<u8> {
 
 /// Little-endian 16-bit samples; an odd last byte is left out.
 pub fn read_pcm(bytes: &[u8]) -> Vec<i16> {
-    bytes
-        .as_chunks::<2>()
-        .0
-        .iter()
-        .map(|pair| i16::from_le_bytes(*pair))
-        .collect()
+    bytes.as_chunks::<2>().0.iter().map(|pair| i16::from_le_bytes(*pair)).collect()
 }
 
 /// Samples as little-endian bytes.
 pub fn write_pcm(samples: &[i16]) -> Vec<u8> {
-    samples
-        .iter()
-        .flat_map(|sample| sample.to_le_bytes())
-        .collect()
+    samples.iter().flat_map(|sample| sample.to_le_bytes()).collect()
 }
 
 /// Samples as mu-law.
@@ -128,6 +112,18 @@ pub fn write_mulaw(samples: &[i16]) -> Vec<u8> {
 /// Mu-law as samples.
 pub fn read_mulaw(codes: &[u8]) -> Vec<i16> {
     codes.iter().map(|code| g711::decode(*code)).collect()
+}
+
+/// A body as a stream of pieces, as a vendor sends audio while it is made.
+pub fn chunks(
+    body: Vec<u8>,
+    bytes: usize,
+) -> impl Stream<Item = Result<Bytes, actix_web::Error>> + 'static {
+    let mut rest = Bytes::from(body);
+    stream::iter(std::iter::from_fn(move || {
+        let length = rest.len().min(bytes);
+        (length > 0).then(|| Ok(rest.split_to(length)))
+    }))
 }
 
 /// The filter reaches over this many zero crossings to each side.
@@ -152,9 +148,7 @@ pub fn resample(samples: &[i16], from_hz: u32, to_hz: u32) -> Vec<i16> {
     let kernels: Vec<Vec<f32>> = (0..phases)
         .map(|phase| {
             let fraction = phase as f64 / phases as f64;
-            (-half..=half)
-                .map(|n| tap(n as f64 - fraction) as f32)
-                .collect()
+            (-half..=half).map(|n| tap(n as f64 - fraction) as f32).collect()
         })
         .collect();
     (0..samples.len() * phases / step)
@@ -182,25 +176,16 @@ mod tests {
 
     fn tone(hz: f64, rate_hz: u32, samples: usize) -> Vec<i16> {
         let angle = |n: usize| 2.0 * PI * hz * n as f64 / f64::from(rate_hz);
-        (0..samples)
-            .map(|n| (8000.0 * angle(n).sin()) as i16)
-            .collect()
+        (0..samples).map(|n| (8000.0 * angle(n).sin()) as i16).collect()
     }
 
     #[test]
     fn a_tone_keeps_its_pitch_level_and_place_at_another_rate() {
-        for (from, to) in [
-            (22_050, 8000),
-            (8000, 24_000),
-            (48_000, 8000),
-            (8000, 16_000),
-        ] {
+        for (from, to) in [(22_050, 8000), (8000, 24_000), (48_000, 8000), (8000, 16_000)] {
             let resampled = resample(&tone(1000.0, from, from as usize), from, to);
             let ideal = tone(1000.0, to, resampled.len());
             let inner = 200..resampled.len() - 200;
-            let worst = inner
-                .map(|n| i32::from(resampled[n] - ideal[n]).abs())
-                .max();
+            let worst = inner.map(|n| i32::from(resampled[n] - ideal[n]).abs()).max();
             assert!(worst < Some(80), "{from} to {to}: off by {worst:?}");
         }
     }
@@ -215,26 +200,11 @@ mod tests {
     fn a_wav_file_comes_back_even_when_its_length_is_a_lie() {
         let samples = tone(440.0, 8000, 99);
         let mut file = write_wav(&write_pcm(&samples), 16_000, false);
-        assert_eq!(
-            read_wav(&file),
-            Ok(Pcm {
-                rate_hz: 16_000,
-                samples: samples.clone()
-            })
-        );
+        assert_eq!(read_wav(&file), Ok(Pcm { rate_hz: 16_000, samples: samples.clone() }));
         file[40..44].fill(0xff);
-        assert_eq!(
-            read_wav(&file),
-            Ok(Pcm {
-                rate_hz: 16_000,
-                samples: samples.clone()
-            })
-        );
+        assert_eq!(read_wav(&file), Ok(Pcm { rate_hz: 16_000, samples: samples.clone() }));
         let mulaw = write_wav(&write_mulaw(&samples), 8000, true);
-        assert_eq!(
-            read_wav(&mulaw).map(|pcm| pcm.samples),
-            Ok(read_mulaw(&write_mulaw(&samples)))
-        );
+        assert_eq!(read_wav(&mulaw).map(|pcm| pcm.samples), Ok(read_mulaw(&write_mulaw(&samples))));
     }
 
     #[test]

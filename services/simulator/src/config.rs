@@ -46,6 +46,15 @@ impl std::fmt::Debug for Secret {
     }
 }
 
+/// Whether a vendor accepts a request's key: the one it expects, or, where none is configured, any that does not contain
+/// `invalid`.
+pub fn accepts(expected: Option<&Secret>, given: Option<&str>) -> bool {
+    given.is_some_and(|given| match expected {
+        Some(expected) => given == expected.expose(),
+        None => !given.is_empty() && !given.contains("invalid"),
+    })
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {

@@ -18,7 +18,6 @@ use actix_web::{
     middleware::Next,
     web,
 };
-use bytes::Bytes;
 use futures::{future, stream};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
@@ -100,24 +99,13 @@ impl Faults {
         let mut random = rand::rng();
         let wait =
             Duration::from_millis(fault.latency_ms + random.random_range(0..=fault.jitter_ms));
-        let rate = if fault.error_rate == 0.0 && fault.status.is_some() {
-            1.0
-        } else {
-            fault.error_rate
-        };
+        let rate =
+            if fault.error_rate == 0.0 && fault.status.is_some() { 1.0 } else { fault.error_rate };
         let fail = random.random_bool(rate.clamp(0.0, 1.0)).then(|| {
-            let status = fault
-                .status
-                .and_then(|status| StatusCode::from_u16(status).ok());
-            (
-                status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE),
-                fault.body.clone(),
-            )
+            let status = fault.status.and_then(|status| StatusCode::from_u16(status).ok());
+            (status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE), fault.body.clone())
         });
-        let strike = Strike {
-            fail,
-            cut_after_bytes: fault.cut_after_bytes,
-        };
+        let strike = Strike { fail, cut_after_bytes: fault.cut_after_bytes };
         if let Some(times) = &mut fault.times {
             *times = times.saturating_sub(1);
             if *times == 0 {
@@ -137,10 +125,7 @@ fn place(path: &str) -> (&str, String) {
     let mut segments = path.split('/').filter(|segment| !segment.is_empty());
     let vendor = segments.next().unwrap_or_default();
     let last = segments.next_back().unwrap_or_default();
-    let point = last
-        .split_once('.')
-        .map_or(last, |(stem, _)| stem)
-        .to_ascii_lowercase();
+    let point = last.split_once('.').map_or(last, |(stem, _)| stem).to_ascii_lowercase();
     (vendor, point)
 }
 
@@ -180,21 +165,27 @@ pub async fn apply(
 fn cut(body: BoxBody, bytes: u64) -> BoxBody {
     let rest = stream::unfold((Some(Box::pin(body)), bytes), |(body, left)| async move {
         let mut body = body?;
-        let gone = || Some((Err(std::io::Error::other("cut by a fault")), (None, 0)));
-        if left == 0 {
-            return gone();
-        }
-        match future::poll_fn(|context| body.as_mut().poll_next(context)).await {
+        let next = match left {
+            0 => None,
+            _ => future::poll_fn(|context| body.as_mut().poll_next(context)).await,
+        };
+        match next {
             Some(Ok(chunk)) => {
                 let keep = chunk.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-                let chunk: Bytes = chunk.slice(..keep);
-                Some((Ok(chunk), (Some(body), left - keep as u64)))
+                Some((Ok(chunk.slice(..keep)), (Some(body), left - keep as u64)))
             }
-            Some(Err(_)) => gone(),
-            None => None,
+            None if left > 0 => None,
+            _ => Some((Err(cut_off().await), (None, 0))),
         }
     });
     BoxBody::new(BodyStream::new(Box::pin(rest)))
+}
+
+/// The error that ends a body early. The server would drop what it has not written yet, so it is first given a turn to
+/// write it.
+pub(crate) async fn cut_off() -> std::io::Error {
+    tokio::task::yield_now().await;
+    std::io::Error::other("cut on purpose")
 }
 
 /// An error as this vendor words it (PROTOCOLS 1.6, 2.4, 3.5, 4).
@@ -220,11 +211,7 @@ fn vendor_error(vendor: &str, status: StatusCode) -> HttpResponse {
 pub fn control(cfg: &mut web::ServiceConfig) {
     cfg.route("/faults", web::get().to(show));
     for path in ["/faults/{vendor}", "/faults/{vendor}/{point}"] {
-        cfg.service(
-            web::resource(path)
-                .route(web::put().to(put))
-                .route(web::delete().to(delete)),
-        );
+        cfg.service(web::resource(path).route(web::put().to(put)).route(web::delete().to(delete)));
     }
 }
 
@@ -243,9 +230,7 @@ async fn put(
     place: web::Path<Place>,
     fault: web::Json<Fault>,
 ) -> HttpResponse {
-    world
-        .faults
-        .put(&place.vendor, place.point.as_deref(), fault.into_inner());
+    world.faults.put(&place.vendor, place.point.as_deref(), fault.into_inner());
     HttpResponse::NoContent().finish()
 }
 

@@ -15,10 +15,12 @@ pub mod config;
 pub mod deepgram;
 pub mod espeak;
 pub mod faults;
+pub mod hearing;
 pub mod meta;
 pub mod modem;
 pub mod openai;
 pub mod platform;
+mod running;
 mod signal;
 pub mod twilio;
 
@@ -26,6 +28,8 @@ use std::net::TcpListener;
 
 use actix_web::{App, HttpServer, dev::Server, middleware::from_fn, web};
 use anyhow::Context;
+
+pub use crate::running::Running;
 
 use crate::config::Config;
 
@@ -108,6 +112,8 @@ pub fn serve(
 ) -> anyhow::Result<Server> {
     let server = HttpServer::new(move || App::new().app_data(world.clone()).configure(configure))
         .workers(2)
+        // Who hangs up is gone: a stream to them ends at once, as it does at a vendor's.
+        .h1_allow_half_closed(false)
         .shutdown_timeout(1);
     let server = if signals {
         server

@@ -1,0 +1,97 @@
+//! Speech to words and words to speech, as every speech vendor of this world does them.
+
+use std::ops::Range;
+
+use actix_web::web;
+use anyhow::Context as _;
+
+use crate::{World, modem};
+
+/// A word that was heard.
+#[derive(Clone, PartialEq)]
+pub struct Word {
+    /// As written, with its punctuation.
+    pub text: String,
+    /// Its samples at 8 kHz.
+    pub span: Range<usize>,
+    /// 0 to 1.
+    pub confidence: f32,
+}
+
+/// Decodes the modem voice; where there is none, recognises the `espeak` voice; where there is neither, hears nothing.
+///
+/// # Errors
+/// When the computation was stopped.
+pub async fn hear(world: web::Data<World>, samples: Vec<i16>) -> anyhow::Result<Vec<Word>> {
+    web::block(move || {
+        let decoded = modem::decode(&samples);
+        if !decoded.faults.is_empty() {
+            tracing::info!(words = decoded.words.len(), faults = ?decoded.faults, "modem speech arrived damaged");
+        }
+        if decoded.words.is_empty() && decoded.faults.is_empty() {
+            world.espeak.recognise(&samples).iter().flat_map(clause_words).collect()
+        } else {
+            modem_words(&decoded.words)
+        }
+    })
+    .await
+    .context("wait for the recogniser")
+}
+
+/// Modem words, with the pieces of a long one put together.
+fn modem_words(pieces: &[modem::Word]) -> Vec<Word> {
+    let mut words: Vec<Word> = Vec::new();
+    for piece in pieces {
+        let span = piece.span.start as usize..piece.span.end as usize;
+        match words.last_mut().filter(|_| piece.joined) {
+            Some(word) => {
+                word.text.push_str(&piece.text);
+                word.span.end = span.end;
+                word.confidence = word.confidence.min(piece.likeness);
+            }
+            None => words.push(Word { text: piece.text.clone(), span, confidence: piece.likeness }),
+        }
+    }
+    words
+}
+
+/// The words of a clause; its time is shared out among them by their letters.
+fn clause_words(clause: &crate::espeak::Heard) -> Vec<Word> {
+    let letters =
+        |text: &str| text.chars().filter(|character| character.is_alphanumeric()).count().max(1);
+    let total: usize = clause.text.split_whitespace().map(letters).sum::<usize>().max(1);
+    let mut spoken = 0;
+    let place = |letters: usize| clause.span.start + clause.span.len() * letters / total;
+    clause
+        .text
+        .split_whitespace()
+        .map(|text| {
+            let start = place(spoken);
+            spoken += letters(text);
+            Word { text: text.to_owned(), span: start..place(spoken), confidence: clause.likeness }
+        })
+        .collect()
+}
+
+/// The transcript of these words.
+pub fn text(words: &[Word]) -> String {
+    words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ")
+}
+
+/// How sure a transcript of these words is: as sure as they are on average; 0 for nothing.
+pub fn confidence(words: &[Word]) -> f32 {
+    if words.is_empty() {
+        0.0
+    } else {
+        words.iter().map(|word| word.confidence).sum::<f32>() / words.len() as f32
+    }
+}
+
+/// Speaks a text in the voice that a model or voice name asks for: `espeak` where it contains that, else the modem.
+/// Samples at 8 kHz.
+///
+/// # Errors
+/// When `espeak-ng` is not installed, or fails.
+pub async fn speak(world: &World, voice: &str, text: &str) -> anyhow::Result<Vec<i16>> {
+    if voice.contains("espeak") { world.espeak.say(text).await } else { Ok(modem::encode(text)) }
+}
