@@ -264,6 +264,18 @@ fn an_answer_after_the_filler_follows_it() {
 }
 
 #[test]
+fn a_reply_that_has_begun_is_not_talked_into() {
+    let mut phone = Phone::started(settings());
+    phone.take_turn(&voice::speech(600), "a question");
+    phone.sentence(1, 1, 0, "Let me see.", &[0x61; 800]);
+    phone.quiet(15_000);
+    phone.sentence(1, 1, 1, "Here it is.", &[0x62; 800]);
+    phone.quiet(500);
+    assert_eq!(samples_of(&phone, 0x62), 800);
+    assert_eq!(samples_of(&phone, FILLER) + samples_of(&phone, APOLOGY), 0);
+}
+
+#[test]
 fn words_that_do_not_come_back_are_bridged_too() {
     let mut phone = Phone::started(settings());
     phone.speak(&voice::speech(600));
