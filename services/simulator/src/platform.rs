@@ -1,11 +1,14 @@
 //! How the vendors reach the platform under test.
 
-use std::sync::LazyLock;
+use std::{sync::LazyLock, time::Duration};
 
 use anyhow::{Context, bail};
 use boot::Reader;
 use tokio::runtime::{Builder, Handle, Runtime};
 use url::Url;
+
+/// How long the vendors wait for a connection (PROTOCOLS 1.1).
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where the platform is.
 #[derive(Debug, Clone)]
@@ -89,7 +92,12 @@ impl Platform {
 /// vendor, which the server's own threads answer.
 pub fn threads() -> Handle {
     static RUNTIME: LazyLock<Option<Runtime>> = LazyLock::new(|| {
-        Builder::new_multi_thread().worker_threads(2).thread_name("outside").enable_all().build().ok()
+        Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("outside")
+            .enable_all()
+            .build()
+            .ok()
     });
     RUNTIME.as_ref().map_or_else(Handle::current, |runtime| runtime.handle().clone())
 }
@@ -98,7 +106,11 @@ pub fn threads() -> Handle {
 pub fn client() -> reqwest::Client {
     static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(|| {
         boot::install_tls();
-        reqwest::Client::new()
+        reqwest::Client::builder()
+            .no_proxy()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .build()
+            .expect("the TLS provider was installed just now")
     });
     CLIENT.clone()
 }
@@ -117,7 +129,10 @@ mod tests {
     #[test]
     fn only_the_platforms_own_urls_go_to_the_edge() {
         let platform = behind_tls();
-        assert_eq!(platform.requested("https://desk.example/a?b=1#rc=2"), "http://127.0.0.1:8000/a?b=1");
+        assert_eq!(
+            platform.requested("https://desk.example/a?b=1#rc=2"),
+            "http://127.0.0.1:8000/a?b=1"
+        );
         assert_eq!(platform.requested("https://desk.example.org/a"), "https://desk.example.org/a");
     }
 

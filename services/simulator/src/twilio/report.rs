@@ -228,15 +228,19 @@ impl Turn {
         }
         self.text = decoded.text();
         self.whole = decoded.is_whole();
-        self.words = decoded
-            .words
-            .into_iter()
-            .map(|word| HeardWord {
-                text: word.text,
-                start_ms: ms(word.span.start),
-                end_ms: ms(word.span.end),
-            })
-            .collect();
+        for word in decoded.words {
+            let end_ms = ms(word.span.end);
+            match self.words.last_mut().filter(|_| word.joined) {
+                Some(before) => {
+                    before.text.push_str(&word.text);
+                    before.end_ms = end_ms;
+                }
+                None => {
+                    let start_ms = ms(word.span.start);
+                    self.words.push(HeardWord { text: word.text, start_ms, end_ms });
+                }
+            }
+        }
         self.faults = decoded
             .faults
             .into_iter()

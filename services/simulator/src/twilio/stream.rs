@@ -19,15 +19,13 @@ use tokio_tungstenite::{
 };
 
 use crate::{
-    platform::Platform,
+    platform::{CONNECT_TIMEOUT, Platform},
     twilio::{
         playback::{FRAME_MS, Frame},
         signature,
     },
 };
 
-/// As for a webhook (PROTOCOLS 1.1).
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// So many messages wait for a platform that is slow to read, 5 s of audio; then audio is dropped (31930).
 const OUTGOING_MESSAGES: usize = 250;
 
