@@ -20,7 +20,7 @@ fn noise(samples: usize, amplitude: i32, seed: u32) -> Vec<i16> {
     let mut state = seed;
     std::iter::repeat_with(|| {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        ((i64::from(state >> 8) * i64::from(2 * amplitude) >> 24) as i32 - amplitude) as i16
+        (((i64::from(state >> 8) * i64::from(2 * amplitude)) >> 24) as i32 - amplitude) as i16
     })
     .take(samples)
     .collect()

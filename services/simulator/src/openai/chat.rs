@@ -36,7 +36,7 @@ async fn complete(
 ) -> Result<HttpResponse, Problem> {
     authorise(world, request)?;
     let body: Value = serde_json::from_slice(body).map_err(Problem::request)?;
-    if !body["messages"].as_array().is_some_and(|messages| !messages.is_empty()) {
+    if body["messages"].as_array().is_none_or(Vec::is_empty) {
         return Err(Problem::request("'messages' must be a list with at least one message"));
     }
     let Some(model) = body["model"].as_str() else {
