@@ -24,6 +24,7 @@ pub use error::{AllFailed, SpeechError};
 pub use http::{ApiKey, client};
 pub use openai::{OpenAi, OpenAiSettings};
 pub use ordered::Ordered;
+pub use reqwest::Client;
 
 /// Samples in a second of telephone audio, and bytes of mu-law.
 pub const SAMPLE_RATE_HZ: u32 = 8000;
