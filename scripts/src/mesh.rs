@@ -18,17 +18,18 @@ use crate::stores::{self, Broker, Environment, Stores};
 
 use supervised::Supervised;
 
-/// How long `switchboardctl` may take for each of its preparations.
+/// How long `switchboardctl` may take to prepare the stores.
 const PREPARE_LIMIT: Duration = Duration::from_secs(120);
 /// How long a task may take from its start until it is ready.
 const READY_LIMIT: Duration = Duration::from_secs(60);
 /// Beyond the time a service grants itself to drain.
 const DRAIN_MARGIN: Duration = Duration::from_secs(5);
-const DEFAULT_DRAIN_SECONDS: u64 = 30;
 
 /// The services, in the order in which they stop: whoever feeds others first.
 const SERVICES: [&str; 4] = ["edge", "orchestrator", "voice", "writer"];
 const SIMULATOR: &str = "simulator";
+/// The log of what is done before the services start.
+const PREPARATION: &str = "prepare";
 
 /// How to run a mesh.
 #[derive(Debug, Clone)]
@@ -135,9 +136,7 @@ impl Mesh {
             settings::environment(&options.given, stores.environment(), edge, simulator_address);
         let drain_limit = drain_limit(&environment)?;
 
-        for preparation in ["migrate", "provision", "seed-demo"] {
-            prepare(preparation, &options.binaries, &environment, log).await?;
-        }
+        prepare(&options.binaries, &environment, log).await?;
 
         let launch =
             |name: &str| Launch::new(options.binaries.join(name)).envs(environment.clone());
@@ -266,26 +265,20 @@ impl Mesh {
     }
 }
 
-/// Runs one of `switchboardctl`'s preparations to its end.
-async fn prepare(
-    preparation: &str,
-    binaries: &Path,
-    environment: &Environment,
-    log: &Log,
-) -> anyhow::Result<()> {
-    let name = format!("ctl-{preparation}");
+/// Makes what the services expect to find: schema, queues, bucket, key, secrets, the tenant `demo`.
+async fn prepare(binaries: &Path, environment: &Environment, log: &Log) -> anyhow::Result<()> {
     let mut process = Launch::new(binaries.join("switchboardctl"))
-        .args([preparation])
+        .args(["prepare"])
         .envs(environment.clone())
-        .spawn(&log.task(&name)?)?;
+        .spawn(&log.quiet().task(PREPARATION)?)?;
     let status = tokio::time::timeout(PREPARE_LIMIT, process.wait())
         .await
-        .with_context(|| format!("wait for switchboardctl {preparation}"))?
-        .with_context(|| format!("wait for switchboardctl {preparation}"))?;
+        .context("wait for the preparations")?
+        .context("wait for the preparations")?;
     anyhow::ensure!(
         status.success(),
-        "switchboardctl {preparation} ended with {status}:\n{}",
-        log.tail(&name, 12)
+        "the preparations ended with {status}:\n{}",
+        log.tail(PREPARATION, 12)
     );
     Ok(())
 }
@@ -298,12 +291,17 @@ fn given_address(given: &Environment, name: &str) -> anyhow::Result<Option<Socke
         .transpose()
 }
 
+/// How long a service may take to stop: its calls first, then what it has begun.
 fn drain_limit(environment: &Environment) -> anyhow::Result<Duration> {
-    let seconds = match environment.get("SB_DRAIN_SECONDS") {
-        Some(value) => value.parse().context("read SB_DRAIN_SECONDS")?,
-        None => DEFAULT_DRAIN_SECONDS,
-    };
-    Ok(Duration::from_secs(seconds) + DRAIN_MARGIN)
+    let mut limit = DRAIN_MARGIN;
+    for (name, default_seconds) in [("SB_CALL_DRAIN_SECONDS", 90), ("SB_DRAIN_SECONDS", 30)] {
+        let seconds = match environment.get(name) {
+            Some(value) => value.parse().with_context(|| format!("read {name}"))?,
+            None => default_seconds,
+        };
+        limit += Duration::from_secs(seconds);
+    }
+    Ok(limit)
 }
 
 /// An address to connect to, for one that may listen on every interface.

@@ -54,7 +54,12 @@ pub(crate) fn environment(
         ("SB_QUEUE_PREFIX", "sb-dev".to_owned()),
         ("SB_SECRETS_PREFIX", "sb-dev".to_owned()),
         ("SB_S3_BUCKET", "switchboard-dev".to_owned()),
+        ("SB_KMS_KEY", "alias/switchboard".to_owned()),
         ("SB_SIM_LISTEN", simulator.to_string()),
+        // The simulator signs for the public address and connects to this one.
+        ("SB_SIM_EDGE_URL", format!("http://127.0.0.1:{}", edge.port())),
+        // Whoever stops a mesh on his own machine does not wait for a talk to end.
+        ("SB_CALL_DRAIN_SECONDS", "10".to_owned()),
         // A stopping task waits for its last receive; the stand-ins do not bill for asking often.
         ("SB_LONG_POLL_SECONDS", "2".to_owned()),
         // Behind the supervisor the services do not see the terminal.

@@ -1,7 +1,12 @@
 //! The operators' command line. It reads the same variables as the services (DESIGN section 9).
 
-use boot::{CommonSettings, Environment};
+use std::time::{Duration, Instant};
+
+use boot::Environment;
 use clap::{Parser, Subcommand};
+use scripts::provision::{Wanted, provision};
+
+const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 /// Operates a Switchboard: its database, its queues, its tenants.
 #[derive(Debug, Parser)]
@@ -19,33 +24,60 @@ enum Command {
     Provision,
     /// Put the tenant `demo` with its addresses in place; what is there stays as it is.
     SeedDemo,
+    /// All of these, as an environment on one machine needs before its services start.
+    Prepare {
+        /// Try again for so long, while stores are still starting.
+        #[arg(long, default_value_t = 0)]
+        wait_seconds: u64,
+    },
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let environment = Environment::of_process();
     match Arguments::parse().command {
-        Command::Migrate => {
-            let applied = store::migrate::run(&database_url(&environment)?).await?;
-            for step in &applied {
-                println!("applied {step}");
+        Command::Migrate => migrate(&environment).await,
+        Command::Provision => provision_all(&environment).await,
+        Command::SeedDemo => seed_demo(&environment).await,
+        Command::Prepare { wait_seconds } => {
+            let give_up_at = Instant::now() + Duration::from_secs(wait_seconds);
+            loop {
+                match prepare(&environment).await {
+                    Err(error) if Instant::now() < give_up_at => eprintln!("not yet: {error:#}"),
+                    outcome => return outcome,
+                }
+                tokio::time::sleep(RETRY_AFTER).await;
             }
-            if applied.is_empty() {
-                println!("nothing to apply");
-            }
-        }
-        Command::Provision => {
-            let mut reader = environment.reader();
-            let settings = CommonSettings::read(&mut reader, "switchboardctl");
-            let settings = reader.finish(settings)?;
-            scripts::provision::provision(&settings).await?;
-            println!("provisioned {}", settings.queue_prefix);
-        }
-        Command::SeedDemo => {
-            store::seed::demo(&database_url(&environment)?).await?;
-            println!("the tenant demo is in place");
         }
     }
+}
+
+async fn prepare(environment: &Environment) -> anyhow::Result<()> {
+    migrate(environment).await?;
+    provision_all(environment).await?;
+    seed_demo(environment).await
+}
+
+async fn migrate(environment: &Environment) -> anyhow::Result<()> {
+    let applied = store::migrate::run(&database_url(environment)?).await?;
+    for step in &applied {
+        println!("applied {step}");
+    }
+    if applied.is_empty() {
+        println!("nothing to apply");
+    }
+    Ok(())
+}
+
+async fn provision_all(environment: &Environment) -> anyhow::Result<()> {
+    provision(&Wanted::read(environment)?).await?;
+    println!("queues, bucket, key and secrets are in place");
+    Ok(())
+}
+
+async fn seed_demo(environment: &Environment) -> anyhow::Result<()> {
+    store::seed::demo(&database_url(environment)?).await?;
+    println!("the tenant demo is in place");
     Ok(())
 }
 
