@@ -1,0 +1,222 @@
+//! Sentences of each tenant rendered ahead, in its own voice, through the mesh (DESIGN 9: everything audible comes from
+//! the configured voice). They lie in memory, so that a call can be greeted, and an outage apologised for, without the
+//! mesh.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use bus::{Bus, Destination, Queue};
+use call_core::{Audio, Prompt, Prompts};
+use domain::{
+    CallSid, Channel, ConversationId, Envelope, EventId, Personal, SentenceSpoken, SpeakSentence,
+    TenantSettings, Timestamp,
+};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::directory::Directory;
+
+/// A prompt is asked for again when it has not come within this.
+const ASK_EVERY: Duration = Duration::from_secs(10);
+/// How often new tenants, voices and texts are looked for.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+const CALL_PREFIX: &str = "prompt-";
+
+/// The prompts that are ready.
+pub struct PromptStore {
+    ready: RwLock<HashMap<Uuid, Audio>>,
+    /// Counts what came, so that a call can wait for its greeting.
+    arrivals: watch::Sender<u64>,
+}
+
+impl Default for PromptStore {
+    fn default() -> Self {
+        Self { ready: RwLock::default(), arrivals: watch::Sender::new(0) }
+    }
+}
+
+/// A prompt's name: tenant, voice and text.
+fn name_of(settings: &TenantSettings, text: &str) -> Uuid {
+    settings
+        .tenant
+        .derive(&format!("prompt:{}:{}:{text}", settings.voice.model, settings.voice.language))
+}
+
+impl PromptStore {
+    /// What a call of this tenant may say without the mesh, as far as it is ready.
+    pub fn of(&self, settings: &TenantSettings) -> Prompts {
+        Prompts {
+            filler: self.prompt(settings, &settings.filler),
+            apology: self.prompt(settings, &settings.apology),
+            repeat: self.prompt(settings, &settings.repeat_request),
+            goodbye: self.prompt(settings, &settings.goodbye),
+        }
+    }
+
+    /// One prompt, if it is ready.
+    pub fn prompt(&self, settings: &TenantSettings, text: &str) -> Option<Prompt> {
+        let ready = self.ready.read().unwrap_or_else(PoisonError::into_inner);
+        ready
+            .get(&name_of(settings, text))
+            .map(|audio| Prompt { text: text.to_owned(), audio: audio.clone() })
+    }
+
+    /// One prompt, waited for at most `patience`.
+    pub async fn prompt_within(
+        &self,
+        settings: &TenantSettings,
+        text: &str,
+        patience: Duration,
+    ) -> Option<Prompt> {
+        let mut arrivals = self.arrivals.subscribe();
+        let wait = async {
+            loop {
+                if let Some(prompt) = self.prompt(settings, text) {
+                    return Some(prompt);
+                }
+                arrivals.changed().await.ok()?;
+            }
+        };
+        tokio::time::timeout(patience, wait).await.ok().flatten()
+    }
+
+    /// Takes in the audio of a prompt; false when `spoken` belongs to a call.
+    pub fn take_in(&self, spoken: &SentenceSpoken) -> bool {
+        let Some(name) =
+            spoken.call.as_str().strip_prefix(CALL_PREFIX).and_then(|n| n.parse::<Uuid>().ok())
+        else {
+            return false;
+        };
+        match &spoken.result {
+            Ok(audio) => {
+                self.ready
+                    .write()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .insert(name, audio.clone().into());
+                self.arrivals.send_modify(|n| *n += 1);
+            }
+            Err(failure) => {
+                tracing::warn!(failure = %failure.0, "prompt not rendered; asked for again later")
+            }
+        }
+        true
+    }
+
+    /// Asks for what is missing, for every tenant that takes calls, until `stop`.
+    pub async fn keep_ready(
+        self: Arc<Self>,
+        directory: Arc<Directory>,
+        bus: Bus,
+        own_queue: String,
+        stop: CancellationToken,
+    ) {
+        let mut asked: HashMap<Uuid, Timestamp> = HashMap::new();
+        loop {
+            let now = Timestamp::now();
+            let tenants = directory.speaking_tenants();
+            let wanted: HashMap<Uuid, (&TenantSettings, &str)> = tenants
+                .iter()
+                .flat_map(|s| {
+                    texts(s).into_iter().map(move |text| (name_of(s, text), (s.as_ref(), text)))
+                })
+                .collect();
+            self.ready
+                .write()
+                .unwrap_or_else(PoisonError::into_inner)
+                .retain(|name, _| wanted.contains_key(name));
+            asked.retain(|name, at| wanted.contains_key(name) && now.since(*at) < ASK_EVERY);
+            for (name, (settings, text)) in &wanted {
+                if self.prompt(settings, text).is_some() || asked.contains_key(name) {
+                    continue;
+                }
+                let job = job(settings, text, *name, &own_queue, now);
+                match bus.send(&Destination::Shared(Queue::Speak), &[job]).await {
+                    Ok(()) => {
+                        asked.insert(*name, now);
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "prompts not asked for, trying again");
+                        break;
+                    }
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+        }
+    }
+}
+
+/// In the order in which a call needs them.
+fn texts(s: &TenantSettings) -> [&str; 5] {
+    [&s.greeting, &s.filler, &s.repeat_request, &s.apology, &s.goodbye]
+}
+
+fn job(
+    settings: &TenantSettings,
+    text: &str,
+    name: Uuid,
+    own_queue: &str,
+    now: Timestamp,
+) -> Envelope {
+    #[expect(clippy::expect_used, reason = "a prefix and a UUID are always a valid id")]
+    let call = CallSid::parse(&format!("{CALL_PREFIX}{name}")).expect("a prefix and a UUID");
+    Envelope::new(
+        // Fresh each time: one asked for again must not be dropped as a repetition.
+        EventId::random(),
+        settings.tenant,
+        ConversationId::from_uuid(name),
+        Channel::VOICE,
+        now,
+        SpeakSentence {
+            call,
+            attempt: 0,
+            index: 0,
+            text: Personal::from(text),
+            voice: settings.voice.clone(),
+        },
+    )
+    .expiring_at(now.plus(ASK_EVERY))
+    .answering_to(own_queue)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spoken(name: Uuid, result: Result<Vec<u8>, domain::SpeechFailure>) -> SentenceSpoken {
+        let call = CallSid::parse(&format!("{CALL_PREFIX}{name}")).unwrap();
+        SentenceSpoken { call, attempt: 0, index: 0, text: "x".into(), result }
+    }
+
+    #[test]
+    fn a_prompt_is_ready_once_its_audio_came_in_the_tenants_present_voice() {
+        let store = PromptStore::default();
+        let settings = TenantSettings::default();
+        assert!(store.prompt(&settings, &settings.greeting).is_none());
+        assert!(
+            store.take_in(&spoken(name_of(&settings, &settings.greeting), Ok(vec![0xff; 160])))
+        );
+        assert_eq!(store.prompt(&settings, &settings.greeting).unwrap().audio.len(), 160);
+        let mut other = settings.clone();
+        other.voice.model = "another".into();
+        assert!(store.prompt(&other, &settings.greeting).is_none());
+        assert!(store.of(&settings).filler.is_none());
+    }
+
+    #[test]
+    fn a_failed_prompt_is_not_kept_and_a_calls_sentence_is_none_of_ours() {
+        let store = PromptStore::default();
+        let settings = TenantSettings::default();
+        let failure = Err(domain::SpeechFailure("deepgram: 500".into()));
+        assert!(store.take_in(&spoken(name_of(&settings, &settings.filler), failure)));
+        assert!(store.prompt(&settings, &settings.filler).is_none());
+        let call = CallSid::parse("CA1").unwrap();
+        assert!(!store.take_in(&SentenceSpoken { call, ..spoken(Uuid::nil(), Ok(Vec::new())) }));
+    }
+}

@@ -1,0 +1,147 @@
+//! What remains to be done when a call's socket is gone, or the vendor says that the call is over.
+
+use std::{sync::Arc, time::Duration};
+
+use bus::{Destination, Queue};
+use domain::{
+    CallEndReason, CallEnded, CallSid, Channel, ConversationId, Envelope, EventId, FinishRecording,
+    Heard, Payload, TenantId, Timestamp,
+};
+
+use super::{
+    CallServices,
+    effects::{Effect, Effects},
+    recording::PartQueue,
+    state::CallState,
+};
+use crate::channel::twilio_voice::call_ended;
+
+/// How long a call whose socket was lost may take to come back on another (DESIGN 5: 1 to 3 s).
+const COME_BACK_WITHIN: Duration = Duration::from_secs(15);
+/// How long the task that holds a call may take to end it itself, which knows what was heard.
+const OWNER_ENDS_WITHIN: Duration = Duration::from_secs(20);
+
+pub(super) struct Ending {
+    pub tenant: TenantId,
+    pub call: CallSid,
+    pub reason: CallEndReason,
+    pub started_at: Timestamp,
+    pub heard: Option<Heard>,
+    pub parts_before: u32,
+}
+
+/// Publishes the end of a call and has its recording finished, once everything before is done. A call that was only
+/// lost gets the time to come back.
+pub(super) async fn settle_session(
+    services: Arc<CallServices>,
+    ending: Ending,
+    effects: Effects,
+    parts: PartQueue,
+) {
+    let mut recorded = parts.finish().await.max(ending.parts_before);
+    if ending.reason == CallEndReason::Lost {
+        if !is_gone_for_good(&services, &ending.call).await {
+            effects.finish().await;
+            return;
+        }
+        services.states.set_ended(&ending.call).await;
+        // The call may have been elsewhere in between.
+        recorded =
+            services.recordings.stored_parts(&ending.call).await.unwrap_or(recorded).max(recorded);
+    }
+    let now = Timestamp::now();
+    let mut event = call_ended(ending.tenant, &ending.call, ending.reason, ending.started_at, now);
+    if let Payload::CallEnded(CallEnded { heard, .. }) = &mut event.payload {
+        *heard = ending.heard;
+    }
+    effects.push(Effect::Event(event));
+    if recorded > 0 {
+        let job = finish_recording(ending.tenant, &ending.call, ending.started_at, recorded);
+        effects.push(Effect::Job(Queue::Jobs, job));
+    }
+    effects.finish().await;
+}
+
+/// Whether a lost call stayed away. False as well when this task stops first: another then settles it.
+async fn is_gone_for_good(services: &CallServices, call: &CallSid) -> bool {
+    tokio::select! {
+        () = tokio::time::sleep(COME_BACK_WITHIN) => {}
+        () = services.stopping.cancelled() => return false,
+    }
+    !services.states.is_held(call).await && services.states.state(call).await != CallState::Ended
+}
+
+/// Settles a call of which the vendor says that it is over. Where a task holds the call, or has ended it, that one knows
+/// what was heard and comes first; should it have died over it, the event follows, and is dropped as a repetition where
+/// it did not.
+///
+/// # Errors
+/// When the queues do not take the end of the call.
+pub async fn settle_call_over(
+    services: &Arc<CallServices>,
+    event: Envelope,
+) -> Result<(), bus::SendError> {
+    let Payload::CallEnded(ended) = &event.payload else { return Ok(()) };
+    let call = ended.call.clone();
+    let has_ended = services.states.state(&call).await == CallState::Ended;
+    if !has_ended && !services.states.is_held(&call).await {
+        return end_abandoned_call(services, event).await;
+    }
+    let services = services.clone();
+    let runtime = services.runtime.clone();
+    runtime.spawn(async move {
+        tokio::time::sleep(OWNER_ENDS_WITHIN).await;
+        if let Err(error) = end_abandoned_call(&services, event).await {
+            tracing::error!(%call, %error, "end of a call not published");
+        }
+    });
+    Ok(())
+}
+
+async fn end_abandoned_call(
+    services: &CallServices,
+    mut event: Envelope,
+) -> Result<(), bus::SendError> {
+    let tenant = event.tenant;
+    let Payload::CallEnded(ended) = &mut event.payload else { return Ok(()) };
+    let call = ended.call.clone();
+    let began_at = services.states.began_at(&call).await.ok().flatten();
+    if let Some(began_at) = began_at {
+        ended.started_at = began_at;
+    }
+    let started_at = ended.started_at;
+    let already = services.states.state(&call).await == CallState::Ended;
+    services.states.set_ended(&call).await;
+    services.bus.publish(&[event]).await?;
+    if already || began_at.is_none() {
+        return Ok(());
+    }
+    match services.recordings.stored_parts(&call).await {
+        Ok(0) => Ok(()),
+        Ok(parts) => {
+            let job = finish_recording(tenant, &call, started_at, parts);
+            services.bus.send(&Destination::Shared(Queue::Jobs), &[job]).await
+        }
+        Err(error) => {
+            tracing::error!(%call, error = format!("{error:#}"), "recording of a lost call not finished");
+            Ok(())
+        }
+    }
+}
+
+fn finish_recording(
+    tenant: TenantId,
+    call: &CallSid,
+    started_at: Timestamp,
+    parts: u32,
+) -> Envelope {
+    let conversation = ConversationId::of_call(tenant, call);
+    Envelope::new(
+        EventId::from_uuid(conversation.derive("finish-recording")),
+        tenant,
+        conversation,
+        Channel::VOICE,
+        Timestamp::now(),
+        FinishRecording { call: call.clone(), started_at, parts },
+    )
+}

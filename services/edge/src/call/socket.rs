@@ -1,0 +1,221 @@
+//! The media socket: who may open one, and what it takes until its call is known (DESIGN 3.1, E1, E2).
+
+use std::{sync::Arc, time::Duration};
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use actix_ws::{AggregatedMessage, AggregatedMessageStream, CloseCode, CloseReason};
+use bytes::Bytes;
+use domain::{CallSid, Channel, Timestamp};
+use tokio::sync::mpsc;
+
+use super::{
+    CallServices,
+    session::{Admitted, Session},
+    state::CallState,
+    token::TOKEN_LIFE,
+    wire::{self, LONGEST_FRAME_BYTES, StreamEvent},
+};
+use crate::{
+    channel::UserKey,
+    config::StreamSignature,
+    guard::signatures::{key_bytes, twilio_handshake},
+    http::Border,
+};
+
+/// A socket that has not named its call by then is closed.
+const START_WITHIN: Duration = Duration::from_secs(5);
+/// `connected` and a few stray frames; a socket that says more before `start` is no media stream.
+const FRAMES_BEFORE_START: usize = 20;
+/// 200 ms of audio are 10 frames: a vendor who is this far behind does not read.
+const LONGEST_BACKLOG: usize = 1024;
+
+/// `GET /media-stream`.
+pub async fn media_stream(
+    request: HttpRequest,
+    payload: web::Payload,
+    border: web::Data<Border>,
+) -> actix_web::Result<HttpResponse> {
+    let services = border.calls.clone();
+    let source = border.source_of(&request);
+    if border.guard.is_blocked(source).await {
+        return Ok(refused("blocked_address"));
+    }
+    let signature =
+        request.headers().get("x-twilio-signature").and_then(|v| v.to_str().ok()).unwrap_or("");
+    if signature.is_empty() {
+        if services.stream_signature == StreamSignature::Required {
+            border.guard.note_forgery(source).await;
+            return Ok(refused("missing_signature"));
+        }
+    } else {
+        let base = &services.twilio.public_base_url;
+        let rest = base.split_once("://").map_or(base.as_str(), |(_, rest)| rest);
+        let target = request.uri().path_and_query().map_or(request.path(), |pq| pq.as_str());
+        let secrets = services.twilio.auth_token.accepted();
+        if !twilio_handshake(&key_bytes(&secrets), &format!("wss://{rest}{target}"), signature) {
+            border.guard.note_forgery(source).await;
+            return Ok(refused("wrong_signature"));
+        }
+        border.guard.note_signed(source).await;
+    }
+    if services.stopping.is_cancelled() {
+        return Ok(HttpResponse::ServiceUnavailable().finish());
+    }
+    let (response, socket, stream) = actix_ws::handle(&request, payload)?;
+    let stream = stream
+        .max_frame_size(LONGEST_FRAME_BYTES)
+        .aggregate_continuations()
+        .max_continuation_size(LONGEST_FRAME_BYTES);
+    actix_web::rt::spawn(serve(services, stream, SocketSender::start(socket)));
+    Ok(response)
+}
+
+fn refused(kind: &'static str) -> HttpResponse {
+    metrics::counter!("edge_requests_refused_total", "channel" => "voice", "kind" => kind)
+        .increment(1);
+    tracing::warn!(kind, path = "/media-stream", "media socket refused");
+    HttpResponse::Unauthorized().finish()
+}
+
+async fn serve(
+    services: Arc<CallServices>,
+    mut stream: AggregatedMessageStream,
+    socket: SocketSender,
+) {
+    let admitted = async {
+        let (stream_sid, call_sid, token) = await_start(&mut stream, &socket).await?;
+        admit(&services, stream_sid, &call_sid, &token).await
+    };
+    match admitted.await {
+        Ok(admitted) => Session::run(services, admitted, stream, socket).await,
+        Err(kind) => {
+            metrics::counter!("edge_requests_refused_total", "channel" => "voice", "kind" => kind)
+                .increment(1);
+            tracing::warn!(kind, "media socket closed before its call began");
+            socket.send(Outgoing::Refuse(kind));
+        }
+    }
+}
+
+/// Waits for `start`; else says what came instead.
+async fn await_start(
+    stream: &mut AggregatedMessageStream,
+    socket: &SocketSender,
+) -> Result<(String, String, String), &'static str> {
+    let start = async {
+        for _ in 0..FRAMES_BEFORE_START {
+            match stream.recv().await {
+                Some(Ok(AggregatedMessage::Text(text))) => match wire::read(&text) {
+                    Ok(StreamEvent::Start { stream_sid, call_sid, token }) => {
+                        return Ok((stream_sid, call_sid, token));
+                    }
+                    Ok(_) => {}
+                    Err(fault) => return Err(fault.kind()),
+                },
+                Some(Ok(AggregatedMessage::Ping(payload))) => socket.pong(payload),
+                Some(Ok(AggregatedMessage::Pong(_))) => {}
+                Some(Ok(AggregatedMessage::Binary(_))) => return Err("binary_frame"),
+                Some(Ok(AggregatedMessage::Close(_))) | None => return Err("closed_before_start"),
+                Some(Err(_)) => return Err("broken_socket"),
+            }
+        }
+        Err("no_start")
+    };
+    tokio::time::timeout(START_WITHIN, start).await.unwrap_or(Err("no_start"))
+}
+
+/// Whether the call may begin on this socket. Everything Redis is asked is asked at once, for the caller waits.
+async fn admit(
+    services: &CallServices,
+    stream_sid: String,
+    call_sid: &str,
+    token: &str,
+) -> Result<Admitted, &'static str> {
+    if token.is_empty() {
+        return Err("missing_token");
+    }
+    let now = Timestamp::now();
+    let opened = services.tokens.open(token, now).map_err(|fault| fault.kind())?;
+    let claims = opened.claims;
+    if CallSid::parse(call_sid).as_ref() != Some(&claims.call) {
+        return Err("token_of_another_call");
+    }
+    // Twice its life, so that no clock difference between tasks opens a gap.
+    if !services.guard.is_first_use(opened.nonce, TOKEN_LIFE * 2).await {
+        return Err("token_used_before");
+    }
+    let user =
+        UserKey::of(claims.tenant, &Channel::VOICE, claims.from.reveal(), claims.call.as_str());
+    let resumed = claims.attempt > 0;
+    let (slot, started_at, state, fence, parts) = tokio::join!(
+        services.guard.take_socket(user, &claims.call, claims.attempt),
+        services.states.begin(&claims.call, now),
+        services.states.state(&claims.call),
+        services.cache.fence(&claims.call),
+        async {
+            match resumed {
+                true => services.recordings.stored_parts(&claims.call).await.unwrap_or(0),
+                false => 0,
+            }
+        },
+    );
+    if slot.is_none() {
+        return Err("too_many_sockets");
+    }
+    if state == CallState::Ended {
+        return Err("call_has_ended");
+    }
+    let turns_before = if resumed { fence.map_or(0, |turn| turn.0) } else { 0 };
+    Ok(Admitted { claims, stream_sid, slot, started_at, turns_before, parts_before: parts })
+}
+
+/// What leaves on a media socket.
+pub(super) enum Outgoing {
+    /// One of the three messages of PROTOCOLS 1.5.
+    Text(String),
+    /// An answer to a ping.
+    Pong(Bytes),
+    /// The call is over, or handed over.
+    Close,
+    /// It never began.
+    Refuse(&'static str),
+}
+
+/// Sends without ever waiting: a vendor that does not read must not hold up the call core.
+pub(super) struct SocketSender(mpsc::Sender<Outgoing>);
+
+impl SocketSender {
+    fn start(mut socket: actix_ws::Session) -> Self {
+        let (sender, mut queue) = mpsc::channel(LONGEST_BACKLOG);
+        actix_web::rt::spawn(async move {
+            let reason = loop {
+                let sent = match queue.recv().await {
+                    Some(Outgoing::Text(text)) => socket.text(text).await,
+                    Some(Outgoing::Pong(payload)) => socket.pong(&payload).await,
+                    Some(Outgoing::Close) | None => break CloseReason::from(CloseCode::Normal),
+                    Some(Outgoing::Refuse(kind)) => {
+                        break CloseReason::from((CloseCode::Policy, kind));
+                    }
+                };
+                if sent.is_err() {
+                    return;
+                }
+            };
+            // The other side may be gone already.
+            let _ = socket.close(Some(reason)).await;
+        });
+        Self(sender)
+    }
+
+    pub(super) fn send(&self, message: Outgoing) {
+        // Lost only where the socket is closed or hopelessly behind; its reader notices the first, and a stream that
+        // is 1,000 frames behind no longer carries a conversation.
+        if self.0.try_send(message).is_err() {
+            metrics::counter!("edge_media_frames_lost_total").increment(1);
+        }
+    }
+
+    pub(super) fn pong(&self, payload: Bytes) {
+        self.send(Outgoing::Pong(payload));
+    }
+}

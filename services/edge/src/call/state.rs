@@ -1,0 +1,103 @@
+//! What any edge task may ask about a call, in Redis: has it ended, when did it begin, does a task hold its socket.
+
+use std::time::Duration;
+
+use cache::{Cache, CacheError};
+use domain::{CallSid, Timestamp};
+
+/// Four times the longest call (B4).
+const CALL_MEMORY: Duration = Duration::from_secs(2 * 60 * 60);
+/// A session renews its hold well within this.
+const HOLD: Duration = Duration::from_secs(10);
+/// How often a session renews.
+pub const RENEW_EVERY: Duration = Duration::from_secs(3);
+
+/// Where a call stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallState {
+    /// It has just come.
+    New,
+    /// It goes on.
+    Live,
+    /// It is over and must not be revived.
+    Ended,
+    /// Redis is away.
+    Unknown,
+}
+
+/// The states of calls.
+#[derive(Clone)]
+pub struct CallStates {
+    cache: Cache,
+}
+
+impl CallStates {
+    /// States kept in `cache`.
+    pub fn new(cache: Cache) -> Self {
+        Self { cache }
+    }
+
+    /// Where a call stands that has come to us before.
+    pub async fn state(&self, call: &CallSid) -> CallState {
+        match self.cache.remembered_answer(&ended_key(call)).await {
+            Ok(Some(_)) => CallState::Ended,
+            Ok(None) => CallState::Live,
+            Err(_) => CallState::Unknown,
+        }
+    }
+
+    /// Notes that a call is over. Comes before its socket is closed, for the vendor then asks at once.
+    pub async fn set_ended(&self, call: &CallSid) {
+        if let Err(error) = self.cache.remember_answer(&ended_key(call), CALL_MEMORY, "1").await {
+            tracing::warn!(%call, %error, "end of the call not noted; it may be connected again");
+        }
+    }
+
+    /// When the call began: `now`, or what was noted when it came the first time.
+    pub async fn begin(&self, call: &CallSid, now: Timestamp) -> Timestamp {
+        let noted = self
+            .cache
+            .remember_answer(&began_key(call), CALL_MEMORY, &now.as_micros().to_string())
+            .await;
+        noted.ok().and_then(|at| at.parse().ok()).map_or(now, Timestamp::from_micros)
+    }
+
+    /// When the call began, if its stream ever did.
+    ///
+    /// # Errors
+    /// When Redis is away.
+    pub async fn began_at(&self, call: &CallSid) -> Result<Option<Timestamp>, CacheError> {
+        let noted = self.cache.remembered_answer(&began_key(call)).await?;
+        Ok(noted.and_then(|at| at.parse().ok()).map(Timestamp::from_micros))
+    }
+
+    /// Says for a few seconds more that `owner` holds the call's socket.
+    pub async fn hold(&self, call: &CallSid, owner: &str) {
+        if let Err(error) = self.cache.renew_lease(&hold_key(call), owner, HOLD).await {
+            tracing::debug!(%call, %error, "hold on the call not renewed");
+        }
+    }
+
+    /// Gives the hold up.
+    pub async fn let_go(&self, call: &CallSid, owner: &str) {
+        // Where it fails the hold ends by itself.
+        let _ = self.cache.release_lease(&hold_key(call), owner).await;
+    }
+
+    /// Whether some task holds the call's socket.
+    pub async fn is_held(&self, call: &CallSid) -> bool {
+        matches!(self.cache.holder(&hold_key(call)).await, Ok(Some(_)))
+    }
+}
+
+fn ended_key(call: &CallSid) -> String {
+    format!("call-ended:{call}")
+}
+
+fn began_key(call: &CallSid) -> String {
+    format!("call-began:{call}")
+}
+
+fn hold_key(call: &CallSid) -> String {
+    format!("call:{call}")
+}

@@ -1,0 +1,287 @@
+//! The messages of a media stream (PROTOCOLS 1.5). Read leniently, written exactly: any field beyond these makes
+//! Twilio warn (31951).
+
+use std::time::Duration;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// A longer text frame ends the socket. Twilio's media messages are about 400 bytes.
+pub const LONGEST_FRAME_BYTES: usize = 64 * 1024;
+
+/// What the vendor says on a media socket.
+#[derive(Debug, PartialEq)]
+pub enum StreamEvent {
+    /// The socket is up; says nothing of the call.
+    Connected,
+    /// The stream begins.
+    Start {
+        /// The stream, to be named in everything we send.
+        stream_sid: String,
+        /// The call.
+        call_sid: String,
+        /// Our `<Parameter name="token">`; empty without one.
+        token: String,
+    },
+    /// Audio of the caller.
+    Media {
+        /// Where it lies on the stream's time line.
+        timestamp: Option<Duration>,
+        /// Mu-law.
+        payload: Vec<u8>,
+    },
+    /// A key was pressed.
+    Dtmf(char),
+    /// Everything before the mark was played, or cleared.
+    Mark(String),
+    /// The stream ends.
+    Stop,
+    /// Something a later release of the vendor's sends.
+    Unknown,
+}
+
+/// Why a text frame could not be understood. Quotes nothing of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FrameFault {
+    /// Not JSON, or not of the documented shape.
+    #[error("not a media stream message")]
+    Json,
+    /// The audio is not base64.
+    #[error("audio is not base64")]
+    Base64,
+}
+
+impl FrameFault {
+    /// The kind, for logs and metrics.
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::Json => "malformed_json",
+            Self::Base64 => "malformed_base64",
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Frame {
+    event: String,
+    #[serde(default, rename = "streamSid")]
+    stream_sid: String,
+    start: Option<Start>,
+    media: Option<Media>,
+    dtmf: Option<Dtmf>,
+    mark: Option<Mark>,
+}
+
+#[derive(Deserialize)]
+struct Start {
+    #[serde(default, rename = "streamSid")]
+    stream_sid: String,
+    #[serde(rename = "callSid")]
+    call_sid: String,
+    #[serde(default, rename = "customParameters")]
+    custom_parameters: Parameters,
+}
+
+#[derive(Deserialize, Default)]
+struct Parameters {
+    #[serde(default)]
+    token: String,
+}
+
+#[derive(Deserialize)]
+struct Media {
+    payload: String,
+    #[serde(default, deserialize_with = "millis")]
+    timestamp: Option<Duration>,
+    #[serde(default)]
+    track: String,
+}
+
+#[derive(Deserialize)]
+struct Dtmf {
+    digit: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Mark {
+    name: String,
+}
+
+/// Milliseconds: a string by the document, a number by some who imitate it.
+fn millis<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Duration>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        Text(String),
+        Number(u64),
+    }
+    Ok(match Option::<Either>::deserialize(d)? {
+        Some(Either::Text(text)) => text.parse().ok().map(Duration::from_millis),
+        Some(Either::Number(ms)) => Some(Duration::from_millis(ms)),
+        None => None,
+    })
+}
+
+/// Reads a text frame.
+///
+/// # Errors
+/// When it is not JSON of the documented shape, or its audio is not base64.
+pub fn read(text: &str) -> Result<StreamEvent, FrameFault> {
+    let frame: Frame = serde_json::from_str(text).map_err(|_| FrameFault::Json)?;
+    Ok(match frame.event.as_str() {
+        "connected" => StreamEvent::Connected,
+        "start" => {
+            let start = frame.start.ok_or(FrameFault::Json)?;
+            let stream_sid =
+                if start.stream_sid.is_empty() { frame.stream_sid } else { start.stream_sid };
+            StreamEvent::Start {
+                stream_sid,
+                call_sid: start.call_sid,
+                token: start.custom_parameters.token,
+            }
+        }
+        "media" => {
+            let media = frame.media.ok_or(FrameFault::Json)?;
+            // Our own side would come back with `both_tracks`; the caller is not to be interrupted by it.
+            if media.track.starts_with("outbound") {
+                return Ok(StreamEvent::Unknown);
+            }
+            let payload = STANDARD.decode(&media.payload).map_err(|_| FrameFault::Base64)?;
+            StreamEvent::Media { timestamp: media.timestamp, payload }
+        }
+        "dtmf" => {
+            let digits = frame.dtmf.ok_or(FrameFault::Json)?.digit;
+            StreamEvent::Dtmf(digits.chars().next().ok_or(FrameFault::Json)?)
+        }
+        "mark" => StreamEvent::Mark(frame.mark.ok_or(FrameFault::Json)?.name),
+        "stop" => StreamEvent::Stop,
+        _ => StreamEvent::Unknown,
+    })
+}
+
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+enum Command<'a> {
+    Media {
+        #[serde(rename = "streamSid")]
+        stream_sid: &'a str,
+        media: Payload,
+    },
+    Mark {
+        #[serde(rename = "streamSid")]
+        stream_sid: &'a str,
+        mark: Mark,
+    },
+    Clear {
+        #[serde(rename = "streamSid")]
+        stream_sid: &'a str,
+    },
+}
+
+#[derive(Serialize)]
+struct Payload {
+    payload: String,
+}
+
+/// Audio for the caller, mu-law.
+pub fn media(stream_sid: &str, audio: &[u8]) -> String {
+    written(&Command::Media { stream_sid, media: Payload { payload: STANDARD.encode(audio) } })
+}
+
+/// A mark that comes back when everything before it was played.
+pub fn mark(stream_sid: &str, name: String) -> String {
+    written(&Command::Mark { stream_sid, mark: Mark { name } })
+}
+
+/// Drop what was not played yet.
+pub fn clear(stream_sid: &str) -> String {
+    written(&Command::Clear { stream_sid })
+}
+
+fn written(command: &Command<'_>) -> String {
+    // A struct of strings always serialises.
+    serde_json::to_string(command).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documented_messages_are_understood() {
+        assert_eq!(
+            read(r#"{"event":"connected","protocol":"Call","version":"1.0.0"}"#),
+            Ok(StreamEvent::Connected)
+        );
+        assert_eq!(
+            read(
+                r#"{"event":"start","sequenceNumber":"1","streamSid":"MZ1","start":{"streamSid":"MZ1","accountSid":"AC1","callSid":"CA1","tracks":["inbound"],"mediaFormat":{"encoding":"audio/x-mulaw","sampleRate":8000,"channels":1},"customParameters":{"token":"t1"}}}"#
+            ),
+            Ok(StreamEvent::Start {
+                stream_sid: "MZ1".into(),
+                call_sid: "CA1".into(),
+                token: "t1".into()
+            })
+        );
+        assert_eq!(
+            read(
+                r#"{"event":"media","sequenceNumber":"2","streamSid":"MZ1","media":{"track":"inbound","chunk":"1","timestamp":"20","payload":"//8="}}"#
+            ),
+            Ok(StreamEvent::Media {
+                timestamp: Some(Duration::from_millis(20)),
+                payload: vec![0xff, 0xff]
+            })
+        );
+        assert_eq!(
+            read(
+                r#"{"event":"dtmf","sequenceNumber":"9","streamSid":"MZ1","dtmf":{"track":"inbound_track","digit":"1"}}"#
+            ),
+            Ok(StreamEvent::Dtmf('1'))
+        );
+        assert_eq!(
+            read(
+                r#"{"event":"mark","sequenceNumber":"12","streamSid":"MZ1","mark":{"name":"u7"}}"#
+            ),
+            Ok(StreamEvent::Mark("u7".into()))
+        );
+        assert_eq!(
+            read(
+                r#"{"event":"stop","sequenceNumber":"40","streamSid":"MZ1","stop":{"accountSid":"AC1","callSid":"CA1"}}"#
+            ),
+            Ok(StreamEvent::Stop)
+        );
+    }
+
+    #[test]
+    fn what_is_missing_broken_or_new_is_told_apart() {
+        for broken in
+            ["", "{", "[]", "{}", r#"{"event":"media"}"#, r#"{"event":"start","start":{}}"#]
+        {
+            assert_eq!(read(broken), Err(FrameFault::Json), "{broken}");
+        }
+        assert_eq!(read(r#"{"event":"media","media":{"payload":"%%%"}}"#), Err(FrameFault::Base64));
+        assert_eq!(read(r#"{"event":"hologram","hologram":{}}"#), Ok(StreamEvent::Unknown));
+        assert_eq!(
+            read(r#"{"event":"media","media":{"track":"outbound","payload":"//8="}}"#),
+            Ok(StreamEvent::Unknown),
+            "our own voice is not the caller's"
+        );
+        assert_eq!(
+            read(r#"{"event":"media","media":{"payload":"//8="}}"#),
+            Ok(StreamEvent::Media { timestamp: None, payload: vec![0xff, 0xff] })
+        );
+    }
+
+    #[test]
+    fn we_send_exactly_the_three_documented_shapes() {
+        assert_eq!(
+            media("MZ1", &[0xff, 0xff]),
+            r#"{"event":"media","streamSid":"MZ1","media":{"payload":"//8="}}"#
+        );
+        assert_eq!(
+            mark("MZ1", "u7".into()),
+            r#"{"event":"mark","streamSid":"MZ1","mark":{"name":"u7"}}"#
+        );
+        assert_eq!(clear("MZ1"), r#"{"event":"clear","streamSid":"MZ1"}"#);
+    }
+}

@@ -1,0 +1,365 @@
+//! The ways people reach us (A1). A channel is one module that implements [`ChannelAdapter`] and one line in
+//! [`registry`]; the webhook pipeline, the outbound consumer and everything downstream know channels by this trait
+//! alone.
+
+pub mod registry;
+pub mod twilio_voice;
+pub mod whatsapp;
+
+use std::{fmt, time::Duration};
+
+use actix_web::http::{Method, header::HeaderMap};
+use async_trait::async_trait;
+use bytes::Bytes;
+use domain::{Channel, Envelope, EventId, Personal, TenantId, Timestamp};
+use uuid::Uuid;
+
+/// One way in and out. The four duties of A1: validate a request, receive, send, and tell delivery status (which is
+/// among what [`ChannelAdapter::receive`] reports, as [`Notice::Delivery`]).
+#[async_trait]
+pub trait ChannelAdapter: Send + Sync + 'static {
+    /// Which channel it is.
+    fn channel(&self) -> Channel;
+
+    /// The paths the vendor calls.
+    fn routes(&self) -> &'static [Route];
+
+    /// Whether the vendor sent this request (E1).
+    ///
+    /// # Errors
+    /// When it is unsigned or signed by someone else.
+    fn validate(&self, request: &VendorRequest) -> Result<(), Forgery>;
+
+    /// The name under which a repeated request gets the same answer again, without effect (DESIGN 3.1). `None` where
+    /// a repeat is harmless, because its events carry the ids of the first.
+    fn repeat_key(&self, _request: &VendorRequest) -> Option<String> {
+        None
+    }
+
+    /// What the request says and how to answer it. Called only for validated requests.
+    ///
+    /// # Errors
+    /// When the request is not of the shape the vendor documents.
+    async fn receive(&self, request: &VendorRequest) -> Result<Reception, Malformed>;
+
+    /// Shows the person that their message was seen, once it is safe with us. Best effort.
+    async fn mark_seen(&self, _seen: &Seen) {}
+
+    /// The longest text of one message, in characters; a longer reply is sent in parts.
+    fn longest_text_chars(&self) -> usize;
+
+    /// Sends one part of a reply.
+    ///
+    /// # Errors
+    /// Says whether the vendor may have taken it ([`SendFault`]).
+    async fn send(&self, part: &OutgoingPart<'_>) -> Result<ExternalId, SendFault>;
+}
+
+/// A path a vendor calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The path.
+    pub path: &'static str,
+    /// With which method.
+    pub method: RouteMethod,
+    /// A larger body is answered 413 unread.
+    pub max_body_bytes: usize,
+}
+
+/// The methods vendors use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RouteMethod {
+    /// GET.
+    Get,
+    /// POST.
+    Post,
+}
+
+/// A vendor's request, byte for byte.
+pub struct VendorRequest {
+    /// The method.
+    pub method: Method,
+    /// The path, undecoded.
+    pub path: String,
+    /// The query, undecoded, without the `?`.
+    pub query: String,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+    /// When it came.
+    pub received_at: Timestamp,
+}
+
+impl VendorRequest {
+    /// A header's text; empty where it is missing or no text.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or("")
+    }
+
+    /// The URL the vendor called, as it signs it: our public base, then path and query as they came.
+    pub fn public_url(&self, public_base_url: &str) -> String {
+        let mark = if self.query.is_empty() { "" } else { "?" };
+        format!("{public_base_url}{}{mark}{}", self.path, self.query)
+    }
+}
+
+/// A request that is not the vendor's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forgery {
+    /// It carries no signature.
+    Missing,
+    /// Its signature is not by our key, or not of this request.
+    Wrong,
+    /// A handshake that proves itself by a token named another one; answered 403 (PROTOCOLS 2.1).
+    WrongToken,
+}
+
+impl Forgery {
+    /// The kind, for logs and metrics.
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::Missing => "missing_signature",
+            Self::Wrong => "wrong_signature",
+            Self::WrongToken => "wrong_verify_token",
+        }
+    }
+}
+
+/// A validated request that is not of the documented shape. Says which part is wrong and quotes nothing of it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Malformed(pub String);
+
+impl Malformed {
+    /// `part` of the request has `problem`.
+    pub fn new(part: &str, problem: impl fmt::Display) -> Self {
+        Self(format!("{part}: {problem}"))
+    }
+}
+
+/// What a request says.
+#[derive(Debug)]
+pub struct Reception {
+    /// In the order in which they are to be published.
+    pub notices: Vec<Notice>,
+    /// The answer, once everything is published.
+    pub answer: Answer,
+    /// The answer where a person of it is over the limit (E2).
+    pub answer_over_limit: Answer,
+}
+
+impl Reception {
+    /// Nothing to publish; just an answer.
+    pub fn answered(answer: Answer) -> Self {
+        Self { notices: Vec::new(), answer_over_limit: answer.clone(), answer }
+    }
+}
+
+/// One thing a request says.
+#[derive(Debug)]
+pub enum Notice {
+    /// A person reached us. Counts against their limit; over it, the event is dropped (E2).
+    Person {
+        /// Who, as the limit counts them.
+        user: UserKey,
+        /// What they said; nothing for a call that only begins.
+        event: Option<Box<Envelope>>,
+        /// What to show them once it is published.
+        seen: Option<Seen>,
+    },
+    /// The vendor told what became of something we sent.
+    Delivery {
+        /// The event for the history.
+        event: Box<Envelope>,
+        /// The send it settles, where the vendor gave our own mark back.
+        send: Option<(EventId, ExternalId)>,
+    },
+    /// A call is over, says the vendor. The task that owns the call knows more and comes first.
+    CallOver(Box<Envelope>),
+}
+
+/// A person as the limits of E2 count them: derived from their number or id, so that neither lies in Redis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct UserKey(pub Uuid);
+
+impl UserKey {
+    /// The person behind `contact` (a number, a WhatsApp id). Who hides the number counts as `otherwise`, for one
+    /// anonymous caller must not use up the limit of all.
+    pub fn of(tenant: TenantId, channel: &Channel, contact: &str, otherwise: &str) -> Self {
+        let known = contact.bytes().any(|b| b.is_ascii_digit());
+        let (kind, who) = if known { ("user", contact) } else { ("hidden", otherwise) };
+        Self(tenant.derive(&format!("{kind}:{channel}:{who}")))
+    }
+}
+
+/// A message the person is to see as read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// On which of our addresses.
+    pub our_address: String,
+    /// The vendor's id of the message.
+    pub external_id: String,
+}
+
+/// What the vendor gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// Content type.
+    pub content_type: &'static str,
+    /// Body.
+    pub body: String,
+}
+
+impl Answer {
+    /// 200 with TwiML.
+    pub fn twiml(body: impl Into<String>) -> Self {
+        Self { status: 200, content_type: "text/xml; charset=utf-8", body: body.into() }
+    }
+
+    /// 200 with plain text.
+    pub fn text(body: impl Into<String>) -> Self {
+        Self { status: 200, content_type: "text/plain; charset=utf-8", body: body.into() }
+    }
+}
+
+/// The vendor's id of something we sent.
+pub type ExternalId = String;
+
+/// One part of a reply, on its way out.
+pub struct OutgoingPart<'a> {
+    /// From which of our addresses.
+    pub our_address: &'a str,
+    /// To whom.
+    pub to: &'a Personal,
+    /// What.
+    pub text: &'a str,
+    /// Which message it answers; only the first part does.
+    pub in_reply_to: Option<&'a str>,
+    /// What the vendor is to give back with every status.
+    pub mark: SendMark,
+}
+
+/// Our own mark on a sent message: which reply, which part of it, and the conversation a status belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SendMark {
+    /// The `MessageSent` event.
+    pub message: EventId,
+    /// The part, from 0.
+    pub part: u32,
+    /// The conversation.
+    pub conversation: domain::ConversationId,
+}
+
+impl SendMark {
+    /// The name of the send record of this part.
+    pub fn send_id(&self) -> EventId {
+        match self.part {
+            0 => self.message,
+            part => self.message.child(&format!("part:{part}")),
+        }
+    }
+
+    /// Reads back what [`fmt::Display`] wrote; `None` for a mark that is not ours.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut fields = text.split(':');
+        let mark = Self {
+            message: fields.next()?.parse().ok()?,
+            part: fields.next()?.parse().ok()?,
+            conversation: fields.next()?.parse().ok()?,
+        };
+        fields.next().is_none().then_some(mark)
+    }
+}
+
+impl fmt::Display for SendMark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.message, self.part, self.conversation)
+    }
+}
+
+/// Why a part was not sent, or not surely.
+#[derive(Debug, thiserror::Error)]
+pub enum SendFault {
+    /// The vendor did not take it, and may later.
+    #[error("not taken yet: {cause:#}")]
+    TryLater {
+        /// How long to wait at least, after that many tries.
+        after: Duration,
+        /// What the vendor said.
+        cause: anyhow::Error,
+    },
+    /// The vendor will never take it.
+    #[error("refused by the vendor: {code} {detail}")]
+    Refused {
+        /// The vendor's code.
+        code: i64,
+        /// The vendor's words; nothing about the person.
+        detail: String,
+    },
+    /// The request may have arrived: it must not be repeated (DESIGN 2, "Sends").
+    #[error("no answer to a send: {0:#}")]
+    Unknown(anyhow::Error),
+}
+
+/// Cuts a text into parts of at most `longest` characters, at a line or word's end where there is one in the second
+/// half of the part.
+pub fn split_text(text: &str, longest: usize) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let mut rest = text.trim();
+    while let Some((end, _)) = rest.char_indices().nth(longest) {
+        let head = &rest[..end];
+        let cut = head
+            .rfind('\n')
+            .or_else(|| head.rfind(char::is_whitespace))
+            .filter(|&at| at > end / 2)
+            .unwrap_or(end);
+        parts.push(rest[..cut].trim_end());
+        rest = rest[cut..].trim_start();
+    }
+    if !rest.is_empty() {
+        parts.push(rest);
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::ConversationId;
+
+    use super::*;
+
+    #[test]
+    fn a_long_reply_is_cut_between_words_and_loses_none() {
+        let text = "one two three four five six seven".repeat(40);
+        let parts = split_text(&text, 100);
+        assert!(parts.iter().all(|p| p.chars().count() <= 100 && !p.is_empty()));
+        assert_eq!(parts.join(" "), text);
+        assert_eq!(split_text("short", 100), ["short"]);
+        assert_eq!(split_text("ééééé", 2), ["éé", "éé", "é"], "characters, not bytes");
+        assert!(split_text("  ", 100).is_empty());
+    }
+
+    #[test]
+    fn one_anonymous_caller_does_not_use_up_the_limit_of_all() {
+        let tenant = TenantId::from_uuid(Uuid::from_u128(1));
+        let of = |who: &str, call: &str| UserKey::of(tenant, &Channel::VOICE, who, call);
+        assert_eq!(of("+15551234567", "CA1"), of("+15551234567", "CA2"));
+        assert_ne!(of("anonymous", "CA1"), of("anonymous", "CA2"));
+    }
+
+    #[test]
+    fn a_mark_comes_back_as_it_went_and_a_foreign_one_is_none_of_ours() {
+        let mark = SendMark {
+            message: EventId::random(),
+            part: 3,
+            conversation: ConversationId::from_uuid(Uuid::from_u128(9)),
+        };
+        assert_eq!(SendMark::parse(&mark.to_string()), Some(mark));
+        for foreign in ["", "job-9", "a:b:c", &format!("{mark}:more")] {
+            assert_eq!(SendMark::parse(foreign), None);
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! The only list of channels.
+
+use std::sync::Arc;
+
+use super::{
+    ChannelAdapter,
+    twilio_voice::{TwilioSettings, TwilioVoice},
+    whatsapp::{WhatsApp, WhatsAppSettings},
+};
+use crate::{
+    call::{state::CallStates, token::StreamTokens},
+    directory::Directory,
+};
+
+/// What adapters are made of.
+pub struct Parts {
+    /// Our addresses.
+    pub directory: Arc<Directory>,
+    /// To vendors.
+    pub http: reqwest::Client,
+    /// Lets media sockets in.
+    pub tokens: Arc<StreamTokens>,
+    /// States of calls.
+    pub calls: CallStates,
+    /// Twilio.
+    pub twilio: TwilioSettings,
+    /// Meta.
+    pub whatsapp: WhatsAppSettings,
+}
+
+/// Every channel there is.
+pub fn adapters(parts: Parts) -> Vec<Arc<dyn ChannelAdapter>> {
+    let Parts { directory, http, tokens, calls, twilio, whatsapp } = parts;
+    vec![
+        Arc::new(TwilioVoice::new(twilio, directory.clone(), tokens, calls)),
+        Arc::new(WhatsApp::new(whatsapp, directory, http)),
+    ]
+}

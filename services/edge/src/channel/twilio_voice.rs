@@ -1,0 +1,340 @@
+//! Phone calls over Twilio: the webhooks around a call (A2, PROTOCOLS 1.1 to 1.4). The call itself runs on its media
+//! socket, in [`crate::call`].
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::{
+    AddressMode, CallEndReason, CallEnded, CallSid, Channel, ConversationId, Envelope, EventId,
+    TenantId, Timestamp,
+};
+use sha2::{Digest as _, Sha256};
+use vault::RotatingSecret;
+
+use super::{
+    Answer, ChannelAdapter, ExternalId, Forgery, Malformed, Notice, OutgoingPart, Reception, Route,
+    RouteMethod, SendFault, UserKey, VendorRequest,
+};
+use crate::{
+    call::{
+        state::{CallState, CallStates},
+        token::{StreamClaims, StreamTokens},
+    },
+    directory::Directory,
+    guard::signatures::{self, FormParams, key_bytes},
+};
+
+/// Where a call begins, and where it comes back to by `<Redirect>`.
+const VOICE_PATH: &str = "/twilio/voice";
+const VOICE_ALIAS_PATH: &str = "/incoming-call";
+const COLLECT_PATH: &str = "/twilio/voice/collect";
+const STATUS_PATH: &str = "/twilio/voice/status";
+const STREAM_PATH: &str = "/media-stream";
+const MAX_BODY_BYTES: usize = 64 * 1024;
+/// After so many returns the call goes to the fallback number (DESIGN 5).
+const MAX_RESUMES: u32 = 5;
+
+const HANG_UP: &str = "<Response><Hangup/></Response>";
+const REJECT: &str = r#"<Response><Reject reason="rejected"/></Response>"#;
+const REJECT_BUSY: &str = r#"<Response><Reject reason="busy"/></Response>"#;
+/// Gather numbers are answered by Twilio's own voice, for ours needs a media stream.
+const NOT_YET_OPEN: &str = "<Response><Say>This line is not open yet. Please call again later. Goodbye.</Say><Hangup/></Response>";
+
+/// What the adapter is told.
+#[derive(Clone)]
+pub struct TwilioSettings {
+    /// `SB_PUBLIC_BASE_URL`: what Twilio calls, and signs.
+    pub public_base_url: String,
+    /// What Twilio signs with.
+    pub auth_token: Arc<RotatingSecret>,
+}
+
+/// The adapter of phone calls.
+pub struct TwilioVoice {
+    settings: TwilioSettings,
+    directory: Arc<Directory>,
+    tokens: Arc<StreamTokens>,
+    calls: CallStates,
+}
+
+impl TwilioVoice {
+    /// An adapter that knows our numbers by `directory` and lets media sockets in by `tokens`.
+    pub fn new(
+        settings: TwilioSettings,
+        directory: Arc<Directory>,
+        tokens: Arc<StreamTokens>,
+        calls: CallStates,
+    ) -> Self {
+        Self { settings, directory, tokens, calls }
+    }
+}
+
+#[async_trait]
+impl ChannelAdapter for TwilioVoice {
+    fn channel(&self) -> Channel {
+        Channel::VOICE
+    }
+
+    fn routes(&self) -> &'static [Route] {
+        const fn post(path: &'static str) -> Route {
+            Route { path, method: RouteMethod::Post, max_body_bytes: MAX_BODY_BYTES }
+        }
+        const { &[post(VOICE_PATH), post(VOICE_ALIAS_PATH), post(COLLECT_PATH), post(STATUS_PATH)] }
+    }
+
+    fn validate(&self, request: &VendorRequest) -> Result<(), Forgery> {
+        let signature = request.header("x-twilio-signature");
+        if signature.is_empty() {
+            return Err(Forgery::Missing);
+        }
+        let secrets = self.settings.auth_token.accepted();
+        let keys = key_bytes(&secrets);
+        let url = request.public_url(&self.settings.public_base_url);
+        let form = Form::read(request);
+        let pairs =
+            form.as_ref().map_or_else(|_| Form::lenient(&request.body), |form| form.0.clone());
+        let valid = signatures::twilio_form(&keys, &url, &signatures::form_params(pairs), signature)
+            || signatures::twilio_json(&keys, &url, &request.body, signature)
+            // Nobody agrees on the parameters of a body that is no form. It is answered 400 in any case, so a
+            // signature over the URL alone gives nothing away.
+            || (form.is_err() && signatures::twilio_form(&keys, &url, &FormParams::new(), signature));
+        if valid { Ok(()) } else { Err(Forgery::Wrong) }
+    }
+
+    /// A repeated request is the same URL, body and signature.
+    fn repeat_key(&self, request: &VendorRequest) -> Option<String> {
+        let mut hash = Sha256::new();
+        for part in [
+            request.path.as_bytes(),
+            request.query.as_bytes(),
+            request.header("x-twilio-signature").as_bytes(),
+            &request.body,
+        ] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        Some(format!("twilio:{}", hex::encode(hash.finalize())))
+    }
+
+    async fn receive(&self, request: &VendorRequest) -> Result<Reception, Malformed> {
+        let form = Form::read(request)?;
+        let call = CallSid::parse(form.required("CallSid")?)
+            .ok_or_else(|| Malformed::new("CallSid", "is not a call's id"))?;
+        let to = form.required("To")?;
+        match request.path.as_str() {
+            STATUS_PATH => Ok(self.status(&form, &call, to, request.received_at)?),
+            COLLECT_PATH => Ok(Reception::answered(Answer::twiml(NOT_YET_OPEN))),
+            _ => Ok(self.voice(request, &form, call, to).await),
+        }
+    }
+
+    /// Nothing: a reply to a call is spoken on its socket.
+    fn longest_text_chars(&self) -> usize {
+        usize::MAX
+    }
+
+    async fn send(&self, _part: &OutgoingPart<'_>) -> Result<ExternalId, SendFault> {
+        Err(SendFault::Refused { code: 0, detail: "a reply to a call is spoken, not sent".into() })
+    }
+}
+
+impl TwilioVoice {
+    async fn voice(
+        &self,
+        request: &VendorRequest,
+        form: &Form,
+        call: CallSid,
+        to: &str,
+    ) -> Reception {
+        let address = self.directory.address(&Channel::VOICE, to);
+        let Some(address) = address.filter(|a| a.mode != AddressMode::Chat) else {
+            metrics::counter!("edge_unknown_address_total", "channel" => "voice").increment(1);
+            tracing::warn!(kind = "unknown_number", channel = "voice", %call, "call to a number that is not ours");
+            return Reception::answered(Answer::twiml(REJECT));
+        };
+        if address.mode == AddressMode::Gather {
+            tracing::info!(%call, "call to a Gather number answered with a notice");
+            return Reception::answered(Answer::twiml(NOT_YET_OPEN));
+        }
+        let from = Some(form.optional("From")).filter(|f| !f.is_empty()).unwrap_or("anonymous");
+        let attempt = attempt_of(&request.query);
+        let user = UserKey::of(address.tenant, &Channel::VOICE, from, call.as_str());
+        let state = if attempt == 0 { CallState::New } else { self.calls.state(&call).await };
+        let fallback =
+            self.directory.settings(address.tenant).and_then(|s| s.fallback_number.clone());
+        let answer = match next_step(state, attempt) {
+            Step::Connect => {
+                let claims = StreamClaims {
+                    tenant: address.tenant,
+                    call: call.clone(),
+                    from: from.into(),
+                    to: to.into(),
+                    attempt,
+                };
+                self.connect(&claims, request.received_at)
+            }
+            Step::HangUp => HANG_UP.to_owned(),
+            Step::FallBack => fallback.map_or_else(|| HANG_UP.to_owned(), |number| dial(&number)),
+        };
+        tracing::info!(%call, attempt, ?state, "call answered");
+        Reception {
+            // A call that comes back is no new request of the caller's.
+            notices: if attempt == 0 {
+                vec![Notice::Person { user, event: None, seen: None }]
+            } else {
+                Vec::new()
+            },
+            answer: Answer::twiml(answer),
+            answer_over_limit: Answer::twiml(REJECT_BUSY),
+        }
+    }
+
+    fn connect(&self, claims: &StreamClaims, now: Timestamp) -> String {
+        let (authority, prefix) = split_base(&self.settings.public_base_url);
+        let next = claims.attempt + 1;
+        format!(
+            r#"<Response><Connect><Stream url="wss://{}{}{STREAM_PATH}"><Parameter name="token" value="{}"/></Stream></Connect><Redirect method="POST">{}{VOICE_PATH}?attempt={next}&amp;turn=0</Redirect></Response>"#,
+            escaped(authority),
+            escaped(prefix),
+            escaped(&self.tokens.issue(claims, now)),
+            escaped(prefix),
+        )
+    }
+
+    fn status(
+        &self,
+        form: &Form,
+        call: &CallSid,
+        to: &str,
+        now: Timestamp,
+    ) -> Result<Reception, Malformed> {
+        let mut reception = Reception::answered(Answer::text(""));
+        let reason = match form.required("CallStatus")? {
+            "completed" | "canceled" => CallEndReason::Caller,
+            "busy" | "no-answer" | "failed" => CallEndReason::Lost,
+            // In progress, or a word of a later release.
+            _ => return Ok(reception),
+        };
+        let Some(tenant) = self.directory.tenant_of(&Channel::VOICE, to) else {
+            tracing::warn!(kind = "unknown_number", channel = "voice", %call, "status of a call that is not ours");
+            return Ok(reception);
+        };
+        let seconds = form.optional("CallDuration").parse().unwrap_or(0);
+        let started_at = Timestamp::from_micros(
+            now.as_micros().saturating_sub(1_000_000 * i64::from(u32::min(seconds, 86_400))),
+        );
+        let event = call_ended(tenant, call, reason, started_at, now);
+        reception.notices.push(Notice::CallOver(Box::new(event)));
+        Ok(reception)
+    }
+}
+
+/// The end of a call, under the id that everyone derives who may learn of it (DESIGN 5).
+pub fn call_ended(
+    tenant: TenantId,
+    call: &CallSid,
+    reason: CallEndReason,
+    started_at: Timestamp,
+    now: Timestamp,
+) -> Envelope {
+    let conversation = ConversationId::of_call(tenant, call);
+    Envelope::new(
+        EventId::from_uuid(conversation.derive("call-ended")),
+        tenant,
+        conversation,
+        Channel::VOICE,
+        now,
+        CallEnded { call: call.clone(), reason, started_at, heard: None },
+    )
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Connect,
+    HangUp,
+    FallBack,
+}
+
+/// What a call does that asks us what to do: at first, or when its socket is gone (DESIGN 5).
+fn next_step(state: CallState, attempt: u32) -> Step {
+    match (state, attempt) {
+        (CallState::Ended, _) => Step::HangUp,
+        (_, attempt) if attempt > MAX_RESUMES => Step::FallBack,
+        (CallState::New | CallState::Live | CallState::Unknown, _) => Step::Connect,
+    }
+}
+
+fn dial(number: &str) -> String {
+    format!("<Response><Dial>{}</Dial></Response>", escaped(number))
+}
+
+fn attempt_of(query: &str) -> u32 {
+    query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("attempt="))
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(0)
+}
+
+/// Host (with port) and path prefix of a base URL.
+fn split_base(base_url: &str) -> (&str, &str) {
+    let rest = base_url.split_once("://").map_or(base_url, |(_, rest)| rest);
+    rest.split_at(rest.find('/').unwrap_or(rest.len()))
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+        .replace('\'', "&apos;")
+}
+
+/// A form as Twilio posts it.
+#[derive(Debug)]
+struct Form(Vec<(String, String)>);
+
+impl Form {
+    fn read(request: &VendorRequest) -> Result<Self, Malformed> {
+        let content_type = request.header("content-type").split(';').next().unwrap_or("").trim();
+        if !content_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+            return Err(Malformed::new(
+                "Content-Type",
+                "must be application/x-www-form-urlencoded",
+            ));
+        }
+        if let Some(at) = first_broken_escape(&request.body) {
+            return Err(Malformed::new(
+                "body",
+                format_args!("broken percent-encoding at byte {at}"),
+            ));
+        }
+        let pairs = Self::lenient(&request.body);
+        // The decoder puts this character where the bytes were no UTF-8; nobody types it.
+        if pairs.iter().any(|(name, value)| name.contains('\u{fffd}') || value.contains('\u{fffd}'))
+        {
+            return Err(Malformed::new("body", "is not UTF-8"));
+        }
+        Ok(Self(pairs))
+    }
+
+    fn lenient(body: &[u8]) -> Vec<(String, String)> {
+        serde_urlencoded::from_bytes(body).unwrap_or_default()
+    }
+
+    fn optional(&self, name: &str) -> &str {
+        self.0.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value)
+    }
+
+    fn required(&self, name: &'static str) -> Result<&str, Malformed> {
+        match self.optional(name) {
+            "" => Err(Malformed::new(name, "is missing")),
+            value => Ok(value),
+        }
+    }
+}
+
+fn first_broken_escape(body: &[u8]) -> Option<usize> {
+    let hex = |at: usize| body.get(at).is_some_and(u8::is_ascii_hexdigit);
+    (0..body.len()).find(|&at| body[at] == b'%' && !(hex(at + 1) && hex(at + 2)))
+}

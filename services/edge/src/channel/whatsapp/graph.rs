@@ -1,0 +1,209 @@
+//! What we ask of the Graph API (PROTOCOLS 2.3, 2.4).
+
+use std::time::Duration;
+
+use anyhow::anyhow;
+use domain::Personal;
+use serde_json::{Value, json};
+
+use super::{
+    WhatsApp,
+    payload::{GraphError, GraphFailure, Sent},
+};
+use crate::channel::{ExternalId, OutgoingPart, Seen, SendFault};
+
+/// Longer than Meta's own slow answers; a send without an answer by then is in doubt.
+const SEND_TIMEOUT: Duration = Duration::from_secs(20);
+const READ_MARK_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl WhatsApp {
+    pub(super) async fn post_text(&self, part: &OutgoingPart<'_>) -> Result<ExternalId, SendFault> {
+        let (status, body) =
+            match self.post(part.our_address, &text_message(part), SEND_TIMEOUT).await {
+                Ok(answer) => answer,
+                // Nothing left for Meta where no connection came about; anything later may have arrived.
+                Err(e) if e.is_connect() || e.is_builder() => {
+                    let cause = anyhow!(e.without_url()).context("connect to the Graph API");
+                    return Err(SendFault::TryLater { after: TRANSIENT_WAIT, cause });
+                }
+                Err(e) => return Err(SendFault::Unknown(anyhow!(e.without_url()))),
+            };
+        read_answer(status, &body)
+    }
+
+    pub(super) async fn post_read_mark(&self, seen: &Seen) {
+        let mark = json!({"messaging_product": "whatsapp", "status": "read", "message_id": seen.external_id});
+        match self.post(&seen.our_address, &mark, READ_MARK_TIMEOUT).await {
+            Ok((200, _)) => {}
+            Ok((status, _)) => tracing::debug!(status, "read mark refused"),
+            Err(error) => tracing::debug!(error = %error.without_url(), "read mark not sent"),
+        }
+    }
+
+    async fn post(
+        &self,
+        our_address: &str,
+        body: &Value,
+        timeout: Duration,
+    ) -> Result<(u16, Vec<u8>), reqwest::Error> {
+        let settings = &self.settings;
+        let url =
+            format!("{}/{}/{our_address}/messages", settings.api_base_url, settings.api_version);
+        let request = self
+            .http
+            .post(url)
+            .bearer_auth(settings.access_token.current().reveal())
+            .timeout(timeout);
+        let response = request.json(body).send().await?;
+        let status = response.status().as_u16();
+        Ok((status, response.bytes().await?.to_vec()))
+    }
+}
+
+fn text_message(part: &OutgoingPart<'_>) -> Value {
+    let mut message = json!({
+        "messaging_product": "whatsapp",
+        "recipient_type": "individual",
+        "type": "text",
+        "text": {"body": part.text, "preview_url": false},
+        "biz_opaque_callback_data": part.mark.to_string(),
+    });
+    message[if is_bsuid(part.to) { "recipient" } else { "to" }] = json!(part.to.reveal());
+    if let Some(wamid) = part.in_reply_to.filter(|id| !id.is_empty()) {
+        message["context"] = json!({"message_id": wamid});
+    }
+    message
+}
+
+/// A business-scoped user id is a country code, a dot and letters or digits; a number has no dot.
+fn is_bsuid(to: &Personal) -> bool {
+    to.reveal().contains('.')
+}
+
+const TRANSIENT_WAIT: Duration = Duration::from_secs(2);
+const THROTTLED_WAIT: Duration = Duration::from_secs(4);
+const SLOW_WAIT: Duration = Duration::from_secs(60);
+
+/// What became of a send, by the answer. The error's code decides, not the HTTP status, as Meta itself advises
+/// (PROTOCOLS 2.4).
+fn read_answer(status: u16, body: &[u8]) -> Result<ExternalId, SendFault> {
+    if status == 200 {
+        let sent =
+            serde_json::from_slice::<Sent>(body).ok().and_then(|s| s.messages.into_iter().next());
+        return match sent {
+            Some(message) if !message.id.is_empty() => Ok(message.id),
+            _ => {
+                Err(SendFault::Unknown(anyhow!("the Graph API answered 200 without a message id")))
+            }
+        };
+    }
+    match serde_json::from_slice::<GraphFailure>(body) {
+        Ok(failure) => Err(fault_of(status, &failure.error)),
+        // A gateway's own page: what stands behind it may have taken the message.
+        Err(_) if status >= 500 => {
+            Err(SendFault::Unknown(anyhow!("HTTP {status} without a Graph error")))
+        }
+        Err(_) if status == 429 => Err(SendFault::TryLater {
+            after: THROTTLED_WAIT,
+            cause: anyhow!("HTTP 429 without a Graph error"),
+        }),
+        Err(_) => Err(SendFault::Refused {
+            code: i64::from(status),
+            detail: "HTTP status without a Graph error".into(),
+        }),
+    }
+}
+
+fn fault_of(status: u16, error: &GraphError) -> SendFault {
+    let code = error.code;
+    let wait = match code {
+        4 | 80007 | 130429 | 131056 | 131057 => Some(THROTTLED_WAIT),
+        131048 | 131064 => Some(SLOW_WAIT),
+        2 | 131000 | 131016 => Some(TRANSIENT_WAIT),
+        _ if error.is_transient => Some(TRANSIENT_WAIT),
+        _ => None,
+    };
+    if let Some(after) = wait {
+        return SendFault::TryLater { after, cause: anyhow!("Graph error {code} (HTTP {status})") };
+    }
+    if matches!(code, 0 | 190) {
+        tracing::error!(code, kind = "vendor_credentials", "WhatsApp refuses our access token");
+    }
+    // The title and message may name the number; the type does not.
+    SendFault::Refused { code, detail: error.kind.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{ConversationId, EventId};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::channel::SendMark;
+
+    fn answer(status: u16, code: i64) -> SendFault {
+        let body = json!({"error": {"message": "to 1555", "type": "OAuthException", "code": code}});
+        read_answer(status, body.to_string().as_bytes()).unwrap_err()
+    }
+
+    #[test]
+    fn an_accepted_message_has_an_id() {
+        let body = br#"{"messaging_product":"whatsapp","messages":[{"id":"wamid.X"}]}"#;
+        assert_eq!(read_answer(200, body).unwrap(), "wamid.X");
+    }
+
+    #[test]
+    fn the_code_decides_whether_a_send_is_tried_again() {
+        for code in [2, 4, 80007, 130429, 131000, 131016, 131048, 131056, 131057, 131064] {
+            assert!(matches!(answer(400, code), SendFault::TryLater { .. }), "{code}");
+        }
+        for code in
+            [0, 10, 100, 190, 131008, 131026, 131030, 131047, 131049, 131050, 132000, 130472]
+        {
+            assert!(
+                matches!(answer(500, code), SendFault::Refused { code: c, .. } if c == code),
+                "{code}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_answer_that_proves_nothing_leaves_the_send_in_doubt() {
+        for (status, body) in [(200, "{}"), (200, "not json"), (502, "<html>"), (504, "")] {
+            assert!(
+                matches!(read_answer(status, body.as_bytes()), Err(SendFault::Unknown(_))),
+                "{status} {body}"
+            );
+        }
+        assert!(matches!(read_answer(404, b"<html>"), Err(SendFault::Refused { code: 404, .. })));
+    }
+
+    #[test]
+    fn no_error_tells_the_persons_number() {
+        assert!(!answer(400, 131026).to_string().contains("1555"));
+    }
+
+    #[test]
+    fn a_business_scoped_id_is_addressed_as_such_and_the_mark_goes_along() {
+        let mark = SendMark {
+            message: EventId::random(),
+            part: 0,
+            conversation: ConversationId::from_uuid(Uuid::from_u128(1)),
+        };
+        let message = |to: &str| {
+            let to = Personal::from(to);
+            text_message(&OutgoingPart {
+                our_address: "106",
+                to: &to,
+                text: "Hi",
+                in_reply_to: Some("wamid.1"),
+                mark,
+            })
+        };
+        assert_eq!(message("1555")["to"], "1555");
+        assert_eq!(message("US.13491208655302741918")["recipient"], "US.13491208655302741918");
+        assert!(message("US.1")["to"].is_null());
+        assert_eq!(message("1555")["context"]["message_id"], "wamid.1");
+        assert_eq!(message("1555")["biz_opaque_callback_data"], mark.to_string());
+    }
+}

@@ -1,0 +1,432 @@
+//! What a webhook of Meta's says, as events. Every entry, change and message of a request counts, in order.
+
+use domain::{
+    Channel, ConversationId, DeliveryStatus, DeliveryUpdated, Envelope, EventId, MessageKind,
+    MessageReceived, Personal, Stage, TenantId, Timestamp,
+};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::payload::{Change, Contact, Message, MessagesValue, Status, Webhook};
+use crate::{
+    channel::{Malformed, Notice, Seen, SendMark, UserKey},
+    directory::Directory,
+};
+
+/// Reads a validated webhook body.
+///
+/// # Errors
+/// When it is no webhook at all. A single message that cannot be understood is left out with a log line: an error
+/// would make Meta repeat the whole request, innocents included, for 7 days.
+pub(super) fn read(
+    body: &[u8],
+    directory: &Directory,
+    now: Timestamp,
+) -> Result<Vec<Notice>, Malformed> {
+    let json: Value =
+        serde_json::from_slice(body).map_err(|e| Malformed::new("body", json_fault(&e)))?;
+    let webhook: Webhook =
+        serde_json::from_value(json).map_err(|e| Malformed::new("webhook", json_fault(&e)))?;
+    let changes = webhook.entry.into_iter().flat_map(|entry| entry.changes);
+    Ok(changes.flat_map(|change| read_change(change, directory, now)).collect())
+}
+
+fn read_change(change: Change, directory: &Directory, now: Timestamp) -> Vec<Notice> {
+    if change.field != "messages" {
+        tracing::info!(field = %change.field.escape_debug(), "webhook field ignored");
+        return Vec::new();
+    }
+    let Some(value) = understood::<MessagesValue>(change.value, "change") else {
+        return Vec::new();
+    };
+    for error in &value.errors {
+        tracing::warn!(code = error.code, title = %error.title.escape_debug(), "WhatsApp reports an account error");
+    }
+    let Some(tenant) = directory.tenant_of(&Channel::WHATSAPP, &value.metadata.phone_number_id)
+    else {
+        metrics::counter!("edge_unknown_address_total", "channel" => "whatsapp").increment(1);
+        tracing::warn!(
+            kind = "unknown_number",
+            channel = "whatsapp",
+            "message to an address that is not ours"
+        );
+        return Vec::new();
+    };
+    let ours = Ours { tenant, phone_number_id: value.metadata.phone_number_id, now };
+    let messages = value.messages.into_iter().filter_map(|m| understood::<Message>(m, "message"));
+    let messages = messages.filter_map(|m| ours.message(m, &value.contacts));
+    let statuses = value.statuses.into_iter().filter_map(|s| understood::<Status>(s, "status"));
+    let statuses = statuses.filter_map(|s| ours.status(s));
+    messages.chain(statuses).collect()
+}
+
+/// The address of ours a change is about.
+struct Ours {
+    tenant: TenantId,
+    phone_number_id: String,
+    now: Timestamp,
+}
+
+impl Ours {
+    fn message(&self, message: Message, contacts: &[Contact]) -> Option<Notice> {
+        let bsuid = message.from_user_id.clone().filter(|id| !id.is_empty());
+        let number = message.from.clone().filter(|id| !id.is_empty());
+        let Some(from) = number.clone().or_else(|| bsuid.clone()) else {
+            tracing::warn!(kind = "malformed_message", part = "from", "WhatsApp message left out");
+            return None;
+        };
+        // The contact's own id outlives the number where Meta gives one (DESIGN 4).
+        let contact = bsuid.clone().unwrap_or_else(|| from.clone());
+        let (kind, text) = content(&message);
+        let profile_name = profile_of(contacts, number.as_deref(), bsuid.as_deref());
+        let occurred_at = self.moment(message.timestamp.as_deref());
+        let event_id =
+            self.tenant.derive(&format!("whatsapp:{}:{}", self.phone_number_id, message.id));
+        let mut event = Envelope::new(
+            EventId::from_uuid(event_id),
+            self.tenant,
+            self.conversation(&contact),
+            Channel::WHATSAPP,
+            occurred_at,
+            MessageReceived {
+                from: Personal::new(from),
+                to: self.phone_number_id.clone(),
+                text: Personal::new(text),
+                kind,
+                external_id: message.id.clone(),
+                profile_name: profile_name.map(Personal::new),
+                bsuid: bsuid.map(Personal::new),
+                heard: None,
+            },
+        );
+        event.stamp(Stage::WEBHOOK_RECEIVED, self.now);
+        Some(Notice::Person {
+            user: UserKey::of(self.tenant, &Channel::WHATSAPP, &contact, &contact),
+            event: Some(Box::new(event)),
+            seen: Some(Seen { our_address: self.phone_number_id.clone(), external_id: message.id }),
+        })
+    }
+
+    fn status(&self, status: Status) -> Option<Notice> {
+        let reached = match status.status.as_str() {
+            "sent" => DeliveryStatus::Sent,
+            "delivered" => DeliveryStatus::Delivered,
+            "read" | "played" => DeliveryStatus::Read,
+            "failed" => DeliveryStatus::Failed,
+            other => {
+                tracing::info!(status = %other.escape_debug(), "WhatsApp status ignored");
+                return None;
+            }
+        };
+        let mark = status.biz_opaque_callback_data.as_deref().and_then(SendMark::parse);
+        let contact = status.recipient_user_id.or(status.recipient_id).filter(|id| !id.is_empty());
+        // Our mark names the conversation; without it the recipient does, who may be left out or named otherwise
+        // than when they wrote (PROTOCOLS 2.2, BSUID).
+        let conversation = match (&mark, &contact) {
+            (Some(mark), _) => mark.conversation,
+            (None, Some(contact)) => self.conversation(contact),
+            (None, None) => {
+                tracing::info!("WhatsApp status without recipient or mark ignored");
+                return None;
+            }
+        };
+        let error = status.errors.into_iter().next().map(|e| (e.code, plain(&e.title)));
+        let event_id =
+            self.tenant.derive(&format!("whatsapp-status:{}:{}", status.id, status.status));
+        let event = Envelope::new(
+            EventId::from_uuid(event_id),
+            self.tenant,
+            conversation,
+            Channel::WHATSAPP,
+            self.moment(status.timestamp.as_deref()),
+            DeliveryUpdated {
+                message: mark.map(|m| m.message),
+                external_id: status.id.clone(),
+                status: reached,
+                error,
+            },
+        );
+        Some(Notice::Delivery {
+            event: Box::new(event),
+            send: mark.map(|m| (m.send_id(), status.id)),
+        })
+    }
+
+    fn conversation(&self, contact: &str) -> ConversationId {
+        ConversationId::of_chat(
+            self.tenant,
+            Channel::WHATSAPP.as_str(),
+            &self.phone_number_id,
+            contact,
+        )
+    }
+
+    /// A vendor's time: seconds since 1970 as text; now where it is missing or absurd.
+    fn moment(&self, seconds: Option<&str>) -> Timestamp {
+        let micros =
+            seconds.and_then(|s| s.parse::<i64>().ok()).and_then(|s| s.checked_mul(1_000_000));
+        match micros {
+            Some(micros) if micros > 0 && micros <= self.now.as_micros() => {
+                Timestamp::from_micros(micros)
+            }
+            _ => self.now,
+        }
+    }
+}
+
+/// What kind of message it is, and its words.
+fn content(message: &Message) -> (MessageKind, String) {
+    let choice = |id: &str, title: &str| (MessageKind::Choice(plain(id)), plain(title));
+    match (message.kind.as_str(), &message.text, &message.interactive, &message.button) {
+        ("text", Some(text), _, _) => (MessageKind::Text, plain(&text.body)),
+        ("interactive", _, Some(i), _) => match i.button_reply.as_ref().or(i.list_reply.as_ref()) {
+            Some(c) => choice(&c.id, &c.title),
+            None => {
+                (MessageKind::Unsupported(plain(&format!("interactive:{}", i.kind))), String::new())
+            }
+        },
+        ("button", _, _, Some(b)) => choice(b.payload.as_deref().unwrap_or(&b.text), &b.text),
+        (other, ..) => (MessageKind::Unsupported(plain(other)), String::new()),
+    }
+}
+
+fn profile_of(contacts: &[Contact], number: Option<&str>, bsuid: Option<&str>) -> Option<String> {
+    let same = |a: Option<&str>, b: Option<&str>| a.is_some() && a == b;
+    let contact = contacts
+        .iter()
+        .find(|c| same(c.user_id.as_deref(), bsuid) || same(c.wa_id.as_deref(), number))
+        .or(if contacts.len() == 1 { contacts.first() } else { None })?;
+    contact.profile.name.as_deref().map(plain).filter(|name| !name.is_empty())
+}
+
+/// Text as PostgreSQL can hold it: JSON may carry a NUL, a row may not.
+fn plain(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+fn understood<T: DeserializeOwned>(value: Value, part: &'static str) -> Option<T> {
+    serde_json::from_value(value)
+        .inspect_err(|e| {
+            metrics::counter!("edge_vendor_parts_left_out_total", "channel" => "whatsapp").increment(1);
+            tracing::warn!(kind = "malformed_message", part, fault = %json_fault(e), "part of a webhook left out");
+        })
+        .ok()
+}
+
+/// What is wrong with JSON, without quoting values: they may be a person's.
+fn json_fault(error: &serde_json::Error) -> String {
+    use serde_json::error::Category;
+    match error.classify() {
+        Category::Data => {
+            let text = error.to_string();
+            // "missing field `entry`" names our own field; "invalid type: string \"…\"" quotes the sender.
+            if text.starts_with("missing field") {
+                text
+            } else {
+                "a field has the wrong type".to_owned()
+            }
+        }
+        Category::Eof => "JSON ends too early".to_owned(),
+        Category::Syntax | Category::Io => {
+            format!("not JSON at line {} column {}", error.line(), error.column())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{Address, AddressMode, Payload};
+    use serde_json::json;
+    use uuid::Uuid;
+
+    use super::*;
+
+    const OURS: &str = "106540352242922";
+
+    fn directory() -> Directory {
+        Directory::holding(
+            vec![Address {
+                channel: Channel::WHATSAPP,
+                address: OURS.into(),
+                display: None,
+                tenant: TenantId::from_uuid(Uuid::from_u128(1)),
+                mode: AddressMode::Chat,
+                credentials: None,
+            }],
+            Vec::new(),
+        )
+    }
+
+    fn now() -> Timestamp {
+        Timestamp::from_micros(1_800_000_000_000_000)
+    }
+
+    fn change(value: Value) -> Value {
+        json!({"field": "messages", "value": value})
+    }
+
+    fn value(messages: Value) -> Value {
+        json!({"messaging_product": "whatsapp", "metadata": {"phone_number_id": OURS},
+            "contacts": [{"profile": {"name": "Ana"}, "wa_id": "972987654321"}], "messages": messages})
+    }
+
+    fn read_all(changes: Value) -> Vec<Notice> {
+        let body = json!({"object": "whatsapp_business_account", "entry": [{"id": "1", "changes": changes}]});
+        read(body.to_string().as_bytes(), &directory(), now()).unwrap()
+    }
+
+    fn received(notice: &Notice) -> (&Envelope, &MessageReceived) {
+        match notice {
+            Notice::Person { event: Some(event), .. } => match &event.payload {
+                Payload::MessageReceived(m) => (event, m),
+                other => panic!("{other:?}"),
+            },
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn delivery(notice: &Notice) -> (&Envelope, &DeliveryUpdated) {
+        match notice {
+            Notice::Delivery { event, .. } => match &event.payload {
+                Payload::DeliveryUpdated(d) => (event, d),
+                other => panic!("{other:?}"),
+            },
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn text(id: &str, body: &str) -> Value {
+        json!({"from": "972987654321", "id": id, "timestamp": "1749416383", "type": "text", "text": {"body": body}})
+    }
+
+    #[test]
+    fn every_message_of_every_change_counts_in_order() {
+        let notices = read_all(json!([
+            change(value(json!([text("wamid.1", "Hi"), text("wamid.2", "there")]))),
+            {"field": "account_update", "value": {"event": "X"}},
+            change(value(json!([text("wamid.3", "!")]))),
+        ]));
+        let texts: Vec<_> =
+            notices.iter().map(|n| received(n).1.text.reveal().to_owned()).collect();
+        assert_eq!(texts, ["Hi", "there", "!"]);
+        let (event, message) = received(&notices[0]);
+        assert_eq!(message.profile_name.as_ref().unwrap().reveal(), "Ana");
+        assert_eq!(message.to, OURS);
+        assert_eq!(event.occurred_at.as_micros(), 1_749_416_383_000_000);
+    }
+
+    #[test]
+    fn a_repeated_message_has_the_id_of_the_first() {
+        let changes = json!([change(value(json!([text("wamid.1", "Hi")])))]);
+        let (first, second) = (read_all(changes.clone()), read_all(changes));
+        assert_eq!(received(&first[0]).0.event_id, received(&second[0]).0.event_id);
+    }
+
+    #[test]
+    fn a_chosen_button_or_list_entry_carries_its_id_and_title() {
+        let message = |kind: &str, content: Value| {
+            let mut m = json!({"from": "1", "id": "wamid.1", "type": kind});
+            m[kind] = content;
+            m
+        };
+        let notices = read_all(json!([change(value(json!([
+            message(
+                "interactive",
+                json!({"type": "button_reply", "button_reply": {"id": "y", "title": "Yes"}})
+            ),
+            message(
+                "interactive",
+                json!({"type": "list_reply", "list_reply": {"id": "r1", "title": "Row"}})
+            ),
+            message("button", json!({"payload": "OK", "text": "Fine"})),
+            message("interactive", json!({"type": "nfm_reply", "nfm_reply": {}})),
+        ])))]));
+        let found: Vec<_> = notices
+            .iter()
+            .map(|n| (received(n).1.kind.clone(), received(n).1.text.reveal().to_owned()))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                (MessageKind::Choice("y".into()), "Yes".into()),
+                (MessageKind::Choice("r1".into()), "Row".into()),
+                (MessageKind::Choice("OK".into()), "Fine".into()),
+                (MessageKind::Unsupported("interactive:nfm_reply".into()), String::new()),
+            ]
+        );
+    }
+
+    #[test]
+    fn an_unknown_type_is_told_on_and_a_broken_message_harms_no_other() {
+        let notices = read_all(json!([change(value(json!([
+            {"from": "1", "id": "wamid.1", "type": "hologram", "hologram": {}},
+            {"id": 7},
+            "rubbish",
+            {"id": "wamid.4", "type": "text", "text": {"body": "from nobody"}},
+            text("wamid.5", "a\u{0}b"),
+        ])))]));
+        assert_eq!(notices.len(), 2);
+        assert_eq!(received(&notices[0]).1.kind, MessageKind::Unsupported("hologram".into()));
+        assert_eq!(received(&notices[1]).1.text.reveal(), "a\u{fffd}b", "PostgreSQL holds no NUL");
+    }
+
+    #[test]
+    fn a_contact_is_known_by_their_business_scoped_id_where_there_is_one() {
+        let with = |from: Option<&str>, id: Option<&str>| {
+            let message = json!({"from": from, "from_user_id": id, "id": "wamid.1", "type": "text", "text": {"body": "x"}});
+            let notices = read_all(json!([change(value(json!([message])))]));
+            let (event, message) = received(&notices[0]);
+            (event.conversation, message.from.reveal().to_owned())
+        };
+        assert_eq!(
+            with(Some("1555"), Some("US.9")).0,
+            with(None, Some("US.9")).0,
+            "the number may change or go"
+        );
+        assert_ne!(with(Some("1555"), Some("US.9")).0, with(Some("1555"), None).0);
+        assert_eq!(with(Some("1555"), Some("US.9")).1, "1555");
+        assert_eq!(with(None, Some("US.9")).1, "US.9");
+    }
+
+    #[test]
+    fn a_status_settles_the_send_it_names_and_stays_in_its_conversation() {
+        let mark = SendMark {
+            message: EventId::random(),
+            part: 1,
+            conversation: ConversationId::from_uuid(Uuid::from_u128(77)),
+        };
+        let notices = read_all(json!([change(
+            json!({"metadata": {"phone_number_id": OURS}, "statuses": [
+                {"id": "wamid.9", "status": "failed", "timestamp": "1749416383", "recipient_id": "1555",
+                 "biz_opaque_callback_data": mark.to_string(), "errors": [{"code": 131026, "title": "Undeliverable"}]},
+                {"id": "wamid.8", "status": "played", "recipient_id": "1555"},
+                {"id": "wamid.7", "status": "warped", "recipient_id": "1555"},
+            ]})
+        )]));
+        assert_eq!(notices.len(), 2, "an unknown status is no error");
+        let (event, update) = delivery(&notices[0]);
+        assert_eq!(event.conversation, mark.conversation);
+        assert_eq!(update.message, Some(mark.message));
+        assert_eq!(update.error, Some((131026, "Undeliverable".into())));
+        assert!(matches!(&notices[0], Notice::Delivery { send: Some((id, wamid)), .. }
+            if *id == mark.send_id() && wamid == "wamid.9"));
+        assert_eq!(delivery(&notices[1]).1.status, DeliveryStatus::Read);
+    }
+
+    #[test]
+    fn what_is_no_webhook_is_refused_without_quoting_it() {
+        for body in ["", "{", "[]", "{}", r#"{"entry": "secret-number"}"#, "\u{1}secret"] {
+            let fault = read(body.as_bytes(), &directory(), now()).unwrap_err();
+            assert!(!fault.0.contains("secret"), "{fault}");
+        }
+        let fault = read(b"{}", &directory(), now()).unwrap_err();
+        assert!(fault.0.contains("entry"), "the fault is named: {fault}");
+    }
+
+    #[test]
+    fn a_message_to_a_number_that_is_not_ours_is_dropped() {
+        let mut foreign = value(json!([text("wamid.1", "Hi")]));
+        foreign["metadata"]["phone_number_id"] = json!("999");
+        assert!(read_all(json!([change(foreign)])).is_empty());
+    }
+}

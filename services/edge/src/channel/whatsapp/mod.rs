@@ -1,0 +1,120 @@
+//! WhatsApp over Meta's Cloud API (A5, PROTOCOLS 2).
+
+mod graph;
+mod inbound;
+mod payload;
+
+use std::sync::Arc;
+
+use actix_web::http::Method;
+use async_trait::async_trait;
+use domain::Channel;
+use subtle::ConstantTimeEq as _;
+use vault::RotatingSecret;
+
+use super::{
+    Answer, ChannelAdapter, ExternalId, Forgery, Malformed, OutgoingPart, Reception, Route,
+    RouteMethod, Seen, SendFault, VendorRequest,
+};
+use crate::{
+    directory::Directory,
+    guard::signatures::{self, key_bytes},
+};
+
+const PATH: &str = "/webhooks/whatsapp";
+/// Meta sends up to 3 MB (PROTOCOLS 2.1).
+const MAX_BODY_BYTES: usize = 3 * 1024 * 1024;
+/// PROTOCOLS 2.3.
+const LONGEST_TEXT_CHARS: usize = 4096;
+
+/// What the adapter is told.
+#[derive(Clone)]
+pub struct WhatsAppSettings {
+    /// `WHATSAPP_API_BASE_URL`.
+    pub api_base_url: String,
+    /// `WHATSAPP_API_VERSION`.
+    pub api_version: String,
+    /// Ours towards Meta.
+    pub access_token: Arc<RotatingSecret>,
+    /// What Meta signs with.
+    pub app_secret: Arc<RotatingSecret>,
+    /// What Meta shows in its handshake.
+    pub verify_token: Arc<RotatingSecret>,
+}
+
+/// The WhatsApp adapter.
+pub struct WhatsApp {
+    settings: WhatsAppSettings,
+    directory: Arc<Directory>,
+    http: reqwest::Client,
+}
+
+impl WhatsApp {
+    /// An adapter that knows our addresses by `directory` and calls Meta through `http`.
+    pub fn new(
+        settings: WhatsAppSettings,
+        directory: Arc<Directory>,
+        http: reqwest::Client,
+    ) -> Self {
+        Self { settings, directory, http }
+    }
+}
+
+#[async_trait]
+impl ChannelAdapter for WhatsApp {
+    fn channel(&self) -> Channel {
+        Channel::WHATSAPP
+    }
+
+    fn routes(&self) -> &'static [Route] {
+        &[
+            Route { path: PATH, method: RouteMethod::Get, max_body_bytes: 0 },
+            Route { path: PATH, method: RouteMethod::Post, max_body_bytes: MAX_BODY_BYTES },
+        ]
+    }
+
+    fn validate(&self, request: &VendorRequest) -> Result<(), Forgery> {
+        if request.method == Method::GET {
+            // Meta's handshake is not signed: it proves itself by the token we chose (PROTOCOLS 2.1).
+            let (mode, token) =
+                (query_value(request, "hub.mode"), query_value(request, "hub.verify_token"));
+            let accepted = self.settings.verify_token.accepted();
+            let known =
+                accepted.iter().any(|t| token.as_bytes().ct_eq(t.reveal().as_bytes()).into());
+            return if mode == "subscribe" && known { Ok(()) } else { Err(Forgery::WrongToken) };
+        }
+        let secrets = self.settings.app_secret.accepted();
+        match request.header("x-hub-signature-256") {
+            "" => Err(Forgery::Missing),
+            header if signatures::meta(&key_bytes(&secrets), &request.body, header) => Ok(()),
+            _ => Err(Forgery::Wrong),
+        }
+    }
+
+    async fn receive(&self, request: &VendorRequest) -> Result<Reception, Malformed> {
+        if request.method == Method::GET {
+            return Ok(Reception::answered(Answer::text(query_value(request, "hub.challenge"))));
+        }
+        let answer = Answer::text("");
+        let notices = inbound::read(&request.body, &self.directory, request.received_at)?;
+        Ok(Reception { notices, answer_over_limit: answer.clone(), answer })
+    }
+
+    async fn mark_seen(&self, seen: &Seen) {
+        self.post_read_mark(seen).await;
+    }
+
+    fn longest_text_chars(&self) -> usize {
+        LONGEST_TEXT_CHARS
+    }
+
+    async fn send(&self, part: &OutgoingPart<'_>) -> Result<ExternalId, SendFault> {
+        self.post_text(part).await
+    }
+}
+
+fn query_value(request: &VendorRequest, name: &str) -> String {
+    let pairs: Vec<(String, String)> =
+        serde_urlencoded::from_str(&request.query).unwrap_or_default();
+    pairs.into_iter().find(|(n, _)| n == name).map(|(_, value)| value).unwrap_or_default()
+}

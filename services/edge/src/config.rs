@@ -1,0 +1,153 @@
+//! What `edge` is told: read once, every fault listed in one message (DESIGN 9).
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use boot::{CommonSettings, ConfigError, Environment};
+use vault::{RotatingSecret, SecretError, Secrets};
+
+use crate::guard::client_address::TrustedProxies;
+
+/// Connections a task may have (D1).
+const MAX_DATABASE_CONNECTIONS: usize = 20;
+
+/// The plain settings. Credentials are read apart, by [`Credentials::load`].
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What every service is told.
+    pub common: CommonSettings,
+    /// Where vendors and browsers reach us (`SB_EDGE_LISTEN`).
+    pub listen: SocketAddr,
+    /// How the outside names us (`SB_PUBLIC_BASE_URL`): what vendors sign, and where sockets go.
+    pub public_base_url: String,
+    /// Whose `X-Forwarded-For` is believed (`SB_TRUSTED_PROXIES`).
+    pub trusted_proxies: TrustedProxies,
+    /// Whether a media socket must be signed as well as carry its token (`SB_STREAM_SIGNATURE`). A wrong signature is
+    /// refused in any case.
+    pub stream_signature: StreamSignature,
+    /// Meta's Graph API (`WHATSAPP_API_BASE_URL`).
+    pub whatsapp_api_base_url: String,
+    /// Its version (`WHATSAPP_API_VERSION`).
+    pub whatsapp_api_version: String,
+    /// How long live calls may go on when the task is told to stop (`SB_CALL_DRAIN_SECONDS`; DESIGN 5).
+    pub call_drain: Duration,
+    /// The KMS key that wraps the tenants' data keys (`SB_KMS_KEY`).
+    pub kms_key: String,
+    /// Connections to PostgreSQL, one of them for health (`SB_DATABASE_CONNECTIONS`).
+    pub database_connections: usize,
+}
+
+/// See [`Config::stream_signature`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamSignature {
+    /// Checked where there is one. The default: which form Twilio signs behind a proxy is not settled (PROTOCOLS 9),
+    /// and the one-time token proves the socket by itself.
+    IfPresent,
+    /// A socket without one is refused.
+    Required,
+}
+
+impl std::str::FromStr for StreamSignature {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "if-present" => Ok(Self::IfPresent),
+            "required" => Ok(Self::Required),
+            _ => Err("must be if-present or required"),
+        }
+    }
+}
+
+impl Config {
+    /// Reads the settings.
+    ///
+    /// # Errors
+    /// All faults, in one message.
+    pub fn read(environment: &Environment) -> Result<Self, ConfigError> {
+        let mut r = environment.reader();
+        let common = CommonSettings::read(&mut r, "edge");
+        let proxies = r.list("SB_TRUSTED_PROXIES", "");
+        let trusted_proxies = TrustedProxies::parse(&proxies).unwrap_or_else(|fault| {
+            r.fault("SB_TRUSTED_PROXIES", fault.to_string());
+            TrustedProxies::default()
+        });
+        let config = Self {
+            common,
+            listen: r.parsed("SB_EDGE_LISTEN", SocketAddr::from(([0, 0, 0, 0], 8000))),
+            public_base_url: r.url("SB_PUBLIC_BASE_URL", None),
+            trusted_proxies,
+            stream_signature: r.parsed("SB_STREAM_SIGNATURE", StreamSignature::IfPresent),
+            whatsapp_api_base_url: r
+                .url("WHATSAPP_API_BASE_URL", Some("https://graph.facebook.com")),
+            whatsapp_api_version: r
+                .optional("WHATSAPP_API_VERSION")
+                .unwrap_or_else(|| "v26.0".into()),
+            call_drain: Duration::from_secs(r.parsed("SB_CALL_DRAIN_SECONDS", 90_u64)),
+            kms_key: r.optional("SB_KMS_KEY").unwrap_or_else(|| "alias/switchboard".into()),
+            database_connections: r.parsed("SB_DATABASE_CONNECTIONS", 5),
+        };
+        if !(2..=MAX_DATABASE_CONNECTIONS).contains(&config.database_connections) {
+            r.fault("SB_DATABASE_CONNECTIONS", "must be 2 to 20");
+        }
+        r.finish(config)
+    }
+}
+
+/// The credentials: from the environment, else from Secrets Manager (DESIGN 9).
+#[derive(Clone)]
+pub struct Credentials {
+    /// `DATABASE_URL`.
+    pub database_url: Arc<RotatingSecret>,
+    /// `REDIS_URL`.
+    pub redis_url: Arc<RotatingSecret>,
+    /// `TWILIO_AUTH_TOKEN`.
+    pub twilio_auth_token: Arc<RotatingSecret>,
+    /// `WHATSAPP_ACCESS_TOKEN`.
+    pub whatsapp_access_token: Arc<RotatingSecret>,
+    /// `WHATSAPP_APP_SECRET`.
+    pub whatsapp_app_secret: Arc<RotatingSecret>,
+    /// `WHATSAPP_VERIFY_TOKEN`.
+    pub whatsapp_verify_token: Arc<RotatingSecret>,
+    /// `SB_STREAM_TOKEN_KEY`; without it all edge tasks derive the same key from the Twilio token.
+    pub stream_token_key: Option<Arc<RotatingSecret>>,
+}
+
+impl Credentials {
+    /// Reads all of them.
+    ///
+    /// # Errors
+    /// When one that is needed is nowhere.
+    pub async fn load(secrets: &Secrets) -> Result<Self, SecretError> {
+        Ok(Self {
+            database_url: secrets.get("DATABASE_URL").await?,
+            redis_url: secrets.get("REDIS_URL").await?,
+            twilio_auth_token: secrets.get("TWILIO_AUTH_TOKEN").await?,
+            whatsapp_access_token: secrets.get("WHATSAPP_ACCESS_TOKEN").await?,
+            whatsapp_app_secret: secrets.get("WHATSAPP_APP_SECRET").await?,
+            whatsapp_verify_token: secrets.get("WHATSAPP_VERIFY_TOKEN").await?,
+            stream_token_key: secrets.find("SB_STREAM_TOKEN_KEY").await?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_start_names_every_fault_at_once() {
+        let env: Environment = [
+            ("SB_EDGE_LISTEN", "everywhere"),
+            ("SB_TRUSTED_PROXIES", "10.0.0.0/16, balancer"),
+            ("SB_STREAM_SIGNATURE", "maybe"),
+        ]
+        .into_iter()
+        .collect();
+        let message = Config::read(&env).unwrap_err().to_string();
+        for key in
+            ["SB_EDGE_LISTEN", "SB_TRUSTED_PROXIES", "SB_STREAM_SIGNATURE", "SB_PUBLIC_BASE_URL"]
+        {
+            assert!(message.contains(key), "{message}");
+        }
+    }
+}

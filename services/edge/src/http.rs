@@ -1,0 +1,311 @@
+//! The border: the main HTTP server, and the one pipeline that every vendor's webhook goes through.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{StatusCode, header},
+    web,
+};
+use bus::{Bus, SendError, TraceContext};
+use bytes::{Bytes, BytesMut};
+use cache::Cache;
+use domain::{Dependency, Envelope, EventId, Timestamp};
+use futures::StreamExt as _;
+use serde_json::json;
+
+use crate::{
+    call::{CallServices, settle_call_over, socket},
+    channel::{
+        Answer, ChannelAdapter, ExternalId, Forgery, Notice, Reception, Route, RouteMethod, Seen,
+        VendorRequest,
+    },
+    guard::{Guard, client_address::TrustedProxies},
+};
+
+/// Vendors send their bodies at once.
+const BODY_WITHIN: Duration = Duration::from_secs(10);
+/// How much of an oversized body is read and thrown away, so that the sender gets to read the answer.
+const DISCARDED_BYTES: usize = 16 * 1024 * 1024;
+
+/// What the HTTP server needs.
+pub struct Border {
+    /// The channels.
+    pub adapters: Vec<Arc<dyn ChannelAdapter>>,
+    /// Who may come in.
+    pub guard: Arc<Guard>,
+    /// Whose `X-Forwarded-For` is believed.
+    pub proxies: TrustedProxies,
+    /// Where events go.
+    pub bus: Bus,
+    /// Send records.
+    pub cache: Cache,
+    /// Calls and their sockets.
+    pub calls: Arc<CallServices>,
+    /// What `/health` shows.
+    pub dependencies: Vec<Arc<dyn Dependency>>,
+}
+
+/// Mounts everything the main port serves.
+pub fn routes(app: &mut web::ServiceConfig, border: &web::Data<Border>) {
+    app.app_data(border.clone());
+    for adapter in &border.adapters {
+        for route in adapter.routes() {
+            let (adapter, route) = (adapter.clone(), *route);
+            let handler =
+                move |request: HttpRequest, body: web::Payload, border: web::Data<Border>| {
+                    let adapter = adapter.clone();
+                    async move { border.webhook(&adapter, route, &request, body).await }
+                };
+            let method = match route.method {
+                RouteMethod::Get => web::get(),
+                RouteMethod::Post => web::post(),
+            };
+            app.route(route.path, method.to(handler));
+        }
+    }
+    app.route("/media-stream", web::get().to(socket::media_stream))
+        .route("/health", web::get().to(ready))
+        .route("/healthz", web::get().to(alive));
+}
+
+async fn alive() -> HttpResponse {
+    HttpResponse::Ok().json(json!({"status": "alive"}))
+}
+
+async fn ready(border: web::Data<Border>) -> HttpResponse {
+    if border.calls.stopping.is_cancelled() {
+        return HttpResponse::ServiceUnavailable().json(json!({"status": "stopping"}));
+    }
+    boot::health_response(&border.dependencies).await
+}
+
+/// Why a request was not taken in.
+enum Refusal {
+    Blocked,
+    TooLarge,
+    TooSlow,
+    Forged(Forgery),
+    Malformed(String),
+    Unavailable(SendError),
+}
+
+impl Border {
+    /// The address a request came from (E3).
+    pub fn source_of(&self, request: &HttpRequest) -> IpAddr {
+        let peer = request.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |a| a.ip());
+        let forwarded = request.headers().get("x-forwarded-for").and_then(|v| v.to_str().ok());
+        self.proxies.source(peer, forwarded.unwrap_or(""))
+    }
+
+    /// Guards, reads, publishes and only then answers a vendor's request (DESIGN 4).
+    async fn webhook(
+        &self,
+        adapter: &Arc<dyn ChannelAdapter>,
+        route: Route,
+        request: &HttpRequest,
+        body: web::Payload,
+    ) -> HttpResponse {
+        let begun = std::time::Instant::now();
+        let response = match self.take_in(adapter, route, request, body).await {
+            Ok(answer) => response_of(&answer),
+            Err(refusal) => refused(&adapter.channel().to_string(), route.path, &refusal),
+        };
+        metrics::histogram!("http_server_request_duration_seconds",
+            "route" => route.path, "status" => response.status().as_str().to_owned())
+        .record(begun.elapsed());
+        response
+    }
+
+    async fn take_in(
+        &self,
+        adapter: &Arc<dyn ChannelAdapter>,
+        route: Route,
+        request: &HttpRequest,
+        body: web::Payload,
+    ) -> Result<Answer, Refusal> {
+        let source = self.source_of(request);
+        if self.guard.is_blocked(source).await {
+            return Err(Refusal::Blocked);
+        }
+        let read = read_body(request, body, route.max_body_bytes);
+        let body =
+            tokio::time::timeout(BODY_WITHIN, read).await.map_err(|_| Refusal::TooSlow)??;
+        let request = VendorRequest {
+            method: request.method().clone(),
+            path: request.uri().path().to_owned(),
+            query: request.uri().query().unwrap_or("").to_owned(),
+            headers: request.headers().clone(),
+            body,
+            received_at: Timestamp::now(),
+        };
+        if let Err(forgery) = adapter.validate(&request) {
+            if self.guard.note_forgery(source).await {
+                metrics::counter!("edge_addresses_blocked_total").increment(1);
+                tracing::warn!(
+                    kind = "address_blocked",
+                    "repeated bad signatures: source blocked for 15 minutes"
+                );
+            }
+            return Err(Refusal::Forged(forgery));
+        }
+        self.guard.note_signed(source).await;
+        let repeat_key = adapter.repeat_key(&request);
+        if let Some(key) = &repeat_key
+            && let Some(body) = self.guard.earlier_answer(key).await
+        {
+            metrics::counter!("edge_repeats_total", "channel" => adapter.channel().to_string())
+                .increment(1);
+            tracing::info!(
+                kind = "repeated_request",
+                path = route.path,
+                "answered as before, without effect"
+            );
+            return Ok(earlier(body));
+        }
+        let reception = adapter
+            .receive(&request)
+            .await
+            .map_err(|fault| Refusal::Malformed(fault.to_string()))?;
+        let (answer, seen) = self.publish(adapter, reception).await?;
+        self.mark_seen(adapter, seen);
+        match repeat_key {
+            Some(key) => Ok(earlier(self.guard.keep_answer(&key, kept(&answer)).await)),
+            None => Ok(answer),
+        }
+    }
+
+    /// Publishes what a request says; `Ok` only once the broker has all of it.
+    async fn publish(
+        &self,
+        adapter: &Arc<dyn ChannelAdapter>,
+        reception: Reception,
+    ) -> Result<(Answer, Vec<Seen>), Refusal> {
+        let Reception { notices, mut answer, answer_over_limit } = reception;
+        let (mut events, mut calls_over, mut seen_marks) = (Vec::new(), Vec::new(), Vec::new());
+        for notice in notices {
+            match notice {
+                Notice::Person { user, event, seen } => {
+                    if self.guard.admit(user).await {
+                        events.extend(event.map(|e| *e));
+                        seen_marks.extend(seen);
+                    } else {
+                        answer = answer_over_limit.clone();
+                        let channel = adapter.channel().to_string();
+                        metrics::counter!("edge_over_limit_total", "channel" => channel.clone())
+                            .increment(1);
+                        tracing::warn!(kind = "over_limit", channel, user = %user.0, "request dropped");
+                    }
+                }
+                Notice::Delivery { event, send } => {
+                    self.settle_send(send).await;
+                    events.push(*event);
+                }
+                Notice::CallOver(event) => calls_over.push(*event),
+            }
+        }
+        for event in events.iter_mut().chain(&mut calls_over) {
+            event.traceparent = Some(TraceContext::root().to_string());
+        }
+        if !events.is_empty() {
+            self.bus.publish(&events).await.map_err(Refusal::Unavailable)?;
+            boot::crash_point("edge.published");
+            count_received(adapter, &events);
+        }
+        for event in calls_over {
+            settle_call_over(&self.calls, event).await.map_err(Refusal::Unavailable)?;
+        }
+        Ok((answer, seen_marks))
+    }
+
+    /// A status with our mark on it proves that the vendor took the message: a send in doubt is settled.
+    async fn settle_send(&self, send: Option<(EventId, ExternalId)>) {
+        let Some((send, external_id)) = send else { return };
+        if let Err(error) = self.cache.finish_send(send, &external_id).await {
+            tracing::debug!(%error, "send record not settled by a status");
+        }
+    }
+
+    /// Best effort, and beside the answer: the vendor waits for it.
+    fn mark_seen(&self, adapter: &Arc<dyn ChannelAdapter>, seen: Vec<Seen>) {
+        for seen in seen {
+            let adapter = adapter.clone();
+            self.calls.runtime.spawn(async move { adapter.mark_seen(&seen).await });
+        }
+    }
+}
+
+fn count_received(adapter: &Arc<dyn ChannelAdapter>, events: &[Envelope]) {
+    for event in events {
+        metrics::counter!("edge_events_total",
+            "channel" => adapter.channel().to_string(), "event" => event.payload.name())
+        .increment(1);
+    }
+}
+
+async fn read_body(
+    request: &HttpRequest,
+    mut body: web::Payload,
+    limit: usize,
+) -> Result<Bytes, Refusal> {
+    let announced = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
+    let mut kept = BytesMut::with_capacity(announced.unwrap_or(0).min(limit));
+    let mut total = 0;
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk.map_err(|e| Refusal::Malformed(format!("body: {e}")))?;
+        total += chunk.len();
+        if total > limit + DISCARDED_BYTES {
+            break;
+        }
+        if total <= limit {
+            kept.extend_from_slice(&chunk);
+        }
+    }
+    if total > limit { Err(Refusal::TooLarge) } else { Ok(kept.freeze()) }
+}
+
+/// An answer as it is kept for repeats: the content type tells the rest, for only 200 is kept.
+fn kept(answer: &Answer) -> String {
+    let kind = if answer.content_type == Answer::twiml("").content_type { 'x' } else { 't' };
+    format!("{kind}{}", answer.body)
+}
+
+fn earlier(kept: String) -> Answer {
+    match kept.strip_prefix('x') {
+        Some(body) => Answer::twiml(body),
+        None => Answer::text(kept.strip_prefix('t').unwrap_or(&kept)),
+    }
+}
+
+fn response_of(answer: &Answer) -> HttpResponse {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
+    HttpResponse::build(status).content_type(answer.content_type).body(answer.body.clone())
+}
+
+/// The answer to what is not taken in, and its one log line: the kind, and nothing about a person.
+fn refused(channel: &str, path: &'static str, refusal: &Refusal) -> HttpResponse {
+    let (status, kind, told) = match refusal {
+        Refusal::Blocked => (StatusCode::UNAUTHORIZED, "blocked_address", String::new()),
+        Refusal::Forged(Forgery::WrongToken) => {
+            (StatusCode::FORBIDDEN, Forgery::WrongToken.kind(), String::new())
+        }
+        Refusal::Forged(forgery) => (StatusCode::UNAUTHORIZED, forgery.kind(), String::new()),
+        Refusal::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "oversized_body", String::new()),
+        Refusal::TooSlow => (StatusCode::REQUEST_TIMEOUT, "slow_body", String::new()),
+        Refusal::Malformed(fault) => (StatusCode::BAD_REQUEST, "malformed_request", fault.clone()),
+        Refusal::Unavailable(_) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "queues_unavailable", String::new())
+        }
+    };
+    metrics::counter!("edge_requests_refused_total", "channel" => channel.to_owned(), "kind" => kind).increment(1);
+    match refusal {
+        Refusal::Unavailable(error) => {
+            tracing::error!(kind, channel, path, %error, "request not taken in")
+        }
+        _ => tracing::warn!(kind, channel, path, fault = told, "request refused"),
+    }
+    HttpResponse::build(status).content_type("text/plain; charset=utf-8").body(told)
+}
