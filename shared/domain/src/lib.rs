@@ -1,12 +1,14 @@
 //! The words every part of Switchboard shares: who, where, which turn, and what can happen.
 //!
 //! This crate knows no runtime, no serialisation and no vendor. What crosses a queue is an
-//! [`Envelope`] around a [`Payload`]; the `wire` crate turns it into protobuf and back.
+//! [`Envelope`] around a [`Payload`]; the `wire` crate turns it into protobuf and back. [`g711`] is here
+//! because the call core, the speech vendors and the simulator all speak it, and none may use another.
 
 mod channel;
 mod delivery;
 mod envelope;
 mod event;
+pub mod g711;
 mod ids;
 mod keys;
 mod personal;

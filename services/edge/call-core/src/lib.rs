@@ -9,7 +9,7 @@
 
 mod action;
 mod core;
-pub mod g711;
+pub use domain::g711;
 mod input;
 mod media_clock;
 mod pitch;
