@@ -1,1 +1,82 @@
-//! Stub.
+//! The history: what was said, what became of it, how long it took, in PostgreSQL (DESIGN 1).
+//!
+//! Every durable event comes through one queue; [`handlers::Recorder`] takes each in once, whatever
+//! the order in which publishers' events arrive and however often. `design.md` beside this crate
+//! says how.
+
+mod batches;
+mod config;
+pub mod handlers;
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use boot::{CommonSettings, Environment, Telemetry};
+use bus::{Bus, BusSettings, Consumer, Queue, Source};
+use cache::Cache;
+use domain::Dependency;
+use store::Store;
+use tokio_util::sync::CancellationToken;
+use vault::{FieldKeys, Secrets};
+
+pub use batches::Batches;
+pub use config::Config;
+
+/// How often secrets in use are read again.
+const SECRETS_REFRESH_S: u64 = 60;
+
+/// Runs the writer until `stop`, then drains.
+///
+/// # Errors
+/// When it cannot start: a secret is missing, a URL wrong, the port taken.
+pub async fn run(
+    config: Config,
+    environment: Environment,
+    telemetry: &Telemetry,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let aws = boot::aws_config().await;
+    let secrets = Secrets::new(
+        move |name| environment.get(name).map(str::to_owned),
+        aws_sdk_secretsmanager::Client::new(&aws),
+        &config.common.secrets_prefix,
+    );
+    let database_url = secrets.get("DATABASE_URL").await?;
+    let redis_url = secrets.get("REDIS_URL").await?;
+    let keys = Arc::new(FieldKeys::new(aws_sdk_kms::Client::new(&aws), &config.kms_key));
+    let store = Store::connect(database_url.current().reveal(), config.database_connections, keys)?;
+    let cache = Cache::connect(redis_url.current().reveal(), &config.common.queue_prefix)
+        .context("read REDIS_URL")?;
+    let bus = Bus::new(&aws, bus_settings(&config.common));
+
+    let dependencies: Vec<Arc<dyn Dependency>> =
+        vec![Arc::new(store.clone()), Arc::new(cache.clone()), Arc::new(bus.clone())];
+    let ops = boot::serve_ops(config.common.ops_listen, telemetry, dependencies, stop.clone())?;
+    let fresh = tokio::spawn(secrets.keep_fresh(Duration::from_secs(SECRETS_REFRESH_S)));
+
+    let batches = Batches::start(store.clone(), config.batches_at_once);
+    tracing::info!(task = config.common.task, "the writer takes events");
+    Consumer::new(
+        bus,
+        Source::Shared(Queue::Writer),
+        Arc::new(handlers::Recorder::new(batches)),
+        Arc::new(cache),
+    )
+    .concurrency(config.events_at_once)
+    .depends_on(Arc::new(store))
+    .run(stop)
+    .await;
+
+    fresh.abort();
+    ops.await.context("end the health page")
+}
+
+fn bus_settings(common: &CommonSettings) -> BusSettings {
+    BusSettings {
+        high_throughput: common.high_throughput,
+        long_poll: common.long_poll,
+        drain: common.drain,
+        on_point: boot::crash_point,
+        ..BusSettings::new(&common.queue_prefix, &common.s3_bucket)
+    }
+}

@@ -25,11 +25,6 @@ pub async fn enabled(tx: &TenantTx) -> Result<Vec<AgentRow>, StoreError> {
         .await?;
     Ok(rows
         .iter()
-        .map(|r| AgentRow {
-            name: r.get(0),
-            kind: r.get(1),
-            config: r.get(2),
-            version: r.get(3),
-        })
+        .map(|r| AgentRow { name: r.get(0), kind: r.get(1), config: r.get(2), version: r.get(3) })
         .collect())
 }

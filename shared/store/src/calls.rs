@@ -1,6 +1,8 @@
 //! Call logs. The three events about a call may come in any order; each fills in what it knows.
 
-use domain::{CallEndReason, CallEnded, CallSid, CallStarted, Envelope, RecordingFinished};
+use domain::{
+    CallEndReason, CallEnded, CallSid, CallStarted, ConversationId, Envelope, RecordingFinished,
+};
 
 use crate::{StoreError, TenantTx, moment};
 
@@ -11,12 +13,7 @@ pub async fn started(tx: &TenantTx, of: &Envelope, e: &CallStarted) -> Result<()
          VALUES ($1, $2, $3, $4)
          ON CONFLICT (tenant, call) DO UPDATE SET
             started_at = least(c.started_at, excluded.started_at)",
-        &[
-            tx.id(),
-            &e.call.as_str(),
-            of.conversation.as_uuid(),
-            &moment(of.occurred_at),
-        ],
+        &[tx.id(), &e.call.as_str(), of.conversation.as_uuid(), &moment(of.occurred_at)],
     )
     .await?;
     Ok(())
@@ -61,15 +58,7 @@ pub async fn recorded(
             recording_key = excluded.recording_key,
             recording_ms = excluded.recording_ms,
             recording_bytes = excluded.recording_bytes",
-        &[
-            tx.id(),
-            &e.call.as_str(),
-            of.conversation.as_uuid(),
-            &e.bucket,
-            &e.key,
-            &length,
-            &bytes,
-        ],
+        &[tx.id(), &e.call.as_str(), of.conversation.as_uuid(), &e.bucket, &e.key, &length, &bytes],
     )
     .await?;
     Ok(())
@@ -84,6 +73,17 @@ pub struct Recording {
     pub key: String,
 }
 
+/// The vendor's name of the call a conversation is, where its start has arrived.
+pub async fn of_conversation(
+    tx: &TenantTx,
+    conversation: ConversationId,
+) -> Result<Option<CallSid>, StoreError> {
+    let row = tx
+        .query_opt("SELECT call FROM call_logs WHERE conversation = $1", &[conversation.as_uuid()])
+        .await?;
+    Ok(row.and_then(|r| CallSid::parse(r.get(0))))
+}
+
 /// The recording of `call`, once it is finished.
 pub async fn recording(tx: &TenantTx, call: &CallSid) -> Result<Option<Recording>, StoreError> {
     let row = tx
@@ -93,10 +93,7 @@ pub async fn recording(tx: &TenantTx, call: &CallSid) -> Result<Option<Recording
             &[&call.as_str()],
         )
         .await?;
-    Ok(row.map(|r| Recording {
-        bucket: r.get(0),
-        key: r.get(1),
-    }))
+    Ok(row.map(|r| Recording { bucket: r.get(0), key: r.get(1) }))
 }
 
 const fn reason_name(reason: CallEndReason) -> &'static str {

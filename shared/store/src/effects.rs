@@ -41,13 +41,7 @@ pub async fn record(
         .execute(
             "INSERT INTO effects (tenant, conversation, turn, call, result_enc)
              VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
-            &[
-                tx.id(),
-                conversation.as_uuid(),
-                &turn_number(turn),
-                &call,
-                &sealed,
-            ],
+            &[tx.id(), conversation.as_uuid(), &turn_number(turn), &call, &sealed],
         )
         .await?;
     Ok(recorded == 1)

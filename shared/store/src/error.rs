@@ -54,6 +54,26 @@ impl StoreError {
         }
     }
 
+    /// Whether what was to be written is itself at fault (a value the schema refuses, a tenant that
+    /// does not exist), so that the same can never succeed. What a later migration or grant could
+    /// mend is not.
+    pub fn is_of_the_data(&self) -> bool {
+        match self {
+            Self::NoTenant => true,
+            // data_exception, integrity_constraint_violation
+            Self::Refused(fault) => fault
+                .sqlstate
+                .as_deref()
+                .is_some_and(|s| s.starts_with("22") || s.starts_with("23")),
+            _ => false,
+        }
+    }
+
+    /// Work on the database was given up before anything happened, for a reason of the caller's own.
+    pub fn interrupted(reason: &'static str) -> Self {
+        Self::Unavailable(Fault::new(reason))
+    }
+
     /// The name of the constraint that refused, such as `no_double_booking`.
     pub fn constraint(&self) -> Option<&str> {
         match self {
@@ -82,10 +102,7 @@ pub struct Fault {
 
 impl Fault {
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            ..Self::default()
-        }
+        Self { message: message.into(), ..Self::default() }
     }
 }
 

@@ -31,13 +31,14 @@ pub async fn received(tx: &TenantTx, of: &Envelope, e: &MessageReceived) -> Resu
     tx.execute(
         "INSERT INTO messages (tenant, id, conversation, channel, role, turn, position, kind,
             kind_value, text, text_enc, external_id, occurred_at)
-         SELECT t.id, $1, $2, $3, 'user',
+         SELECT t.id, $1::uuid, $2::uuid, $3::text, 'user',
             -- A chat's answer may be here already; it knows the turn.
-            coalesce($4, (SELECT a.turn FROM messages a
+            coalesce($4::int4, (SELECT a.turn FROM messages a
                 WHERE a.in_reply_to = $10 AND a.conversation = $2 LIMIT 1)),
-            $5, $6, $7,
-            CASE WHEN NOT t.encrypt_text THEN $8 END, CASE WHEN t.encrypt_text THEN $9 END,
-            $10, $11
+            $5::int8, $6::text, $7::text,
+            CASE WHEN NOT t.encrypt_text THEN $8::text END,
+            CASE WHEN t.encrypt_text THEN $9::bytea END,
+            $10::text, $11::timestamptz
          FROM tenants t
          ON CONFLICT (tenant, id) DO NOTHING",
         &[
@@ -82,11 +83,7 @@ pub async fn sent(tx: &TenantTx, of: &Envelope, e: &MessageSent) -> Result<(), S
         tx.execute(
             "UPDATE messages SET turn = $3
              WHERE conversation = $1 AND external_id = $2 AND role = 'user' AND turn IS NULL",
-            &[
-                of.conversation.as_uuid(),
-                &reply.in_reply_to,
-                &turn_number(of.turn),
-            ],
+            &[of.conversation.as_uuid(), &reply.in_reply_to, &turn_number(of.turn)],
         )
         .await?;
     }
@@ -95,10 +92,7 @@ pub async fn sent(tx: &TenantTx, of: &Envelope, e: &MessageSent) -> Result<(), S
 
 /// Takes in the greeting of a call: the agent's message of turn 0.
 pub async fn greeted(tx: &TenantTx, of: &Envelope, e: &CallStarted) -> Result<(), StoreError> {
-    let of = Envelope {
-        turn: Turn::GREETING,
-        ..of.clone()
-    };
+    let of = Envelope { turn: Turn::GREETING, ..of.clone() };
     put_reply(tx, &of, &Reply::of_text(&e.greeting.as_str().into())).await
 }
 
@@ -137,21 +131,19 @@ impl<'a> Reply<'a> {
 async fn put_reply(tx: &TenantTx, of: &Envelope, reply: &Reply<'_>) -> Result<(), StoreError> {
     let cipher = tx.cipher().await?;
     let spoken = of.channel.is_spoken();
-    let id = if spoken {
-        reply_id(of.conversation, of.turn)
-    } else {
-        *of.event_id.as_uuid()
-    };
+    let id = if spoken { reply_id(of.conversation, of.turn) } else { *of.event_id.as_uuid() };
     let text = plain(reply.text.reveal());
     tx.execute(
         "INSERT INTO messages AS m (tenant, id, conversation, channel, role, turn, position, kind,
             text, text_enc, intended, intended_enc, attempt, in_reply_to, agent, confidence, reason,
             model, processing_ms, tokens_in, tokens_out, cost_micros, occurred_at)
-         SELECT t.id, $1, $2, $3, 'agent', $4, $5, $6,
-            CASE WHEN NOT t.encrypt_text THEN $7 END, CASE WHEN t.encrypt_text THEN $8 END,
-            CASE WHEN $10 AND NOT t.encrypt_text THEN $7 END,
-            CASE WHEN $10 AND t.encrypt_text THEN $9 END,
-            $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21
+         SELECT t.id, $1::uuid, $2::uuid, $3::text, 'agent', $4::int4, $5::int8, $6::text,
+            CASE WHEN NOT t.encrypt_text THEN $7::text END,
+            CASE WHEN t.encrypt_text THEN $8::bytea END,
+            CASE WHEN $10::bool AND NOT t.encrypt_text THEN $7 END,
+            CASE WHEN $10 AND t.encrypt_text THEN $9::bytea END,
+            $11::int8, $12::text, $13::text, $14::float4, $15::text, $16::text, $17::int8,
+            $18::int8, $19::int8, $20::int8, $21::timestamptz
          FROM tenants t
          -- What was heard of it came first: the row has that text already, and nothing else.
          ON CONFLICT (tenant, id) DO UPDATE SET
@@ -196,16 +188,14 @@ pub async fn heard(tx: &TenantTx, of: &Envelope, heard: &Heard) -> Result<(), St
     let text = plain(heard.text.reveal());
     let sealed = tx.cipher().await?.seal(TEXT, &text)?;
     let chars = i32::try_from(text.chars().count()).unwrap_or(i32::MAX);
-    let reply = Envelope {
-        turn: heard.turn,
-        ..of.clone()
-    };
+    let reply = Envelope { turn: heard.turn, ..of.clone() };
     tx.execute(
         "INSERT INTO messages AS m (tenant, id, conversation, channel, role, turn, position, kind,
             text, text_enc, heard_chars, heard_whole, occurred_at)
-         SELECT t.id, $1, $2, $3, 'agent', $4, $5, 'speech',
-            CASE WHEN NOT t.encrypt_text THEN $6 END, CASE WHEN t.encrypt_text THEN $7 END,
-            $8, $9, $10
+         SELECT t.id, $1::uuid, $2::uuid, $3::text, 'agent', $4::int4, $5::int8, 'speech',
+            CASE WHEN NOT t.encrypt_text THEN $6::text END,
+            CASE WHEN t.encrypt_text THEN $7::bytea END,
+            $8::int4, $9::bool, $10::timestamptz
          FROM tenants t
          ON CONFLICT (tenant, id) DO UPDATE SET
             text = excluded.text, text_enc = excluded.text_enc,
@@ -275,10 +265,7 @@ pub async fn transcript(
         .await?;
     let mut lines = Vec::with_capacity(rows.len());
     for row in rows.iter().rev() {
-        let text = match (
-            row.get::<_, Option<String>>(2),
-            row.get::<_, Option<Vec<u8>>>(3),
-        ) {
+        let text = match (row.get::<_, Option<String>>(2), row.get::<_, Option<Vec<u8>>>(3)) {
             (Some(text), _) => text.into(),
             (None, Some(sealed)) => cipher.open(TEXT, &sealed)?,
             (None, None) => Personal::default(),
@@ -289,10 +276,7 @@ pub async fn transcript(
                 "operator" => Speaker::Operator,
                 _ => Speaker::Agent,
             },
-            turn: row
-                .get::<_, Option<i32>>(1)
-                .and_then(|t| u32::try_from(t).ok())
-                .map(Turn),
+            turn: row.get::<_, Option<i32>>(1).and_then(|t| u32::try_from(t).ok()).map(Turn),
             text,
             heard_whole: row.get(4),
             agent: row.get(5),

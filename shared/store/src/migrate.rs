@@ -90,10 +90,7 @@ async fn check_server(client: &Client) -> anyhow::Result<()> {
         .context("ask the server what it is")?;
     let version: i32 = row.get(0);
     if version < OLDEST_SERVER {
-        bail!(
-            "the server is PostgreSQL {}, and 15 is the oldest supported",
-            version / 10_000
-        );
+        bail!("the server is PostgreSQL {}, and 15 is the oldest supported", version / 10_000);
     }
     if !row.get::<_, bool>(1) {
         bail!(
@@ -117,10 +114,7 @@ async fn apply(client: &mut Client, steps: &[Migration]) -> anyhow::Result<Vec<&
         .await
         .context("make the table of migrations")?;
     let rows = client
-        .query(
-            "SELECT name, checksum FROM schema_migrations ORDER BY name",
-            &[],
-        )
+        .query("SELECT name, checksum FROM schema_migrations ORDER BY name", &[])
         .await
         .context("read the table of migrations")?;
     let applied: Vec<(String, String)> = rows.iter().map(|r| (r.get(0), r.get(1))).collect();
@@ -138,18 +132,14 @@ async fn apply(client: &mut Client, steps: &[Migration]) -> anyhow::Result<Vec<&
     for step in steps.iter().skip(applied.len()) {
         let sum = checksum(client, step.sql).await?;
         let tx = client.transaction().await.context("begin a step")?;
-        tx.batch_execute(step.sql)
-            .await
-            .with_context(|| format!("apply {}", step.name))?;
+        tx.batch_execute(step.sql).await.with_context(|| format!("apply {}", step.name))?;
         tx.execute(
             "INSERT INTO schema_migrations (name, checksum) VALUES ($1, $2)",
             &[&step.name, &sum],
         )
         .await
         .context("record the step")?;
-        tx.commit()
-            .await
-            .with_context(|| format!("commit {}", step.name))?;
+        tx.commit().await.with_context(|| format!("commit {}", step.name))?;
         done.push(step.name);
     }
     Ok(done)
@@ -158,10 +148,7 @@ async fn apply(client: &mut Client, steps: &[Migration]) -> anyhow::Result<Vec<&
 /// SHA-256 of a step, by the server, which has it at hand.
 async fn checksum(client: &Client, sql: &str) -> anyhow::Result<String> {
     let row = client
-        .query_one(
-            "SELECT encode(sha256(convert_to($1, 'UTF8')), 'hex')",
-            &[&sql],
-        )
+        .query_one("SELECT encode(sha256(convert_to($1, 'UTF8')), 'hex')", &[&sql])
         .await
         .context("compute a checksum")?;
     Ok(row.get(0))
@@ -177,11 +164,7 @@ mod tests {
         let mut files: Vec<String> = std::fs::read_dir(folder)
             .unwrap()
             .filter_map(|f| {
-                f.unwrap()
-                    .file_name()
-                    .to_str()?
-                    .strip_suffix(".sql")
-                    .map(str::to_owned)
+                f.unwrap().file_name().to_str()?.strip_suffix(".sql").map(str::to_owned)
             })
             .collect();
         files.sort();

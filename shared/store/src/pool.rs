@@ -8,6 +8,7 @@ use deadpool_postgres::{
     Client, Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime,
 };
 use domain::{BoxFuture, Dependency, FieldCipher, KeyRing, TenantId};
+use tokio::sync::OnceCell;
 use tokio_postgres::{Config, NoTls, Row, SimpleQueryMessage, config::SslMode, types::ToSql};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use uuid::Uuid;
@@ -67,15 +68,9 @@ impl Store {
         let client = self.client().await?;
         // One round trip for both; a UUID needs no quoting.
         client
-            .batch_execute(&format!(
-                "BEGIN; SELECT set_config('app.tenant', '{tenant}', true)"
-            ))
+            .batch_execute(&format!("BEGIN; SELECT set_config('app.tenant', '{tenant}', true)"))
             .await?;
-        Ok(TenantTx {
-            client: Some(client),
-            store: self.clone(),
-            tenant,
-        })
+        Ok(TenantTx { client: Some(client), store: self.clone(), tenant, new_key: OnceCell::new() })
     }
 
     /// A connection outside any tenant: it sees only what lies outside row-level security.
@@ -84,11 +79,7 @@ impl Store {
     }
 
     fn held_cipher(&self, tenant: TenantId) -> Option<Arc<dyn FieldCipher>> {
-        self.ciphers
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&tenant)
-            .cloned()
+        self.ciphers.read().unwrap_or_else(PoisonError::into_inner).get(&tenant).cloned()
     }
 }
 
@@ -101,10 +92,7 @@ impl Dependency for Store {
         Box::pin(async {
             let asked = async {
                 let client = self.probe.get().await.map_err(pool_error)?;
-                client
-                    .simple_query("SELECT 1")
-                    .await
-                    .map_err(StoreError::from)
+                client.simple_query("SELECT 1").await.map_err(StoreError::from)
             };
             let answer = tokio::time::timeout(Duration::from_millis(PROBE_MS), asked).await;
             matches!(answer, Ok(Ok(_)))
@@ -118,6 +106,8 @@ pub struct TenantTx {
     client: Option<Client>,
     store: Store,
     tenant: TenantId,
+    /// The cipher under a key this transaction made itself.
+    new_key: OnceCell<Arc<dyn FieldCipher>>,
 }
 
 impl TenantTx {
@@ -134,55 +124,45 @@ impl TenantTx {
         let Some(client) = self.client.take() else {
             return Ok(());
         };
-        client
-            .batch_execute("COMMIT")
-            .await
-            .map_err(StoreError::at_commit)
+        client.batch_execute("COMMIT").await.map_err(StoreError::at_commit)
     }
 
     /// The cipher of the tenant's personal fields, from memory once it was had. A tenant without a
-    /// key gets one, in a transaction of its own: the key must stand before anything sealed under it.
+    /// key gets one in this transaction, so that the key and what is sealed under it stand or fall
+    /// together; until then it serves this transaction alone. (A second connection for it would let
+    /// a full pool wait for itself.)
     pub(crate) async fn cipher(&self) -> Result<Arc<dyn FieldCipher>, StoreError> {
+        if let Some(cipher) = self.new_key.get() {
+            return Ok(cipher.clone());
+        }
         if let Some(cipher) = self.store.held_cipher(self.tenant) {
             return Ok(cipher);
         }
-        let id = *self.tenant.as_uuid();
         let row = self
-            .query_opt("SELECT wrapped_key FROM tenants WHERE id = $1", &[&id])
+            .query_opt("SELECT wrapped_key FROM tenants WHERE id = $1", &[self.id()])
             .await?
             .ok_or(StoreError::NoTenant)?;
-        let wrapped = match row.get::<_, Option<Vec<u8>>>(0) {
-            Some(wrapped) => wrapped,
-            None => self.make_key(id).await?,
+        let Some(wrapped) = row.get::<_, Option<Vec<u8>>>(0) else {
+            return self.new_key.get_or_try_init(|| self.make_key()).await.cloned();
         };
         let cipher = self.store.keys.cipher(self.tenant, &wrapped).await?;
-        let mut held = self
-            .store
-            .ciphers
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.store.ciphers.write().unwrap_or_else(PoisonError::into_inner);
         Ok(held.entry(self.tenant).or_insert(cipher).clone())
     }
 
-    async fn make_key(&self, id: Uuid) -> Result<Vec<u8>, StoreError> {
+    async fn make_key(&self) -> Result<Arc<dyn FieldCipher>, StoreError> {
         let wrapped = self.store.keys.generate(self.tenant).await?;
-        let mut client = self.store.client().await?;
-        let tx = client.transaction().await?;
-        tx.execute(
-            "SELECT set_config('app.tenant', $1, true)",
-            &[&id.to_string()],
-        )
-        .await?;
-        // Another task may have been first; its key is the one that counts.
-        let row = tx
-            .query_one(
+        // Another transaction may be first: this waits for its end, and its key is the one that
+        // counts.
+        let row = self
+            .query_opt(
                 "UPDATE tenants SET wrapped_key = coalesce(wrapped_key, $2) WHERE id = $1
                  RETURNING wrapped_key",
-                &[&id, &wrapped],
+                &[self.id(), &wrapped],
             )
-            .await?;
-        tx.commit().await.map_err(StoreError::at_commit)?;
-        Ok(row.get(0))
+            .await?
+            .ok_or(StoreError::NoTenant)?;
+        Ok(self.store.keys.cipher(self.tenant, row.get(0)).await?)
     }
 
     pub(crate) async fn execute(
@@ -218,9 +198,7 @@ impl TenantTx {
     }
 
     fn client(&self) -> Result<&Client, StoreError> {
-        self.client
-            .as_ref()
-            .ok_or_else(|| StoreError::Refused(Fault::new("already committed")))
+        self.client.as_ref().ok_or_else(|| StoreError::Refused(Fault::new("already committed")))
     }
 }
 
@@ -245,9 +223,7 @@ impl Drop for TenantTx {
 
 fn pool(database_url: &str, size: usize) -> anyhow::Result<Pool> {
     let config = read_url(database_url)?;
-    let recycling = ManagerConfig {
-        recycling_method: RecyclingMethod::Fast,
-    };
+    let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let manager = match config.get_ssl_mode() {
         SslMode::Require => Manager::from_config(config, tls()?, recycling),
         _ => Manager::from_config(config, NoTls, recycling),
@@ -259,16 +235,11 @@ fn pool(database_url: &str, size: usize) -> anyhow::Result<Pool> {
         .create_timeout(Some(Duration::from_secs(CONNECT_S)))
         .post_create(Hook::async_fn(|client, _| {
             Box::pin(async move {
-                let answers = client
-                    .simple_query(SESSION)
-                    .await
-                    .map_err(HookError::Backend)?;
+                let answers = client.simple_query(SESSION).await.map_err(HookError::Backend)?;
                 if security_is_active(&answers) {
                     Ok(())
                 } else {
-                    Err(HookError::message(
-                        "row-level security does not apply to this login",
-                    ))
+                    Err(HookError::message("row-level security does not apply to this login"))
                 }
             })
         }))

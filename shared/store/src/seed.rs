@@ -34,12 +34,9 @@ pub async fn demo(database_url: &str) -> anyhow::Result<()> {
     let mut client = migrate::owner(database_url).await?;
     let tx = client.transaction().await.context("begin to seed")?;
     let id = DEMO.as_uuid();
-    tx.execute(
-        "SELECT set_config('app.tenant', $1, true)",
-        &[&id.to_string()],
-    )
-    .await
-    .context("enter the tenant")?;
+    tx.execute("SELECT set_config('app.tenant', $1, true)", &[&id.to_string()])
+        .await
+        .context("enter the tenant")?;
     tx.execute(
         "INSERT INTO tenants (id, slug, settings) VALUES ($1, 'demo', $2) ON CONFLICT DO NOTHING",
         &[id, &settings],

@@ -21,9 +21,8 @@ pub struct AllSettings {
 /// As [`Store::tenant`].
 pub async fn settings(store: &Store) -> Result<AllSettings, StoreError> {
     let client = store.client().await?;
-    let statement = client
-        .prepare_cached("SELECT id, slug, settings FROM every_tenants_settings()")
-        .await?;
+    let statement =
+        client.prepare_cached("SELECT id, slug, settings FROM every_tenants_settings()").await?;
     let mut all = AllSettings::default();
     for row in client.query(&statement, &[]).await? {
         let tenant = TenantId::from_uuid(row.get(0));
@@ -71,10 +70,7 @@ pub fn parse(
         slug: slug.to_owned(),
         business: column.business,
         timezone: column.timezone.unwrap_or(usual.timezone),
-        voice: column.voice.map_or(usual.voice, |v| Voice {
-            model: v.model,
-            language: v.language,
-        }),
+        voice: column.voice.map_or(usual.voice, |v| Voice { model: v.model, language: v.language }),
         greeting: column.greeting.unwrap_or(usual.greeting),
         filler: column.filler.unwrap_or(usual.filler),
         apology: column.apology.unwrap_or(usual.apology),

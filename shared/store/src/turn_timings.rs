@@ -11,11 +11,8 @@ pub async fn note(tx: &TenantTx, of: &Envelope, e: &TurnTimed) -> Result<(), Sto
     let times = of.stages.iter().map(|s| s.at);
     let began = times.clone().min().unwrap_or(of.occurred_at);
     let done = times.max().unwrap_or(of.occurred_at);
-    let stages: serde_json::Value = of
-        .stages
-        .iter()
-        .map(|s| json!({ "name": s.name, "at_us": s.at.as_micros() }))
-        .collect();
+    let stages: serde_json::Value =
+        of.stages.iter().map(|s| json!({ "name": s.name, "at_us": s.at.as_micros() })).collect();
     tx.execute(
         "INSERT INTO turn_timings AS t
             (tenant, conversation, turn, attempt, stages, began_at, done_at)

@@ -27,19 +27,13 @@ impl Identity {
             .collect();
         let is_number =
             (5..=20).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
-        is_number.then(|| Self {
-            kind: "phone",
-            value: format!("+{digits}").into(),
-        })
+        is_number.then(|| Self { kind: "phone", value: format!("+{digits}").into() })
     }
 
     /// A WhatsApp business-scoped user id.
     pub fn bsuid(id: &Personal) -> Option<Self> {
         let id = id.reveal().trim();
-        (!id.is_empty()).then(|| Self {
-            kind: "bsuid",
-            value: id.into(),
-        })
+        (!id.is_empty()).then(|| Self { kind: "bsuid", value: id.into() })
     }
 }
 
@@ -59,10 +53,8 @@ pub async fn note(
     }
     let cipher = tx.cipher().await?;
     let kinds: Vec<&str> = identities.iter().map(|i| i.kind).collect();
-    let hashes: Vec<Vec<u8>> = identities
-        .iter()
-        .map(|i| cipher.hash(i.kind, i.value.reveal()).to_vec())
-        .collect();
+    let hashes: Vec<Vec<u8>> =
+        identities.iter().map(|i| cipher.hash(i.kind, i.value.reveal()).to_vec()).collect();
     let name = match name {
         Some(name) if !name.is_empty() => Some(cipher.seal(NAME, name.reveal())?),
         _ => None,
@@ -99,27 +91,20 @@ pub async fn note(
     // Another transaction may have made the same person meanwhile; then that one counts.
     let stands = find(tx, &kinds, &hashes).await?.unwrap_or(user);
     if stands != user {
-        tx.execute("DELETE FROM users WHERE id = $1", &[&user])
-            .await?;
+        tx.execute("DELETE FROM users WHERE id = $1", &[&user]).await?;
     }
     Ok(Some(stands))
 }
 
 /// The person known by `identity`, where there is one.
 pub async fn by_identity(tx: &TenantTx, identity: &Identity) -> Result<Option<Uuid>, StoreError> {
-    let hash = tx
-        .cipher()
-        .await?
-        .hash(identity.kind, identity.value.reveal())
-        .to_vec();
+    let hash = tx.cipher().await?.hash(identity.kind, identity.value.reveal()).to_vec();
     find(tx, &[identity.kind], &[hash]).await
 }
 
 /// The name the person gave, where one is known.
 pub async fn name(tx: &TenantTx, user: Uuid) -> Result<Option<Personal>, StoreError> {
-    let row = tx
-        .query_opt("SELECT name_enc FROM users WHERE id = $1", &[&user])
-        .await?;
+    let row = tx.query_opt("SELECT name_enc FROM users WHERE id = $1", &[&user]).await?;
     let Some(sealed) = row.and_then(|r| r.get::<_, Option<Vec<u8>>>(0)) else {
         return Ok(None);
     };

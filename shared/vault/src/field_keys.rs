@@ -1,7 +1,4 @@
-use std::{
-    collections::HashMap,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use aws_sdk_kms::{
@@ -18,20 +15,20 @@ use crate::cipher::TenantCipher;
 /// The name under which the tenant stands in the encryption context.
 const CONTEXT: &str = "tenant";
 
-/// The ciphers of all tenants, each unwrapped by KMS once and then held in memory (D3).
+/// Makes and unwraps the data keys of tenants (D3). Whoever asks keeps the cipher: `store` does, so
+/// that KMS is asked once a tenant and task.
 ///
 /// A tenant's data key is bound to the tenant by the encryption context: KMS refuses to unwrap it
 /// for another, and its log says whose key was used.
 pub struct FieldKeys {
     kms: Client,
     key_id: String,
-    held: RwLock<HashMap<(TenantId, Vec<u8>), Arc<dyn FieldCipher>>>,
 }
 
 impl FieldKeys {
     /// Uses the KMS key `key_id` (an id, an ARN, or `alias/...`).
     pub fn new(kms: Client, key_id: impl Into<String>) -> Self {
-        Self { kms, key_id: key_id.into(), held: RwLock::default() }
+        Self { kms, key_id: key_id.into() }
     }
 
     async fn unwrap(
@@ -39,10 +36,6 @@ impl FieldKeys {
         tenant: TenantId,
         wrapped: &[u8],
     ) -> Result<Arc<dyn FieldCipher>, KeyError> {
-        let name = (tenant, wrapped.to_vec());
-        if let Some(cipher) = self.held.read().unwrap_or_else(PoisonError::into_inner).get(&name) {
-            return Ok(cipher.clone());
-        }
         let answer = self
             .kms
             .decrypt()
@@ -53,12 +46,9 @@ impl FieldKeys {
             .await
             .map_err(key_error)?;
         let data_key = Zeroizing::new(answer.plaintext.map(Blob::into_inner).unwrap_or_default());
-        let cipher: Arc<dyn FieldCipher> =
-            Arc::new(TenantCipher::new(tenant, &data_key).ok_or_else(|| {
-                KeyError::Refused("KMS answered a key that has not 32 bytes".into())
-            })?);
-        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
-        Ok(held.entry(name).or_insert(cipher).clone())
+        let cipher = TenantCipher::new(tenant, &data_key)
+            .ok_or_else(|| KeyError::Refused("KMS answered a key that has not 32 bytes".into()))?;
+        Ok(Arc::new(cipher))
     }
 }
 

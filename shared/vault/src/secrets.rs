@@ -24,8 +24,10 @@ pub struct Secrets {
     shared: Arc<Shared>,
 }
 
+type Variable = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
 struct Shared {
-    variable: Box<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    variable: Variable,
     client: Client,
     prefix: String,
     followed: Mutex<HashMap<String, Arc<RotatingSecret>>>,

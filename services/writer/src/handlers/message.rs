@@ -1,0 +1,34 @@
+use domain::{Channel, Envelope, MessageReceived, MessageSent};
+use store::{
+    StoreError, TenantTx, conversations, messages,
+    users::{self, Identity},
+};
+
+/// What a person said or wrote, who it was, and what was heard of the reply before.
+pub(super) async fn received(
+    tx: &TenantTx,
+    of: &Envelope,
+    e: &MessageReceived,
+) -> Result<(), StoreError> {
+    let known_by = identities(of, e);
+    let user = users::note(tx, &known_by, e.profile_name.as_ref(), of.occurred_at).await?;
+    conversations::note(tx, of, Some(&e.to), user).await?;
+    messages::received(tx, of, e).await
+}
+
+/// An agent's reply.
+pub(super) async fn sent(tx: &TenantTx, of: &Envelope, e: &MessageSent) -> Result<(), StoreError> {
+    conversations::note(tx, of, Some(&e.from), None).await?;
+    messages::sent(tx, of, e).await
+}
+
+/// A number where there is one; on WhatsApp the business-scoped id too, which may stand alone.
+fn identities(of: &Envelope, e: &MessageReceived) -> Vec<Identity> {
+    let number = Identity::phone(&e.from);
+    let scoped = match &e.bsuid {
+        Some(bsuid) => Identity::bsuid(bsuid),
+        None if number.is_none() && of.channel == Channel::WHATSAPP => Identity::bsuid(&e.from),
+        None => None,
+    };
+    number.into_iter().chain(scoped).collect()
+}

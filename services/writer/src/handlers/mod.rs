@@ -1,0 +1,78 @@
+//! What each event does to the history: the claim of the event and its effect, in one transaction.
+
+mod call;
+mod message;
+
+use async_trait::async_trait;
+use bus::{Context, Handler, Outcome};
+use domain::{Envelope, Payload};
+use store::{StoreError, TenantTx, claims, conversations, deliveries, turn_timings};
+
+use crate::Batches;
+
+/// The name the writer claims events under.
+const CONSUMER: &str = "writer";
+
+/// Takes events into the history.
+pub struct Recorder {
+    batches: Batches,
+}
+
+impl Recorder {
+    /// A recorder that commits through `batches`.
+    pub fn new(batches: Batches) -> Self {
+        Self { batches }
+    }
+}
+
+#[async_trait]
+impl Handler for Recorder {
+    async fn handle(&self, context: &Context, event: &Envelope) -> Outcome {
+        if !event.payload.is_event() {
+            return Outcome::Reject(format!("{} is a job, not an event", event.payload.name()));
+        }
+        if let Err(lost) = context.check() {
+            return Outcome::retry(lost);
+        }
+        match self.batches.record(event.clone()).await {
+            Ok(()) => Outcome::Done,
+            Err(e) if e.is_of_the_data() => Outcome::Reject(format!("cannot be recorded: {e}")),
+            Err(e) => Outcome::retry(anyhow::Error::new(e).context("record the event")),
+        }
+    }
+}
+
+/// Takes one event in: at most once, however often it is delivered, for the claim stands or falls
+/// with the effect. In any order: each event makes the parents its rows name, and adds what it
+/// knows to what others have brought.
+///
+/// # Errors
+/// As the functions of `store`; the transaction is then to be dropped.
+pub async fn record(tx: &TenantTx, event: &Envelope) -> Result<(), StoreError> {
+    if !claims::claim(tx, CONSUMER, event.event_id).await? {
+        metrics::counter!("writer_events_repeated_total", "event" => event.payload.name())
+            .increment(1);
+        return Ok(());
+    }
+    match &event.payload {
+        Payload::CallStarted(e) => call::started(tx, event, e).await,
+        Payload::CallEnded(e) => call::ended(tx, event, e).await,
+        Payload::RecordingFinished(e) => call::recorded(tx, event, e).await,
+        Payload::MessageReceived(e) => message::received(tx, event, e).await,
+        Payload::MessageSent(e) => message::sent(tx, event, e).await,
+        Payload::DeliveryUpdated(e) => deliveries::note(tx, event, e).await,
+        Payload::TurnTimed(e) => {
+            conversations::note(tx, event, None, None).await?;
+            turn_timings::note(tx, event, e).await
+        }
+        // `edge` writes escalations, for it also tells the operators (DESIGN 2).
+        Payload::EscalationRequested(_) => Ok(()),
+        Payload::TranscribeSegment(_)
+        | Payload::SegmentTranscribed(_)
+        | Payload::SpeakSentence(_)
+        | Payload::SentenceSpoken(_)
+        | Payload::ReplyFinished(_)
+        | Payload::FinishRecording(_)
+        | Payload::Ping(_) => Ok(()),
+    }
+}

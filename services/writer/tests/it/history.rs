@@ -1,0 +1,214 @@
+//! Whatever order events come in, and however often, the history is the same.
+
+use domain::{DeliveryStatus, Envelope, EventId, TenantId, Turn};
+use store::{Store, deliveries, messages};
+use testkit::TestDb;
+
+use crate::events;
+
+async fn record(store: &Store, tenant: TenantId, events: impl IntoIterator<Item = &Envelope>) {
+    let tx = store.tenant(tenant).await.unwrap();
+    for event in events {
+        writer::handlers::record(&tx, event).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+}
+
+/// The transcript as speaker, turn, text, and whether it was heard whole.
+async fn transcript(
+    store: &Store,
+    of: &Envelope,
+) -> Vec<(String, Option<u32>, String, Option<bool>)> {
+    let tx = store.tenant(of.tenant).await.unwrap();
+    let lines = messages::transcript(&tx, of.conversation, 100).await.unwrap();
+    lines
+        .into_iter()
+        .map(|l| {
+            let speaker = format!("{:?}", l.speaker);
+            (speaker, l.turn.map(|t| t.0), l.text.into_revealed(), l.heard_whole)
+        })
+        .collect()
+}
+
+fn line(
+    speaker: &str,
+    turn: u32,
+    text: &str,
+    heard: Option<bool>,
+) -> (String, Option<u32>, String, Option<bool>) {
+    (speaker.to_owned(), Some(turn), text.to_owned(), heard)
+}
+
+#[tokio::test]
+async fn a_call_reads_the_same_whatever_order_its_events_come_in() {
+    let Some(db) = TestDb::create().await else { return };
+    let tenant = db.add_tenant("demo").await;
+    let store = db.store().await;
+    let owner = db.owner().await;
+    // All orders of what two publishers write of the talk; the rest comes before or after.
+    for (n, order) in events::orders(6).into_iter().enumerate() {
+        let call = events::call(tenant, n);
+        let (talk, rest) = call.split_at(6);
+        let talk = order.iter().map(|place| &talk[*place]);
+        if n % 2 == 0 {
+            record(&store, tenant, talk.chain(rest)).await;
+        } else {
+            record(&store, tenant, rest.iter().chain(talk)).await;
+        }
+        assert_eq!(
+            transcript(&store, &call[0]).await,
+            [
+                line("Agent", 0, "Hello, this is the clinic.", Some(true)),
+                line("User", 1, "I need a dentist.", None),
+                line("Agent", 1, "Of course.", Some(false)),
+                line("User", 2, "No, Friday.", None),
+                line("Agent", 2, "Friday it is.", Some(false)),
+            ],
+            "order {order:?}"
+        );
+        let kept = owner
+            .query_one(
+                "SELECT m.intended, m.agent, c.started_at < c.ended_at, c.end_reason,
+                    c.recording_key LIKE '%.wav', v.ended_at = c.ended_at, v.user_id IS NOT NULL,
+                    v.our_address, extract(epoch FROM t.done_at - t.began_at)::int4
+                 FROM call_logs c JOIN conversations v ON v.id = c.conversation
+                 JOIN messages m ON m.conversation = v.id AND m.role = 'agent' AND m.turn = 1
+                 JOIN turn_timings t ON t.conversation = v.id AND t.turn = 1
+                 WHERE c.call = $1",
+                &[&events::call_sid(n).as_str()],
+            )
+            .await
+            .unwrap();
+        assert_eq!(kept.get::<_, &str>(0), "Of course. Is tomorrow good?", "order {order:?}");
+        assert_eq!(kept.get::<_, &str>(1), "task");
+        assert_eq!(kept.get::<_, &str>(3), "caller");
+        for (column, what) in [(2, "times"), (4, "recording"), (5, "end"), (6, "caller")] {
+            assert!(kept.get::<_, bool>(column), "{what}, order {order:?}");
+        }
+        assert_eq!(kept.get::<_, &str>(7), "+15550100001");
+        assert_eq!(kept.get::<_, i32>(8), 1);
+    }
+    let people: i64 = owner.query_one("SELECT count(*) FROM users", &[]).await.unwrap().get(0);
+    assert_eq!(people, 1, "every call came from the same person");
+}
+
+#[tokio::test]
+async fn a_chat_and_its_statuses_read_the_same_whatever_order_they_come_in() {
+    let Some(db) = TestDb::create().await else { return };
+    let tenant = db.add_tenant("demo").await;
+    let store = db.store().await;
+    for (n, order) in events::orders(5).into_iter().enumerate() {
+        let chat = events::chat(tenant, n);
+        record(&store, tenant, order.iter().map(|place| &chat[*place])).await;
+        assert_eq!(
+            transcript(&store, &chat[0]).await,
+            [line("User", 1, "Are you open?", None), line("Agent", 1, "Until five.", None)],
+            "order {order:?}"
+        );
+        let tx = store.tenant(tenant).await.unwrap();
+        let status = deliveries::of_message(&tx, chat[1].event_id).await.unwrap();
+        assert_eq!(status, Some(DeliveryStatus::Read), "order {order:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_second_delivery_of_every_event_changes_nothing() {
+    let Some(db) = TestDb::create().await else { return };
+    let tenant = db.add_tenant("demo").await;
+    let store = db.store().await;
+    let all = [events::call(tenant, 1), events::chat(tenant, 1)].concat();
+    record(&store, tenant, &all).await;
+    let owner = db.owner().await;
+    let rows = async || -> Vec<String> {
+        let sql = "SELECT m::text FROM messages m UNION ALL SELECT c::text FROM conversations c
+            UNION ALL SELECT c::text FROM call_logs c UNION ALL SELECT u::text FROM users u
+            UNION ALL SELECT d::text FROM deliveries d UNION ALL SELECT t::text FROM turn_timings t
+            ORDER BY 1";
+        owner.query(sql, &[]).await.unwrap().iter().map(|r| r.get(0)).collect()
+    };
+    let once = rows().await;
+    record(&store, tenant, &all).await;
+    assert_eq!(rows().await, once);
+}
+
+#[tokio::test]
+async fn of_two_words_about_what_was_heard_the_one_that_heard_more_counts() {
+    let Some(db) = TestDb::create().await else { return };
+    let tenant = db.add_tenant("demo").await;
+    let store = db.store().await;
+    let told = [("", false), ("Of course. Is tomorrow", false), ("Of course.", false)];
+    for (n, order) in events::orders(3).into_iter().enumerate() {
+        let call = events::call(tenant, n);
+        record(&store, tenant, [&call[0], &call[2]]).await;
+        let tx = store.tenant(tenant).await.unwrap();
+        for place in &order {
+            let (text, complete) = told[*place];
+            let heard = domain::Heard { turn: Turn(1), text: text.into(), complete };
+            messages::heard(&tx, &call[3], &heard).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        let last = transcript(&store, &call[0]).await.pop().unwrap();
+        assert_eq!(
+            last,
+            line("Agent", 1, "Of course. Is tomorrow", Some(false)),
+            "order {order:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_reply_of_which_nothing_was_heard_is_not_in_the_transcript() {
+    let Some(db) = TestDb::create().await else { return };
+    let tenant = db.add_tenant("demo").await;
+    let store = db.store().await;
+    let mut call = events::call(tenant, 0);
+    if let domain::Payload::MessageReceived(e) = &mut call[3].payload {
+        e.heard = Some(domain::Heard { turn: Turn(1), text: "".into(), complete: false });
+    }
+    record(&store, tenant, &call).await;
+    let texts: Vec<_> = transcript(&store, &call[0]).await.into_iter().map(|l| l.2).collect();
+    assert!(!texts.iter().any(|t| t.contains("Of course")), "{texts:?}");
+    assert_eq!(texts.len(), 4);
+}
+
+#[tokio::test]
+async fn a_nul_character_from_outside_stops_nothing() {
+    let Some(db) = TestDb::create().await else { return };
+    let tenant = db.add_tenant("demo").await;
+    let store = db.store().await;
+    let mut chat = events::chat(tenant, 0);
+    if let domain::Payload::MessageReceived(e) = &mut chat[0].payload {
+        e.text = "a\0b".into();
+        e.profile_name = Some("x\0y".into());
+    }
+    record(&store, tenant, &chat[..1]).await;
+    assert_eq!(transcript(&store, &chat[0]).await[0].2, "a\u{fffd}b");
+}
+
+#[tokio::test]
+async fn a_bad_event_harms_no_other_of_its_batch() {
+    let Some(db) = TestDb::create().await else { return };
+    let tenant = db.add_tenant("demo").await;
+    let store = db.store().await;
+    // One at a time, so that events gather behind the first.
+    let batches = std::sync::Arc::new(writer::Batches::start(store.clone(), 1));
+    let mut writes = tokio::task::JoinSet::new();
+    for n in 0..20 {
+        let mut event = events::chat(tenant, n).remove(0);
+        let bad = n % 5 == 3;
+        if bad {
+            // No such tenant in the row's parents, but the same transaction would take it.
+            event.turn = Turn(0);
+            event.tenant = TenantId::from_uuid(*EventId::random().as_uuid());
+        }
+        let batches = batches.clone();
+        writes.spawn(async move { (bad, batches.record(event).await) });
+    }
+    for (bad, outcome) in writes.join_all().await {
+        assert_eq!(bad, outcome.is_err(), "{outcome:?}");
+        assert!(outcome.err().is_none_or(|e| e.is_of_the_data()));
+    }
+    let owner = db.owner().await;
+    let kept: i64 = owner.query_one("SELECT count(*) FROM messages", &[]).await.unwrap().get(0);
+    assert_eq!(kept, 16);
+}

@@ -1,0 +1,9 @@
+//! Against a real PostgreSQL.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod isolation;
+mod migrations;
+mod people;
+mod tenants;
+mod transactions;
