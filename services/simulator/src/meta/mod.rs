@@ -1,9 +1,38 @@
-//! Meta.
+//! Meta: WhatsApp chats by signed webhooks and the Graph API (PROTOCOLS 2).
+//!
+//! | control path | what it does |
+//! |---|---|
+//! | `POST /sim/chats/messages` | a person writes ([`webhook::Incoming`]); answers `{"id"}` |
+//! | `GET /sim/chats`, `GET /sim/chats/{wa_id}` | the chats as the people see them, or one |
+//! | `PUT /sim/chats/statuses` | which statuses follow an accepted message, in which order and when |
+//! | `POST /sim/chats/errors` | the next messages fail with a code of PROTOCOLS 2.4 |
+//! | `POST /sim/chats/verify` | asks the platform for the webhook's challenge; answers `{"verified"}` |
 
-use actix_web::web;
+mod chat;
+mod graph;
+mod webhook;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use actix_web::{HttpResponse, web};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use boot::Reader;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use uuid::Uuid;
 
-use crate::config::Secret;
+pub use crate::meta::{
+    chat::{Chat, Line, Status},
+    webhook::Incoming,
+};
+use crate::{World, config::Secret};
+
+/// The account that owns the numbers.
+const WABA_ID: &str = "102290129340398";
 
 /// What the app is called with.
 #[derive(Debug, Clone)]
@@ -15,14 +44,18 @@ pub struct Settings {
     pub app_secret: Secret,
     /// What the webhook's verification asks for (`WHATSAPP_VERIFY_TOKEN`).
     pub verify_token: Secret,
+    /// The business's numbers: display number by `phone_number_id` (DESIGN 9).
+    pub numbers: BTreeMap<String, String>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
+        let demo = ("106540352242922".to_owned(), "15550100002".to_owned());
         Self {
             access_token: None,
             app_secret: Secret::new("simulated-app-secret"),
             verify_token: Secret::new("simulated-verify-token"),
+            numbers: BTreeMap::from([demo]),
         }
     }
 }
@@ -31,20 +64,158 @@ impl Settings {
     /// Takes what the environment says.
     pub fn read(reader: &mut Reader<'_>) -> Self {
         let default = Self::default();
+        let secret = |name| reader.optional(name).map(Secret::new);
         Self {
-            access_token: reader.optional("WHATSAPP_ACCESS_TOKEN").map(Secret::new),
-            app_secret: reader.optional("WHATSAPP_APP_SECRET").map_or(default.app_secret, Secret::new),
-            verify_token: reader.optional("WHATSAPP_VERIFY_TOKEN").map_or(default.verify_token, Secret::new),
+            access_token: secret("WHATSAPP_ACCESS_TOKEN"),
+            app_secret: secret("WHATSAPP_APP_SECRET").unwrap_or(default.app_secret),
+            verify_token: secret("WHATSAPP_VERIFY_TOKEN").unwrap_or(default.verify_token),
+            numbers: default.numbers,
         }
     }
 }
 
+/// What follows an accepted message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StatusStep {
+    /// `sent`, `delivered`, `read` or `failed`.
+    pub status: String,
+    /// So long after the message was accepted. The webhooks go out in the order of these times.
+    pub after_ms: u64,
+}
+
+/// A failure that was ordered.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Failure {
+    /// A code of PROTOCOLS 2.4.
+    pub code: u32,
+    /// The message is accepted and fails later, by a status.
+    #[serde(default)]
+    pub later: bool,
+    /// So many messages (default 1).
+    #[serde(default = "once")]
+    pub times: u32,
+}
+
+fn once() -> u32 {
+    1
+}
+
+/// A file someone sent.
+#[derive(Debug, Clone)]
+struct Media {
+    mime_type: String,
+    data: Bytes,
+}
+
 /// What this vendor remembers.
 #[derive(Debug, Default)]
-pub struct Meta {}
+pub struct Meta(Mutex<State>);
+
+/// See [`Meta`].
+#[derive(Debug)]
+struct State {
+    chats: BTreeMap<String, Chat>,
+    media: BTreeMap<String, Media>,
+    statuses: Vec<StatusStep>,
+    failures: VecDeque<Failure>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        let step = |status: &str, after_ms| StatusStep { status: status.to_owned(), after_ms };
+        Self {
+            chats: BTreeMap::new(),
+            media: BTreeMap::new(),
+            statuses: vec![step("sent", 20), step("delivered", 60), step("read", 120)],
+            failures: VecDeque::new(),
+        }
+    }
+}
+
+impl Meta {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A chat as its person sees it.
+    pub fn chat(&self, wa_id: &str) -> Option<Chat> {
+        self.state().chats.get(wa_id).cloned()
+    }
+
+    /// Sets what follows an accepted message from now on.
+    pub fn set_statuses(&self, steps: Vec<StatusStep>) {
+        self.state().statuses = steps;
+    }
+
+    /// Orders a failure.
+    pub fn fail(&self, failure: Failure) {
+        self.state().failures.push_back(failure);
+    }
+}
+
+impl State {
+    /// The failure that is due, counted down.
+    fn next_failure(&mut self) -> Option<Failure> {
+        let failure = self.failures.front_mut()?;
+        failure.times = failure.times.saturating_sub(1);
+        let taken = failure.clone();
+        if taken.times == 0 {
+            self.failures.pop_front();
+        }
+        Some(taken)
+    }
+}
+
+/// A fresh message id.
+fn wamid() -> String {
+    format!("wamid.{}", STANDARD.encode(Uuid::new_v4().as_bytes()))
+}
 
 /// The vendor's own paths.
-pub fn configure(_cfg: &mut web::ServiceConfig) {}
+pub fn configure(cfg: &mut web::ServiceConfig) {
+    graph::configure(cfg);
+}
 
 /// The control paths under `/sim`.
-pub fn control(_cfg: &mut web::ServiceConfig) {}
+pub fn control(cfg: &mut web::ServiceConfig) {
+    cfg.route("/chats/messages", web::post().to(write))
+        .route("/chats/statuses", web::put().to(set_statuses))
+        .route("/chats/errors", web::post().to(fail))
+        .route("/chats/verify", web::post().to(verify))
+        .route("/chats", web::get().to(list))
+        .route("/chats/{wa_id}", web::get().to(show));
+}
+
+async fn write(world: web::Data<World>, incoming: web::Json<Incoming>) -> HttpResponse {
+    match webhook::write(&world, incoming.into_inner()) {
+        Ok(id) => HttpResponse::Created().json(json!({ "id": id })),
+        Err(fault) => HttpResponse::BadRequest().json(json!({"error": format!("{fault:#}")})),
+    }
+}
+
+async fn set_statuses(world: web::Data<World>, steps: web::Json<Vec<StatusStep>>) -> HttpResponse {
+    world.meta.set_statuses(steps.into_inner());
+    HttpResponse::NoContent().finish()
+}
+
+async fn fail(world: web::Data<World>, failure: web::Json<Failure>) -> HttpResponse {
+    world.meta.fail(failure.into_inner());
+    HttpResponse::NoContent().finish()
+}
+
+async fn verify(world: web::Data<World>) -> HttpResponse {
+    HttpResponse::Ok().json(json!({"verified": webhook::verify(&world).await}))
+}
+
+async fn list(world: web::Data<World>) -> HttpResponse {
+    HttpResponse::Ok().json(&world.meta.state().chats)
+}
+
+async fn show(world: web::Data<World>, wa_id: web::Path<String>) -> HttpResponse {
+    match world.meta.chat(&wa_id) {
+        Some(chat) => HttpResponse::Ok().json(chat),
+        None => HttpResponse::NotFound().finish(),
+    }
+}
