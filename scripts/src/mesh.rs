@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::log::Log;
 use crate::probe;
 use crate::process::{Launch, signal_group};
+use crate::provision::CREDENTIALS;
 use crate::settings;
 use crate::stores::{self, Broker, Environment, Stores};
 
@@ -138,15 +139,16 @@ impl Mesh {
 
         prepare(&options.binaries, &environment, log).await?;
 
-        let launch =
-            |name: &str| Launch::new(options.binaries.join(name)).envs(environment.clone());
-        let simulator = Supervised::start(SIMULATOR, None, launch(SIMULATOR), log)?;
+        let simulator = Launch::new(options.binaries.join(SIMULATOR)).envs(environment.clone());
+        let simulator = Supervised::start(SIMULATOR, None, simulator, log)?;
         let mut tasks = Vec::new();
         for service in SERVICES {
             for number in 1..=options.tasks_per_service {
                 let name = format!("{service}-{number}");
                 let ops = probe::free_address()?;
-                let launch = launch(service)
+                let launch = Launch::new(options.binaries.join(service))
+                    .without(CREDENTIALS)
+                    .envs(settings::of_services(&environment, &options.given))
                     .envs([("SB_TASK", name.clone()), ("SB_OPS_LISTEN", ops.to_string())]);
                 tasks.push(Supervised::start(&name, Some(ops), launch, log)?);
             }

@@ -27,6 +27,7 @@ pub struct Launch {
     program: PathBuf,
     arguments: Vec<OsString>,
     environment: BTreeMap<String, String>,
+    forgotten: Vec<&'static str>,
     user: Option<String>,
     folder: Option<PathBuf>,
 }
@@ -38,6 +39,7 @@ impl Launch {
             program: program.into(),
             arguments: Vec::new(),
             environment: BTreeMap::new(),
+            forgotten: Vec::new(),
             user: None,
             folder: None,
         }
@@ -58,6 +60,13 @@ impl Launch {
     ) -> Self {
         self.environment
             .extend(variables.into_iter().map(|(name, value)| (name.into(), value.into())));
+        self
+    }
+
+    /// Keeps variables from being inherited; one that is set by [`Launch::envs`] is set nonetheless.
+    #[must_use]
+    pub fn without(mut self, names: impl IntoIterator<Item = &'static str>) -> Self {
+        self.forgotten.extend(names);
         self
     }
 
@@ -94,11 +103,14 @@ impl Launch {
             .arg("--")
             .arg(&self.program)
             .args(&self.arguments)
-            .envs(&self.environment)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0);
+        for name in &self.forgotten {
+            command.env_remove(name);
+        }
+        command.envs(&self.environment);
         if let Some(folder) = &self.folder {
             command.current_dir(folder);
         }

@@ -7,10 +7,9 @@ use boot::{CommonSettings, ConfigError, Environment};
 use bus::Topology;
 
 /// What a service looks for in Secrets Manager where its environment does not have it (DESIGN section 9).
-pub const CREDENTIALS: [&str; 9] = [
+pub const CREDENTIALS: [&str; 8] = [
     "DATABASE_URL",
     "REDIS_URL",
-    "TWILIO_ACCOUNT_SID",
     "TWILIO_AUTH_TOKEN",
     "WHATSAPP_ACCESS_TOKEN",
     "WHATSAPP_APP_SECRET",

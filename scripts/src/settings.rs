@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use uuid::Uuid;
 
+use crate::provision::CREDENTIALS;
 use crate::stores::Environment;
 
 /// How the services reach one vendor of the outside world, and where the simulator plays it.
@@ -87,6 +88,14 @@ pub(crate) fn environment(
     environment
 }
 
+/// What of [`environment`] the services are told. Credentials they find in Secrets Manager, as on AWS, but for those the
+/// caller gave: these win wherever a service looks first.
+pub(crate) fn of_services(environment: &Environment, given: &Environment) -> Environment {
+    let mut environment = environment.clone();
+    environment.retain(|name, _| !CREDENTIALS.contains(&name.as_str()) || given.contains_key(name));
+    environment
+}
+
 /// True for a variable the services read; the rest of an environment they inherit as it is.
 fn is_ours(name: &str) -> bool {
     const PREFIXES: [&str; 6] = ["SB_", "AWS_", "TWILIO_", "WHATSAPP_", "DEEPGRAM_", "OPENAI_"];
@@ -128,6 +137,15 @@ mod tests {
         let environment =
             build(&[("OPENAI_API_KEY", "k"), ("OPENAI_BASE_URL", "http://localhost:1/v1")]);
         assert_eq!(environment["OPENAI_BASE_URL"], "http://localhost:1/v1");
+    }
+
+    #[test]
+    fn services_are_told_no_credential_but_what_the_caller_gave() {
+        let given = Environment::from([("OPENAI_API_KEY".to_owned(), "sk-real".to_owned())]);
+        let told = of_services(&build(&[("OPENAI_API_KEY", "sk-real")]), &given);
+        let credentials: Vec<_> =
+            told.keys().filter(|name| CREDENTIALS.contains(&name.as_str())).collect();
+        assert_eq!(credentials, ["OPENAI_API_KEY"]);
     }
 
     #[test]
