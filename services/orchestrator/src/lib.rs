@@ -1,1 +1,70 @@
-//! Stub.
+//! The orchestrator: chooses the agent of a turn, asks a language model, and sends the reply
+//! sentence by sentence (DESIGN 3.4). `design.md` beside this crate says how a turn survives the
+//! task that runs it.
+
+mod config;
+mod context;
+mod handlers;
+mod ledger;
+mod llm;
+mod outlet;
+mod tenants;
+mod turn;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use cache::Cache;
+use store::Store;
+use tokio_util::sync::CancellationToken;
+use vault::Secrets;
+
+pub use config::{Config, ModelSettings};
+pub use handlers::Orchestrator;
+pub use llm::OpenAiSettings;
+
+use crate::{
+    llm::{LanguageModel, OpenAi, RulesEngine},
+    tenants::Tenants,
+};
+
+/// What the handlers work with.
+pub(crate) struct Shell {
+    pub(crate) cache: Cache,
+    pub(crate) store: Store,
+    pub(crate) tenants: Arc<Tenants>,
+    /// In the order they are asked.
+    pub(crate) models: Vec<Arc<dyn LanguageModel>>,
+}
+
+impl Orchestrator {
+    /// An orchestrator over Redis and PostgreSQL. It reads the tenants until `stop`.
+    ///
+    /// # Errors
+    /// When a model's key cannot be had, or its client not be built.
+    pub async fn start(
+        config: &Config,
+        cache: Cache,
+        store: Store,
+        secrets: &Secrets,
+        stop: CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let mut models: Vec<Arc<dyn LanguageModel>> = Vec::new();
+        for settings in &config.models {
+            models.push(match settings {
+                ModelSettings::Rules => Arc::new(RulesEngine),
+                ModelSettings::OpenAi(openai) => {
+                    let key =
+                        secrets.find("OPENAI_API_KEY").await.context("find the model's key")?;
+                    Arc::new(OpenAi::new(openai.clone(), key)?)
+                }
+            });
+        }
+        let tenants = Arc::new(Tenants::new(store.clone()));
+        tokio::spawn(tenants.clone().keep_fresh(stop));
+        Ok(Self { shell: Shell { cache, store, tenants, models } })
+    }
+}

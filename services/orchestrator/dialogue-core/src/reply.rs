@@ -1,7 +1,7 @@
 //! One reply on its way from a model to the ear: cut into sentences, taken over by the next model
 //! when one fails, carried on where an earlier run stopped.
 
-use crate::sentence::{Splitter, is_speakable};
+use crate::sentence::{Splitter, is_speakable, sentences};
 
 /// The longest reply taken from a model, in bytes; what comes after is rubbish or a loop.
 pub const REPLY_BYTES_MAX: usize = 4_000;
@@ -23,6 +23,8 @@ pub enum ReplyInput<'a> {
     Ended,
     /// The model broke off, or did not answer.
     Failed,
+    /// There is no time left to ask anyone.
+    OutOfTime,
 }
 
 /// What is to be done for it.
@@ -102,6 +104,7 @@ impl Reply {
             }
             // What was begun by one model is not finished by another: it would not fit.
             ReplyInput::Failed => self.finish(),
+            ReplyInput::OutOfTime => self.give_up(),
         }
     }
 
@@ -113,12 +116,13 @@ impl Reply {
     fn ask(&mut self) -> Vec<ReplyAction> {
         self.splitter = Splitter::default();
         self.bytes = 0;
-        if self.model < self.models {
-            return vec![ReplyAction::Ask(self.model)];
-        }
+        if self.model < self.models { vec![ReplyAction::Ask(self.model)] } else { self.give_up() }
+    }
+
+    fn give_up(&mut self) -> Vec<ReplyAction> {
         let mut actions = Vec::new();
         if self.said == 0 {
-            actions = self.say(vec![RECOVERY.to_owned()]);
+            actions = self.say(sentences(RECOVERY));
         }
         actions.extend(self.finish());
         actions
@@ -199,7 +203,12 @@ mod tests {
     fn the_caller_is_never_left_without_a_word() {
         let mut reply = Reply::new(1, 0, None);
         reply.step(ReplyInput::Begin);
-        assert_eq!(reply.step(ReplyInput::Failed), [say(0, RECOVERY), ReplyAction::Finish]);
+        let [first, second] = sentences(RECOVERY).try_into().unwrap();
+        let recovery = [say(0, &first), say(1, &second), ReplyAction::Finish];
+        assert_eq!(reply.step(ReplyInput::Failed), recovery);
+        let mut slow = Reply::new(2, 0, None);
+        slow.step(ReplyInput::Begin);
+        assert_eq!(slow.step(ReplyInput::OutOfTime), recovery);
     }
 
     #[test]

@@ -1,0 +1,384 @@
+//! The context of a conversation between turns: Redis first, PostgreSQL when it is not there,
+//! written back after every exchange (C4).
+
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use cache::{Cache, Written};
+use dialogue_core::{
+    DayPart, Desk, Enquiry, HISTORY_UTTERANCES_MAX, Past, Question, Role, State, TimeOfDay,
+    Utterance,
+};
+use domain::{CallSid, ConversationId, Envelope, Turn};
+use serde::{Deserialize, Serialize};
+use store::{
+    Store, StoreError, calls,
+    messages::{self, Line, Speaker},
+};
+use tokio::time::{Instant, sleep, timeout};
+
+/// How long a reloaded context that lacks the last turn waits for the writer (DESIGN 5).
+const WRITER_WAIT: Duration = Duration::from_secs(2);
+const WRITER_POLL: Duration = Duration::from_millis(200);
+
+/// How long PostgreSQL may take to answer; a caller waits.
+const RELOAD_TIMEOUT: Duration = Duration::from_millis(1500);
+
+/// What is known of a conversation, and where it was found.
+pub(crate) struct Context {
+    pub(crate) state: State,
+    /// The vendor's name of the call, on calls.
+    pub(crate) call: Option<CallSid>,
+    /// The version in Redis; `None` where Redis could not be asked, so it is not written either.
+    seen: Option<u64>,
+}
+
+impl Context {
+    /// Puts a fresh state in place of what there was, for a call that begins.
+    pub(crate) fn begin(&mut self, state: State, call: &CallSid) {
+        self.state = state;
+        self.call = Some(call.clone());
+    }
+
+    /// Reads the context from Redis; where it is not there, rebuilds it from the history as it was
+    /// before `message`.
+    pub(crate) async fn load(
+        cache: &Cache,
+        store: &Store,
+        desk: &Desk,
+        message: &Envelope,
+    ) -> Self {
+        let conversation = message.conversation;
+        let seen = match cache.context(conversation).await {
+            Ok(Some(stored)) => match serde_json::from_str::<Stored>(&stored.body) {
+                Ok(body) => {
+                    let (state, call) = body.into_state();
+                    return Self { state, call, seen: Some(stored.version) };
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a context cannot be read; rebuilt from the history");
+                    Some(stored.version)
+                }
+            },
+            Ok(None) => Some(0),
+            Err(error) => {
+                tracing::warn!(%error, "the context cannot be had from Redis");
+                None
+            }
+        };
+        let (state, call) = reload(store, desk, message).await;
+        Self { state, call, seen }
+    }
+
+    /// Writes the context back for the next 30 minutes. A Redis that is away costs nothing but a
+    /// reload from the history.
+    ///
+    /// # Errors
+    /// When another run wrote in between: what this one knew is out of date.
+    pub(crate) async fn save(
+        &self,
+        cache: &Cache,
+        conversation: ConversationId,
+    ) -> anyhow::Result<()> {
+        let Some(seen) = self.seen else { return Ok(()) };
+        let body = serde_json::to_string(&Stored::of(&self.state, self.call.as_ref()))
+            .context("encode the context")?;
+        match cache.put_context(conversation, seen, &body).await {
+            Ok(Written::Stored(_)) => Ok(()),
+            Ok(Written::Conflict) => bail!("another run wrote the context in between"),
+            Err(error) => {
+                tracing::warn!(%error, "the context was not written; the history has it");
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Rebuilds the context from PostgreSQL, waiting a moment for a writer that is behind.
+async fn reload(store: &Store, desk: &Desk, message: &Envelope) -> (State, Option<CallSid>) {
+    let spoken = message.channel.is_spoken();
+    let give_up_at = Instant::now() + WRITER_WAIT;
+    loop {
+        let found = match timeout(RELOAD_TIMEOUT, history(store, message)).await {
+            Ok(found) => found.context("read the history"),
+            Err(_) => Err(anyhow!("the history did not come in time")),
+        };
+        let is_away = found.is_err();
+        let (lines, call) = found.unwrap_or_else(|error| {
+            tracing::warn!(error = format!("{error:#}"), "going on without the history");
+            (Vec::new(), None)
+        });
+        let mut state = rebuild(desk, &lines, message);
+        // Only a call knows which turn must have been before.
+        let is_behind = spoken && state.last_turn.next() < message.turn;
+        if !is_behind || is_away || Instant::now() >= give_up_at {
+            state.gap = is_behind;
+            if is_behind {
+                metrics::counter!("orchestrator_context_gaps_total").increment(1);
+            }
+            return (state, call);
+        }
+        sleep(WRITER_POLL).await;
+    }
+}
+
+async fn history(
+    store: &Store,
+    message: &Envelope,
+) -> Result<(Vec<Line>, Option<CallSid>), StoreError> {
+    let tx = store.tenant(message.tenant).await?;
+    let limit = u32::try_from(HISTORY_UTTERANCES_MAX).unwrap_or(u32::MAX);
+    let lines = messages::transcript(&tx, message.conversation, limit).await?;
+    let call = match message.channel.is_spoken() {
+        true => calls::of_conversation(&tx, message.conversation).await?,
+        false => None,
+    };
+    Ok((lines, call))
+}
+
+/// The state before `message`, which the writer may have been quicker to take in.
+fn rebuild(desk: &Desk, lines: &[Line], message: &Envelope) -> State {
+    let spoken = message.channel.is_spoken();
+    let mut last = Turn::GREETING;
+    let mut past = Vec::new();
+    let mut pending = None;
+    for line in lines {
+        let is_before = match line.turn {
+            Some(turn) if spoken => turn < message.turn,
+            _ => line.at < message.occurred_at,
+        };
+        if !is_before {
+            continue;
+        }
+        last = line.turn.unwrap_or(last);
+        let role = if line.speaker == Speaker::User { Role::Person } else { Role::Agent };
+        let utterance = Utterance { role, text: line.text.clone(), turn: last };
+        let is_unheard = spoken && role == Role::Agent && line.heard_whole.is_none();
+        if is_unheard {
+            pending = Some(utterance);
+        } else {
+            past.push(Past { utterance, agent: line.agent.clone(), at: line.at });
+        }
+    }
+    let mut state = desk.rebuild(&past, spoken);
+    state.pending = pending.filter(|p| p.turn.next() >= message.turn);
+    state
+}
+
+/// The context as JSON. Every field has a default, so that a release reads what another wrote.
+#[derive(Serialize, Deserialize, Default)]
+#[serde(default)]
+struct Stored {
+    call: Option<String>,
+    agent: Option<String>,
+    last_turn: u32,
+    history: Vec<StoredUtterance>,
+    pending: Option<StoredUtterance>,
+    asked: Option<StoredQuestion>,
+    name: Option<String>,
+    day: Option<String>,
+    time: Option<String>,
+    ended: bool,
+    gap: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredUtterance {
+    by_agent: bool,
+    text: String,
+    turn: u32,
+}
+
+#[derive(Serialize, Deserialize, Clone, Copy)]
+#[serde(rename_all = "snake_case")]
+enum StoredQuestion {
+    Offer,
+    Name,
+    Day,
+    Time,
+    Confirm,
+    AnythingElse,
+    /// One that another release asks.
+    #[serde(other)]
+    Unknown,
+}
+
+const DAY_PARTS: [(&str, DayPart); 3] = [
+    ("morning", DayPart::Morning),
+    ("afternoon", DayPart::Afternoon),
+    ("evening", DayPart::Evening),
+];
+
+impl Stored {
+    fn of(state: &State, call: Option<&CallSid>) -> Self {
+        let enquiry = &state.enquiry;
+        Self {
+            call: call.map(|c| c.as_str().to_owned()),
+            agent: state.agent.clone(),
+            last_turn: state.last_turn.0,
+            history: state.history.iter().map(StoredUtterance::of).collect(),
+            pending: state.pending.as_ref().map(StoredUtterance::of),
+            asked: state.asked.map(|q| match q {
+                Question::Offer => StoredQuestion::Offer,
+                Question::Name => StoredQuestion::Name,
+                Question::Day => StoredQuestion::Day,
+                Question::Time => StoredQuestion::Time,
+                Question::Confirm => StoredQuestion::Confirm,
+                Question::AnythingElse => StoredQuestion::AnythingElse,
+            }),
+            name: enquiry.name.as_ref().map(|n| n.reveal().to_owned()),
+            day: enquiry.day.map(|d| d.to_string()),
+            time: enquiry.time.map(|time| match time {
+                TimeOfDay::At(clock) => clock.to_string(),
+                TimeOfDay::Part(part) => {
+                    DAY_PARTS.iter().find(|(_, p)| *p == part).map_or("", |(n, _)| n).to_owned()
+                }
+            }),
+            ended: state.ended,
+            gap: state.gap,
+        }
+    }
+
+    fn into_state(self) -> (State, Option<CallSid>) {
+        let time = self.time.and_then(|text| {
+            let part = DAY_PARTS.iter().find(|(name, _)| *name == text);
+            part.map(|(_, p)| TimeOfDay::Part(*p)).or_else(|| text.parse().ok().map(TimeOfDay::At))
+        });
+        let state = State {
+            agent: self.agent,
+            last_turn: Turn(self.last_turn),
+            history: self.history.into_iter().map(StoredUtterance::into_utterance).collect(),
+            pending: self.pending.map(StoredUtterance::into_utterance),
+            asked: self.asked.and_then(|q| match q {
+                StoredQuestion::Offer => Some(Question::Offer),
+                StoredQuestion::Name => Some(Question::Name),
+                StoredQuestion::Day => Some(Question::Day),
+                StoredQuestion::Time => Some(Question::Time),
+                StoredQuestion::Confirm => Some(Question::Confirm),
+                StoredQuestion::AnythingElse => Some(Question::AnythingElse),
+                StoredQuestion::Unknown => None,
+            }),
+            enquiry: Enquiry {
+                name: self.name.map(Into::into),
+                day: self.day.and_then(|d| d.parse().ok()),
+                time,
+            },
+            ended: self.ended,
+            gap: self.gap,
+        };
+        (state, self.call.as_deref().and_then(CallSid::parse))
+    }
+}
+
+impl StoredUtterance {
+    fn of(utterance: &Utterance) -> Self {
+        Self {
+            by_agent: utterance.role == Role::Agent,
+            text: utterance.text.reveal().to_owned(),
+            turn: utterance.turn.0,
+        }
+    }
+
+    fn into_utterance(self) -> Utterance {
+        Utterance {
+            role: if self.by_agent { Role::Agent } else { Role::Person },
+            text: self.text.into(),
+            turn: Turn(self.turn),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dialogue_core::{Message, default_agents};
+    use domain::{
+        Channel, EventId, Heard, MessageKind, MessageReceived, TenantId, TenantSettings, Timestamp,
+    };
+
+    use super::*;
+
+    fn desk() -> Desk {
+        Desk::new(&TenantSettings::default(), default_agents())
+    }
+
+    /// A context in the middle of an enquiry, every field of it in use.
+    fn full() -> State {
+        let mut state = desk().call_started("Hello.");
+        for (turn, text) in [(1, "book for next Tuesday afternoon"), (2, "Anna Lee")] {
+            let heard = Heard { turn: Turn(turn - 1), text: "Hello.".into(), complete: true };
+            let message = Message {
+                turn: Turn(turn),
+                text: text.into(),
+                kind: MessageKind::Speech,
+                heard: Some(heard),
+                spoken: true,
+            };
+            let choice = desk().choose(&state, &message).unwrap();
+            let answer = desk().answer(&state, &message, &choice, Timestamp::default());
+            state = answer.state;
+            state.replied(message.turn, answer.scripted.into(), true);
+        }
+        state.gap = true;
+        state
+    }
+
+    #[test]
+    fn a_context_comes_back_as_it_was_kept() {
+        let call = CallSid::parse("CA1").unwrap();
+        let json = serde_json::to_string(&Stored::of(&full(), Some(&call))).unwrap();
+        let back = serde_json::from_str::<Stored>(&json).unwrap().into_state();
+        assert_eq!(back, (full(), Some(call)));
+    }
+
+    #[test]
+    fn a_context_of_another_release_can_be_read() {
+        let other = r#"{"last_turn": 4, "asked": "postcode", "mood": "good"}"#;
+        let (state, _) = serde_json::from_str::<Stored>(other).unwrap().into_state();
+        assert_eq!((state.last_turn, state.asked), (Turn(4), None));
+    }
+
+    fn line(speaker: Speaker, turn: u32, text: &str, heard_whole: Option<bool>) -> Line {
+        Line {
+            speaker,
+            turn: Some(Turn(turn)),
+            text: text.into(),
+            heard_whole,
+            agent: None,
+            at: Timestamp::from_micros(i64::from(turn)),
+        }
+    }
+
+    fn received(turn: u32) -> Envelope {
+        let message = MessageReceived {
+            from: "".into(),
+            to: String::new(),
+            text: "and now?".into(),
+            kind: MessageKind::Speech,
+            external_id: String::new(),
+            profile_name: None,
+            bsuid: None,
+            heard: None,
+        };
+        let tenant = TenantId::from_uuid(uuid::Uuid::nil());
+        let conversation = ConversationId::from_uuid(uuid::Uuid::nil());
+        let at = Timestamp::from_micros(1_000);
+        Envelope::new(EventId::random(), tenant, conversation, Channel::VOICE, at, message)
+            .with_turn(Turn(turn))
+    }
+
+    #[test]
+    fn the_history_gives_what_was_heard_and_leaves_the_last_reply_open() {
+        let lines = [
+            line(Speaker::Agent, 0, "Hello.", Some(true)),
+            line(Speaker::User, 1, "I need an appointment", None),
+            line(Speaker::Agent, 1, "Sure. What name is it for?", None),
+            line(Speaker::User, 2, "and now?", None),
+        ];
+        let state = rebuild(&desk(), &lines, &received(2));
+        let texts: Vec<_> = state.history.iter().map(|u| u.text.reveal()).collect();
+        assert_eq!(texts, ["Hello.", "I need an appointment"], "turn 2 is the one to answer");
+        assert_eq!(state.last_turn, Turn(1));
+        assert_eq!(state.pending.map(|p| p.turn), Some(Turn(1)));
+        assert_eq!(state.asked, Some(Question::Name), "the question stands open again");
+    }
+}

@@ -1,0 +1,95 @@
+//! What the orchestrator does with each event of its queue.
+
+use anyhow::{Context as _, anyhow};
+use async_trait::async_trait;
+use boot::crash_point;
+use bus::{Handler, Outcome};
+use domain::{CallEnded, CallStarted, Envelope, MessageReceived, Payload, Timestamp, Turn};
+
+use crate::{Shell, context::Context, outlet::Outlet, turn::TurnRun};
+
+/// The handler of the orchestrator's queue.
+pub struct Orchestrator {
+    pub(crate) shell: Shell,
+}
+
+#[async_trait]
+impl Handler for Orchestrator {
+    async fn handle(&self, context: &bus::Context, message: &Envelope) -> Outcome {
+        match &message.payload {
+            Payload::CallStarted(e) => call_started(&self.shell, message, e).await.into(),
+            Payload::MessageReceived(e) => {
+                message_received(&self.shell, context, message, e).await.into()
+            }
+            Payload::CallEnded(e) => call_ended(&self.shell, message, e).await.into(),
+            other => Outcome::Reject(format!("{} is not for the orchestrator", other.name())),
+        }
+    }
+}
+
+/// Puts the context of a new call in place. One that has turns in it already is left alone: the
+/// event came again, or the call came back to us (DESIGN 5).
+pub(crate) async fn call_started(
+    shell: &Shell,
+    envelope: &Envelope,
+    event: &CallStarted,
+) -> anyhow::Result<()> {
+    let tenant = shell.tenants.get(envelope.tenant);
+    let mut context = Context::load(&shell.cache, &shell.store, &tenant.desk, envelope).await;
+    if context.state.agent.is_none() && context.state.last_turn == Turn::GREETING {
+        context.begin(tenant.desk.call_started(&event.greeting), &event.call);
+        context.save(&shell.cache, envelope.conversation).await?;
+    }
+    Ok(())
+}
+
+/// Answers a person's turn.
+pub(crate) async fn message_received(
+    shell: &Shell,
+    out: &dyn Outlet,
+    envelope: &Envelope,
+    event: &MessageReceived,
+) -> anyhow::Result<()> {
+    let started_at = Timestamp::now();
+    crash_point("orchestrator.received");
+    let tenant = shell.tenants.get(envelope.tenant);
+    let context = Context::load(&shell.cache, &shell.store, &tenant.desk, envelope).await;
+    let is_call = envelope.channel.is_spoken();
+    let turn = match is_call {
+        true => envelope.turn,
+        false => shell
+            .cache
+            .next_turn(envelope.conversation, envelope.event_id, context.state.last_turn)
+            .await
+            .context("number the turn of the chat")?,
+    };
+    if turn < context.state.last_turn {
+        // Delivered again long after: later turns have built on it.
+        metrics::counter!("orchestrator_turns_stale_total").increment(1);
+        return Ok(());
+    }
+    let call = match (is_call, context.call.clone()) {
+        (true, None) => return Err(anyhow!("the call of this conversation is not known")),
+        (true, call) => call,
+        (false, _) => None,
+    };
+    let run =
+        TurnRun { shell, out, tenant: &tenant, envelope, message: event, turn, call, started_at };
+    run.run(context).await
+}
+
+/// Takes in what was heard of the last reply and closes the context.
+pub(crate) async fn call_ended(
+    shell: &Shell,
+    envelope: &Envelope,
+    event: &CallEnded,
+) -> anyhow::Result<()> {
+    let tenant = shell.tenants.get(envelope.tenant);
+    let mut context = Context::load(&shell.cache, &shell.store, &tenant.desk, envelope).await;
+    if context.state.ended {
+        return Ok(());
+    }
+    context.call = Some(event.call.clone());
+    context.state.call_ended(event.heard.as_ref());
+    context.save(&shell.cache, envelope.conversation).await
+}

@@ -1,0 +1,112 @@
+//! Language models behind one trait, asked in the order of `SB_LLM` (C7).
+
+mod openai;
+mod rules;
+mod sse;
+
+use std::fmt;
+
+use async_trait::async_trait;
+use dialogue_core::Prompt;
+use futures::stream::BoxStream;
+
+#[cfg(test)]
+pub(crate) use openai::Patience;
+pub use openai::{OpenAi, OpenAiSettings};
+pub use rules::RulesEngine;
+
+/// What a model is asked for one turn.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// What it is told, ending with the person's words; `None` where there are no words to answer,
+    /// which only the rules engine can do.
+    pub prompt: Option<Prompt>,
+    /// The sentences of the reply that stand in the ledger already. What is streamed follows them.
+    pub said: Vec<String>,
+    /// The rules engine's reply.
+    pub scripted: String,
+}
+
+/// A piece of an answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Delta {
+    /// More text.
+    Text(String),
+    /// What it took, once, where the vendor says.
+    Usage(Usage),
+}
+
+/// Tokens, for C9.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Usage {
+    /// Tokens read.
+    pub tokens_in: u32,
+    /// Tokens written.
+    pub tokens_out: u32,
+}
+
+/// An answer on its way. It ends when the model is done; an error is its last item. Dropping it
+/// closes the connection to the vendor.
+pub type Deltas = BoxStream<'static, Result<Delta, ModelError>>;
+
+/// A language model.
+#[async_trait]
+pub trait LanguageModel: Send + Sync {
+    /// Its name in `SB_LLM` and metrics.
+    fn name(&self) -> &str;
+
+    /// The name stored with a turn (C9).
+    fn model(&self) -> &str;
+
+    /// Asks for a reply, as a stream.
+    ///
+    /// # Errors
+    /// When the model does not begin to answer.
+    async fn reply(&self, request: &Request) -> Result<Deltas, ModelError>;
+}
+
+/// Why a model did not answer, or broke off. Holds nothing of what was asked or answered.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// No connection, or it broke.
+    #[error("the connection failed: {0}")]
+    Connection(String),
+    /// The vendor refused.
+    #[error("refused with status {status}, code {code}")]
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// The vendor's error code or type.
+        code: String,
+    },
+    /// It said nothing for too long.
+    #[error("timed out waiting for the {0} token")]
+    TimedOut(Waiting),
+    /// The stream reported an error in its midst.
+    #[error("the stream broke off with error {0}")]
+    BrokeOff(String),
+    /// It sent what cannot be read.
+    #[error("unreadable stream: {0}")]
+    Unreadable(&'static str),
+    /// There are no words it could answer.
+    #[error("nothing to answer")]
+    NoWords,
+}
+
+/// What a model was waited for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Waiting {
+    /// The first token of the answer.
+    First,
+    /// The next one.
+    Next,
+}
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::First => "first",
+            Self::Next => "next",
+        })
+    }
+}

@@ -1,0 +1,63 @@
+//! The orchestrator service: agents, context, language models (DESIGN 1).
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use boot::Environment;
+use bus::{Bus, BusSettings, Consumer, Queue, Source};
+use cache::Cache;
+use domain::Dependency;
+use orchestrator::{Config, Orchestrator};
+use store::Store;
+use vault::{FieldKeys, Secrets};
+
+/// How soon a rotated secret is followed (E4).
+const SECRETS_FRESH_EVERY: Duration = Duration::from_secs(60);
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let environment = Environment::of_process();
+    let telemetry = boot::init_telemetry("orchestrator", &environment)?;
+    let config = Config::read(&environment)?;
+    let common = config.common.clone();
+    let stop = boot::stop_on_signal().context("listen for signals")?;
+    let aws = boot::aws_config().await;
+
+    let secrets = Secrets::new(
+        move |name| environment.get(name).map(str::to_owned),
+        aws_sdk_secretsmanager::Client::new(&aws),
+        common.secrets_prefix.clone(),
+    );
+    let redis_url = secrets.get("REDIS_URL").await.context("find Redis")?.current();
+    let database_url = secrets.get("DATABASE_URL").await.context("find PostgreSQL")?.current();
+    let cache =
+        Cache::connect(redis_url.reveal(), &common.queue_prefix).context("prepare Redis")?;
+    let keys = FieldKeys::new(aws_sdk_kms::Client::new(&aws), config.kms_key.clone());
+    let store = Store::connect(database_url.reveal(), config.database_connections, Arc::new(keys))
+        .context("prepare PostgreSQL")?;
+    let bus = Bus::new(
+        &aws,
+        BusSettings {
+            high_throughput: common.high_throughput,
+            long_poll: common.long_poll,
+            drain: common.drain,
+            on_point: boot::crash_point,
+            ..BusSettings::new(common.queue_prefix.clone(), common.s3_bucket.clone())
+        },
+    );
+
+    let dependencies: Vec<Arc<dyn Dependency>> =
+        vec![Arc::new(cache.clone()), Arc::new(store.clone()), Arc::new(bus.clone())];
+    let ops = boot::serve_ops(common.ops_listen, &telemetry, dependencies, stop.clone())?;
+    tokio::spawn(secrets.clone().keep_fresh(SECRETS_FRESH_EVERY));
+
+    let handler =
+        Orchestrator::start(&config, cache.clone(), store, &secrets, stop.clone()).await?;
+    tracing::info!(task = common.task, "orchestrator is up");
+    // It depends on nothing: a call goes on without Redis and without PostgreSQL (DESIGN 5).
+    Consumer::new(bus, Source::Shared(Queue::Orchestrator), Arc::new(handler), Arc::new(cache))
+        .concurrency(config.concurrency)
+        .run(stop)
+        .await;
+    ops.await.context("stop the ops server")
+}

@@ -1,0 +1,174 @@
+//! What leaves the orchestrator in a turn, and which model answers.
+
+use std::{sync::Arc, time::Duration};
+
+use bus::{Destination, Queue};
+use domain::{Heard, Stage, Turn};
+
+use super::{
+    desk::{GREETING, Outbox, World, openai, rules},
+    model_server::{ModelServer, Step},
+};
+use crate::llm::{OpenAi, OpenAiSettings, Patience};
+
+#[tokio::test]
+async fn a_call_turn_leaves_sentence_by_sentence_and_then_whole() {
+    let model = ModelServer::never_twice_alike().await;
+    let Some(world) = World::new(vec![openai(&model)]).await else { return };
+    let call = world.call().await;
+    world.shell.cache.set_edge_of(call.call.as_ref().unwrap(), "edge-task-2").await.unwrap();
+    let words = call.says(1, "What do you do?", Some(GREETING));
+    let out = Outbox::default();
+    call.handle(&out, &words).await.unwrap();
+
+    let kinds: Vec<_> = out.all().iter().map(|(to, e)| (to.clone(), e.payload.name())).collect();
+    let speak = (Some(Destination::Shared(Queue::Speak)), "SpeakSentence");
+    let edge = (Some(Destination::Task("edge-task-2".into())), "ReplyFinished");
+    assert_eq!(kinds, [speak.clone(), speak.clone(), speak, edge, (None, "MessageSent")]);
+
+    let job = &out.all()[0].1;
+    assert_eq!(job.expires_at, Some(words.occurred_at.plus(Duration::from_secs(10))));
+    assert_eq!(job.reply_to.as_deref(), Some("edge-task-1"));
+    let stages: Vec<_> = job.stages.iter().map(|s| s.name.as_ref()).collect();
+    assert_eq!(stages, [Stage::ORCHESTRATOR_STARTED, Stage::FIRST_SENTENCE]);
+    assert_eq!(out.finished()[0].1.sentences, 3);
+
+    let (envelope, reply) = &out.replies()[0];
+    assert_eq!(reply.text.reveal(), out.texts().join(" "));
+    assert_eq!((reply.to.reveal(), reply.from.as_str()), ("+15550001111", "+15550100001"));
+    assert_eq!(envelope.turn, Turn(1));
+    assert_eq!(reply.account.agent, "fallback");
+    assert_eq!((reply.account.tokens_in, reply.account.tokens_out), (9, 4));
+    assert_eq!(reply.account.model, "test-model");
+    assert!(reply.account.reason.contains("under 0.50"), "{}", reply.account.reason);
+}
+
+#[tokio::test]
+async fn a_call_by_the_rules_engine_ends_with_a_goodbye() {
+    let Some(world) = World::new(vec![rules()]).await else { return };
+    let call = world.call().await;
+    let mut heard = GREETING.to_owned();
+    let talk = [
+        ("I need an appointment", "Sure. What name is it for?"),
+        ("My name is Anna Lee", "Thank you, Anna Lee. Which day would suit you?"),
+        ("Never mind", "All right, I have dropped that. Anything else?"),
+        ("No, goodbye", "Thank you for calling. Goodbye."),
+    ];
+    let mut hang_ups = Vec::new();
+    for (turn, (text, expected)) in (1..).zip(talk) {
+        let out = Outbox::default();
+        call.handle(&out, &call.says(turn, text, Some(&heard))).await.unwrap();
+        heard = out.texts().join(" ");
+        assert_eq!(heard, expected);
+        hang_ups.push(out.finished()[0].1.hang_up);
+    }
+    assert_eq!(hang_ups, [false, false, false, true]);
+    call.ends(Heard { turn: Turn(4), text: "Thank you".into(), complete: false }).await;
+    let kept = world.shell.cache.context(call.conversation).await.unwrap().unwrap();
+    assert!(kept.body.contains("\"ended\":true") && !kept.body.contains("Goodbye"), "{kept:?}");
+}
+
+#[tokio::test]
+async fn the_next_model_answers_in_the_same_turn_when_the_first_fails() {
+    type Failure = fn(usize, &serde_json::Value) -> Result<Vec<Step>, (u16, &'static str)>;
+    let failures: [(&str, Failure); 5] = [
+        ("refuses", |_, _| Err((429, r#"{"error":{"code":"insufficient_quota"}}"#))),
+        ("breaks off before a sentence", |_, _| Ok(vec![Step::Text("Half a".into())])),
+        ("reports an error", |_, _| {
+            Ok(vec![Step::Raw("data: {\"error\":{\"type\":\"server_error\"}}\n\n")])
+        }),
+        ("streams rubbish", |_, _| Ok(vec![Step::Raw("data: {rubbish\n\n")])),
+        ("says nothing", |_, _| Ok(vec![Step::Done])),
+    ];
+    for (name, script) in failures {
+        let model = ModelServer::start(script).await;
+        let Some(world) = World::new(vec![openai(&model), rules()]).await else { return };
+        let call = world.call().await;
+        let out = Outbox::default();
+        call.handle(&out, &call.says(1, "I need an appointment", None)).await.unwrap();
+        assert_eq!(out.texts(), ["Sure.", "What name is it for?"], "a model that {name}");
+        assert_eq!(out.replies()[0].1.account.model, "rules", "a model that {name}");
+    }
+}
+
+#[tokio::test]
+async fn a_model_that_stalls_is_left_for_the_next() {
+    let patience = Patience {
+        connect: Duration::from_secs(2),
+        first_token: Duration::from_millis(300),
+        next_token: Duration::from_millis(300),
+    };
+    let silent: fn(usize, &serde_json::Value) -> _ = |_, _| Ok(vec![Step::Stall]);
+    let alive_but_silent: fn(usize, &serde_json::Value) -> _ =
+        |_, _| Ok(vec![Step::Raw(": keep-alive\n\n"), Step::Stall]);
+    let begins: fn(usize, &serde_json::Value) -> _ =
+        |_, _| Ok(vec![Step::Text("Half a".into()), Step::Stall]);
+    for script in [silent, alive_but_silent, begins] {
+        let model = ModelServer::start(script).await;
+        let settings =
+            OpenAiSettings { base_url: model.base_url.clone(), model: "test-model".into() };
+        boot::install_tls();
+        let slow = Arc::new(OpenAi::with_patience(settings, None, patience).unwrap());
+        let Some(world) = World::new(vec![slow, rules()]).await else { return };
+        let call = world.call().await;
+        let out = Outbox::default();
+        call.handle(&out, &call.says(1, "I need an appointment", None)).await.unwrap();
+        assert_eq!(out.texts(), ["Sure.", "What name is it for?"]);
+    }
+}
+
+#[tokio::test]
+async fn a_model_that_breaks_off_after_a_sentence_goes_on_from_there() {
+    let model = ModelServer::start(|number, _| match number {
+        0 => Ok(vec![Step::Text("One. Tw".into())]),
+        _ => Ok(vec![Step::Text("Two. Three.".into()), Step::Done]),
+    })
+    .await;
+    let Some(world) = World::new(vec![openai(&model), rules()]).await else { return };
+    let call = world.call().await;
+    let out = Outbox::default();
+    call.handle(&out, &call.says(1, "Count.", None)).await.unwrap();
+    assert_eq!(out.texts(), ["One.", "Two.", "Three."]);
+}
+
+#[tokio::test]
+async fn a_caller_whom_no_model_answers_hears_that_something_is_wrong() {
+    let model = ModelServer::start(|_, _| Err((500, "no"))).await;
+    let Some(world) = World::new(vec![openai(&model)]).await else { return };
+    let call = world.call().await;
+    let out = Outbox::default();
+    call.handle(&out, &call.says(1, "Hello?", None)).await.unwrap();
+    assert_eq!(
+        out.texts(),
+        dialogue_core::sentences(dialogue_core::RECOVERY)
+            .iter()
+            .map(|s| s.trim().to_owned())
+            .collect::<Vec<_>>()
+    );
+}
+
+#[tokio::test]
+async fn a_tenants_own_agents_and_settings_are_used_once_they_are_read() {
+    let Some(world) = World::new(vec![rules()]).await else { return };
+    let owner = world.db.owner().await;
+    let id = *world.tenant.as_uuid();
+    owner
+        .execute(
+            "INSERT INTO agent_metadata (tenant, name, kind, config) VALUES ($1, 'visits', 'task', '{}')",
+            &[&id],
+        )
+        .await
+        .unwrap();
+    owner
+        .execute(
+            "INSERT INTO addresses (channel, address, tenant, mode) VALUES ('voice', '+15550009999', $1, 'media_stream')",
+            &[&id],
+        )
+        .await
+        .unwrap();
+    world.shell.tenants.refresh().await.unwrap();
+    let call = world.call().await;
+    let out = Outbox::default();
+    call.handle(&out, &call.says(1, "I need an appointment", None)).await.unwrap();
+    assert_eq!(out.replies()[0].1.account.agent, "visits");
+}

@@ -1,0 +1,473 @@
+//! One turn, from the words that came in to the reply that left (DESIGN 3.4).
+//!
+//! Every step can be the last one of this process. What has been said stands in the ledger before it
+//! is sent, so that whoever runs the turn next sends the same sentences under the same ids and goes
+//! on from there.
+
+use std::{pin::pin, time::Duration};
+
+use anyhow::{Context as _, anyhow, bail};
+use boot::crash_point;
+use bus::{Destination, Queue, SendError};
+use dialogue_core::{Answer, Choice, Reply, ReplyAction, ReplyInput, join};
+use domain::{
+    CallSid, Envelope, MessageReceived, MessageSent, ReplyFinished, SpeakSentence, Stage,
+    Timestamp, Turn, TurnAccount,
+};
+use futures::StreamExt as _;
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::{
+    Shell,
+    context::Context,
+    ledger::TurnLedger,
+    llm::{Delta, Deltas, LanguageModel, ModelError, Request, RulesEngine, Usage},
+    outlet::Outlet,
+    tenants::Tenant,
+};
+
+/// How often the fence is read while a model is waited for (DESIGN 2, "Turn fence").
+const FENCE_EVERY: Duration = Duration::from_millis(100);
+
+/// What is spoken later than this after the end of the caller's turn is dropped (DESIGN 2).
+const SPEAK_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long models may stream one reply: of a call, what could still be spoken; of a chat, what a
+/// person waits for.
+const SPOKEN_STREAM_MAX: Duration = Duration::from_secs(10);
+const WRITTEN_STREAM_MAX: Duration = Duration::from_secs(60);
+
+/// The ledger's names for the agent chosen and for the model whose sentences stand there.
+const CHOICE: &str = "choice";
+const MODEL: &str = "model";
+
+/// What a turn works on.
+pub(crate) struct TurnRun<'a> {
+    pub(crate) shell: &'a Shell,
+    pub(crate) out: &'a dyn Outlet,
+    pub(crate) tenant: &'a Tenant,
+    pub(crate) envelope: &'a Envelope,
+    pub(crate) message: &'a MessageReceived,
+    pub(crate) turn: Turn,
+    /// The live call; `None` on a chat.
+    pub(crate) call: Option<CallSid>,
+    pub(crate) started_at: Timestamp,
+}
+
+/// How the reply came to its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum End {
+    /// All of it was sent.
+    Whole,
+    /// The caller spoke over it, or waits for it no longer.
+    Cut,
+}
+
+/// What was used for a reply.
+#[derive(Default)]
+struct Spent {
+    usage: Usage,
+    first_sentence_at: Option<Timestamp>,
+}
+
+impl TurnRun<'_> {
+    /// Answers the turn, or ends what an earlier run of it began.
+    ///
+    /// # Errors
+    /// When the turn has to be run again; what stands in the ledger by then is not said anew.
+    pub(crate) async fn run(self, mut context: Context) -> anyhow::Result<()> {
+        let Self { shell, tenant, envelope, turn, .. } = self;
+        let mut ledger = TurnLedger::open(&shell.cache, envelope.conversation, turn).await;
+        if let Some(finished) = ledger.finished() {
+            return self.publish_again(&ledger, finished).await;
+        }
+        if context.state.has(turn) {
+            // The context is written after everything was published, so nothing is left to do.
+            return Ok(());
+        }
+        let message = dialogue_core::Message {
+            turn,
+            text: self.message.text.clone(),
+            kind: self.message.kind.clone(),
+            heard: self.message.heard.clone(),
+            spoken: self.call.is_some(),
+        };
+        let Some(choice) = tenant.desk.choose(&context.state, &message) else {
+            return Ok(());
+        };
+        let choice = record_choice(&mut ledger, choice).await?;
+        metrics::counter!("orchestrator_turns_total", "agent" => choice.agent.clone()).increment(1);
+        // When the message came, not the clock, so that a second run answers alike.
+        let answer = tenant.desk.answer(&context.state, &message, &choice, envelope.occurred_at);
+        let mut spent = Spent::default();
+        let end = self.reply(&mut ledger, &answer, &mut spent).await?;
+        if end == End::Cut {
+            metrics::counter!("orchestrator_turns_cut_total").increment(1);
+        }
+
+        let model = ledger.value(MODEL).unwrap_or(RulesEngine::NAME).to_owned();
+        let ending = Ending {
+            is_cut: end == End::Cut,
+            hang_up: answer.hang_up,
+            agent: choice.agent,
+            confidence: choice.confidence,
+            reason: choice.reason,
+            model,
+            processing_ms: millis(Timestamp::now().since(self.started_at)),
+            tokens_in: spent.usage.tokens_in,
+            tokens_out: spent.usage.tokens_out,
+            first_sentence_us: spent.first_sentence_at.map(|at| at.as_micros()),
+        };
+        self.publish_end(&ledger, &ending).await?;
+        crash_point("orchestrator.message-sent");
+
+        context.state = answer.state;
+        if !ledger.sentences().is_empty() {
+            let said = join(ledger.sentences());
+            context.state.replied(turn, said.into(), self.call.is_some());
+        }
+        context.save(&shell.cache, envelope.conversation).await?;
+        crash_point("orchestrator.context-written");
+        let ending = serde_json::to_string(&ending).context("encode the turn's end")?;
+        ledger.finish(&ending).await
+    }
+
+    /// A turn that was whole already: its messages once more, under the same ids, for whoever
+    /// missed them.
+    async fn publish_again(&self, ledger: &TurnLedger<'_>, finished: &str) -> anyhow::Result<()> {
+        let ending: Ending = serde_json::from_str(finished).context("read the turn's end")?;
+        if !ending.is_cut {
+            for index in 0..ledger.sentences().len() {
+                if self.is_fenced().await {
+                    break;
+                }
+                self.speak(ledger, index, None).await?;
+            }
+        }
+        self.publish_end(ledger, &ending).await
+    }
+
+    /// Sends the reply sentence by sentence until it is whole or no longer wanted.
+    async fn reply(
+        &self,
+        ledger: &mut TurnLedger<'_>,
+        answer: &Answer,
+        spent: &mut Spent,
+    ) -> anyhow::Result<End> {
+        for index in 0..ledger.sentences().len() {
+            if self.is_fenced().await {
+                return Ok(End::Cut);
+            }
+            self.speak(ledger, index, None).await?;
+        }
+        if self.is_late() || self.is_fenced().await {
+            return Ok(End::Cut);
+        }
+        let models = self.models(answer);
+        let made_by = ledger
+            .value(MODEL)
+            .map(|name| models.iter().position(|m| m.name() == name).unwrap_or(models.len()));
+        let said = u32::try_from(ledger.sentences().len()).unwrap_or(u32::MAX);
+        let mut reply = Reply::new(models.len(), said, made_by);
+
+        let out_of_time = sleep_until(Instant::now() + self.stream_max());
+        let mut out_of_time = pin!(out_of_time);
+        let mut fenced = pin!(self.fenced());
+        let mut stream: Option<Deltas> = None;
+        let mut model: Option<&dyn LanguageModel> = None;
+        let mut actions = reply.step(ReplyInput::Begin);
+        loop {
+            for action in std::mem::take(&mut actions) {
+                match action {
+                    ReplyAction::Finish => return Ok(End::Whole),
+                    ReplyAction::Say { sentence, .. } => {
+                        spent.first_sentence_at.get_or_insert_with(Timestamp::now);
+                        if !self.say(ledger, model, &sentence, spent).await? {
+                            return Ok(End::Cut);
+                        }
+                    }
+                    ReplyAction::Ask(index) => {
+                        stream = None;
+                        let asked = models[index].as_ref();
+                        model = Some(asked);
+                        let request = Request {
+                            prompt: answer.prompt.clone(),
+                            said: ledger.sentences().to_vec(),
+                            scripted: answer.scripted.clone(),
+                        };
+                        let asked_at = Instant::now();
+                        let begun = tokio::select! {
+                            begun = asked.reply(&request) => begun,
+                            () = &mut fenced => return Ok(End::Cut),
+                            () = &mut out_of_time => {
+                                actions = reply.step(ReplyInput::OutOfTime);
+                                continue;
+                            }
+                        };
+                        match begun {
+                            Ok(deltas) => {
+                                metrics::histogram!("orchestrator_model_begin_seconds",
+                                    "model" => asked.name().to_owned())
+                                .record(asked_at.elapsed());
+                                stream = Some(deltas);
+                            }
+                            Err(error) => actions = self.failed(asked, &error, &mut reply),
+                        }
+                    }
+                }
+            }
+            if !actions.is_empty() {
+                continue;
+            }
+            let Some(deltas) = stream.as_mut() else {
+                bail!("the reply neither ended nor was asked for");
+            };
+            let item = tokio::select! {
+                item = deltas.next() => item,
+                () = &mut fenced => return Ok(End::Cut),
+                () = &mut out_of_time => {
+                    stream = None;
+                    actions = reply.step(ReplyInput::OutOfTime);
+                    continue;
+                }
+            };
+            actions = match item {
+                Some(Ok(Delta::Text(piece))) => reply.step(ReplyInput::Text(&piece)),
+                Some(Ok(Delta::Usage(usage))) => {
+                    spent.usage.tokens_in += usage.tokens_in;
+                    spent.usage.tokens_out += usage.tokens_out;
+                    Vec::new()
+                }
+                Some(Err(error)) => match model {
+                    Some(asked) => self.failed(asked, &error, &mut reply),
+                    None => reply.step(ReplyInput::Failed),
+                },
+                None => reply.step(ReplyInput::Ended),
+            };
+        }
+    }
+
+    fn failed(
+        &self,
+        model: &dyn LanguageModel,
+        error: &ModelError,
+        reply: &mut Reply,
+    ) -> Vec<ReplyAction> {
+        tracing::warn!(model = model.name(), %error, said = reply.sentences(), "a model failed");
+        metrics::counter!("orchestrator_model_failures_total", "model" => model.name().to_owned())
+            .increment(1);
+        reply.step(ReplyInput::Failed)
+    }
+
+    /// The models to ask, in order. Where there are no words only the rules engine has an answer.
+    fn models(&self, answer: &Answer) -> Vec<std::sync::Arc<dyn LanguageModel>> {
+        match answer.prompt {
+            Some(_) => self.shell.models.clone(),
+            None => vec![std::sync::Arc::new(RulesEngine)],
+        }
+    }
+
+    /// Records a sentence and sends it; `false` when the fence has passed the turn.
+    async fn say(
+        &self,
+        ledger: &mut TurnLedger<'_>,
+        model: Option<&dyn LanguageModel>,
+        sentence: &str,
+        spent: &Spent,
+    ) -> anyhow::Result<bool> {
+        crash_point("orchestrator.answered");
+        if let Some(model) = model.filter(|_| ledger.sentences().is_empty()) {
+            ledger.record_value(MODEL, model.name()).await?;
+        }
+        if !ledger.record_sentence(sentence).await? {
+            bail!("another run is giving this reply");
+        }
+        crash_point("orchestrator.ledgered");
+        if self.is_fenced().await {
+            return Ok(false);
+        }
+        let index = ledger.sentences().len() - 1;
+        self.speak(ledger, index, spent.first_sentence_at.filter(|_| index == 0)).await?;
+        crash_point("orchestrator.sentence-sent");
+        Ok(true)
+    }
+
+    /// Sends a sentence that stands in the ledger to `voice`. On a chat nothing leaves before the
+    /// whole reply.
+    async fn speak(
+        &self,
+        ledger: &TurnLedger<'_>,
+        index: usize,
+        ready_at: Option<Timestamp>,
+    ) -> anyhow::Result<()> {
+        let Some(call) = &self.call else { return Ok(()) };
+        let attempt = ledger.attempt();
+        let job = SpeakSentence {
+            call: call.clone(),
+            attempt,
+            index: u32::try_from(index).unwrap_or(u32::MAX),
+            text: ledger.sentences()[index].trim().into(),
+            voice: self.tenant.settings.voice.clone(),
+        };
+        let name = format!("speak:{attempt}:{index}");
+        let mut job = self
+            .envelope
+            .follow(&name, Timestamp::now(), job)
+            .expiring_at(self.envelope.occurred_at.plus(SPEAK_WITHIN));
+        job.reply_to.clone_from(&self.envelope.reply_to);
+        if let Some(ready_at) = ready_at {
+            job.stamp(Stage::ORCHESTRATOR_STARTED, self.started_at);
+            job.stamp(Stage::FIRST_SENTENCE, ready_at);
+        }
+        let to = Destination::Shared(Queue::Speak);
+        self.out.send(&to, &[job]).await.context("send a sentence to be spoken")
+    }
+
+    /// Says that the reply is over: to the call's edge task, and to the topic for the history.
+    async fn publish_end(&self, ledger: &TurnLedger<'_>, ending: &Ending) -> anyhow::Result<()> {
+        let sentences = ledger.sentences();
+        if !ending.is_cut && self.call.is_some() {
+            self.tell_edge(ledger, ending).await?;
+        }
+        if sentences.is_empty() {
+            return Ok(());
+        }
+        let sent = MessageSent {
+            to: self.message.from.clone(),
+            from: self.message.to.clone(),
+            text: join(sentences).into(),
+            in_reply_to: self.message.external_id.clone(),
+            attempt: ledger.attempt(),
+            account: ending.account(self),
+        };
+        let now = Timestamp::now();
+        let mut sent = self.envelope.follow("message-sent", now, sent).with_turn(self.turn);
+        sent.stamp(Stage::ORCHESTRATOR_STARTED, self.started_at);
+        if let Some(at) = ending.first_sentence_us {
+            sent.stamp(Stage::FIRST_SENTENCE, Timestamp::from_micros(at));
+        }
+        sent.stamp(Stage::REPLY_FINISHED, now);
+        self.out.publish(&[sent]).await.context("publish the reply")
+    }
+
+    async fn tell_edge(&self, ledger: &TurnLedger<'_>, ending: &Ending) -> anyhow::Result<()> {
+        let Some(call) = &self.call else { return Ok(()) };
+        let attempt = ledger.attempt();
+        let finished = ReplyFinished {
+            call: call.clone(),
+            attempt,
+            sentences: u32::try_from(ledger.sentences().len()).unwrap_or(u32::MAX),
+            hang_up: ending.hang_up,
+        };
+        let name = format!("reply-finished:{attempt}");
+        let job = self
+            .envelope
+            .follow(&name, Timestamp::now(), finished)
+            .expiring_at(self.envelope.occurred_at.plus(SPEAK_WITHIN));
+        let holder = self.shell.cache.edge_of(call).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "who holds the call is not known; answering to who asked");
+            None
+        });
+        let Some(queue) = holder.or_else(|| self.envelope.reply_to.clone()) else {
+            return Err(anyhow!("nobody holds the call"));
+        };
+        match self.out.send(&Destination::Task(queue), &[job]).await {
+            // The task is gone; whoever takes the call over asks for what it needs.
+            Err(SendError::QueueGone(_)) => {
+                metrics::counter!("orchestrator_edge_gone_total").increment(1);
+                Ok(())
+            }
+            result => result.context("tell the edge task that the reply is over"),
+        }
+    }
+
+    /// Whether the caller has gone on to a later turn. Redis away: not as far as we know; the edge
+    /// task drops by turn itself.
+    async fn is_fenced(&self) -> bool {
+        let Some(call) = &self.call else { return false };
+        match self.shell.cache.fence(call).await {
+            Ok(fence) => fence > self.turn,
+            Err(error) => {
+                tracing::debug!(%error, "the turn fence cannot be read");
+                false
+            }
+        }
+    }
+
+    /// Whether the caller has waited so long that nothing said now would be spoken.
+    fn is_late(&self) -> bool {
+        let late_at = self.envelope.occurred_at.plus(SPEAK_WITHIN);
+        self.call.is_some() && Timestamp::now() >= late_at
+    }
+
+    /// Returns once the fence has passed the turn.
+    async fn fenced(&self) {
+        loop {
+            sleep(FENCE_EVERY).await;
+            if self.is_fenced().await {
+                return;
+            }
+        }
+    }
+
+    fn stream_max(&self) -> Duration {
+        if self.call.is_some() { SPOKEN_STREAM_MAX } else { WRITTEN_STREAM_MAX }
+    }
+}
+
+async fn record_choice(ledger: &mut TurnLedger<'_>, choice: Choice) -> anyhow::Result<Choice> {
+    let Choice { agent, confidence, reason } = choice;
+    let ours = serde_json::to_string(&StoredChoice { agent, confidence, reason })
+        .context("encode the choice of agent")?;
+    let standing = ledger.record_value(CHOICE, &ours).await?;
+    let StoredChoice { agent, confidence, reason } =
+        serde_json::from_str(&standing).context("read the choice of agent")?;
+    Ok(Choice { agent, confidence, reason })
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredChoice {
+    agent: String,
+    confidence: f32,
+    reason: String,
+}
+
+/// What the ledger keeps of a finished turn, so that its end can be published again.
+#[derive(Serialize, Deserialize)]
+struct Ending {
+    is_cut: bool,
+    hang_up: bool,
+    agent: String,
+    confidence: f32,
+    reason: String,
+    model: String,
+    processing_ms: u32,
+    tokens_in: u32,
+    tokens_out: u32,
+    first_sentence_us: Option<i64>,
+}
+
+impl Ending {
+    /// C9. The vendor's own name of the model is worth more than its place in the list.
+    fn account(&self, run: &TurnRun<'_>) -> TurnAccount {
+        let models = &run.shell.models;
+        let model =
+            models.iter().find(|m| m.name() == self.model).map_or(&*self.model, |m| m.model());
+        TurnAccount {
+            agent: self.agent.clone(),
+            confidence: self.confidence,
+            reason: self.reason.clone(),
+            model: model.to_owned(),
+            processing_ms: self.processing_ms,
+            tokens_in: self.tokens_in,
+            tokens_out: self.tokens_out,
+            // No prices are configured yet.
+            cost_micros: 0,
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}
