@@ -95,10 +95,7 @@ mod tests {
     fn a_key_cannot_be_printed() {
         let environment = [("OPENAI_API_KEY", "sk-hush")].into_iter().collect();
         let config = Config::read(&environment).expect("a good configuration");
-        assert_eq!(
-            config.openai_key.as_ref().map(Secret::expose),
-            Some("sk-hush")
-        );
+        assert_eq!(config.openai_key.as_ref().map(Secret::expose), Some("sk-hush"));
         assert!(!format!("{config:?}").contains("hush"));
     }
 }

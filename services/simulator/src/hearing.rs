@@ -41,9 +41,10 @@ pub async fn hear(world: web::Data<World>, samples: Vec<i16>) -> anyhow::Result<
 /// Modem words, with the pieces of a long one put together.
 fn modem_words(pieces: &[modem::Word]) -> Vec<Word> {
     let mut words: Vec<Word> = Vec::new();
-    for piece in pieces {
+    for (place, piece) in pieces.iter().enumerate() {
         let span = piece.span.start as usize..piece.span.end as usize;
-        match words.last_mut().filter(|_| piece.joined) {
+        let rest = place.checked_sub(1).is_some_and(|before| piece.continues(&pieces[before]));
+        match words.last_mut().filter(|_| rest) {
             Some(word) => {
                 word.text.push_str(&piece.text);
                 word.span.end = span.end;

@@ -10,11 +10,7 @@ pub(crate) fn dot(left: &[f32], right: &[f32]) -> f32 {
             lanes[lane] += left[lane] * right[lane];
         }
     }
-    let rest: f32 = left_rest
-        .iter()
-        .zip(right_rest)
-        .map(|(left, right)| left * right)
-        .sum();
+    let rest: f32 = left_rest.iter().zip(right_rest).map(|(left, right)| left * right).sum();
     lanes.iter().sum::<f32>() + rest
 }
 

@@ -25,10 +25,7 @@ pub(super) struct Piece {
 pub(super) fn pieces(text: &str) -> Vec<Piece> {
     let mut pieces = Vec::new();
     for word in text.split_whitespace() {
-        let mut piece = Piece {
-            units: Vec::new(),
-            joined: false,
-        };
+        let mut piece = Piece { units: Vec::new(), joined: false };
         let mut capitals = false;
         let mut rest = word.chars().peekable();
         while let Some(character) = rest.next() {
@@ -36,13 +33,8 @@ pub(super) fn pieces(text: &str) -> Vec<Piece> {
             let mut run = rest.peek().copied().is_some_and(upper);
             let mut units = spell(character, capitals, run);
             if piece.units.len() + units.len() > WORD_UNITS {
-                pieces.push(std::mem::replace(
-                    &mut piece,
-                    Piece {
-                        units: Vec::new(),
-                        joined: true,
-                    },
-                ));
+                pieces
+                    .push(std::mem::replace(&mut piece, Piece { units: Vec::new(), joined: true }));
                 capitals = false;
                 run = rest.peek().copied().is_some_and(upper);
                 units = spell(character, capitals, run);
@@ -60,10 +52,7 @@ pub(super) fn pieces(text: &str) -> Vec<Piece> {
 /// The units of one character. `capitals` is the state before it; `run` says that another capital follows.
 fn spell(character: char, capitals: bool, run: bool) -> Vec<u8> {
     let plain = |character: char| {
-        PLAIN
-            .chars()
-            .position(|known| known == character)
-            .map(|place| place as u8)
+        PLAIN.chars().position(|known| known == character).map(|place| place as u8)
     };
     if character.is_ascii_alphabetic() {
         let letter = character.to_ascii_lowercase() as u8 - b'a';
@@ -104,11 +93,7 @@ pub(super) fn read(units: &[u8]) -> Option<String> {
             _ => {
                 let character = PLAIN.chars().nth(usize::from(unit))?;
                 let upper = capitals || std::mem::take(&mut capital);
-                text.push(if upper {
-                    character.to_ascii_uppercase()
-                } else {
-                    character
-                });
+                text.push(if upper { character.to_ascii_uppercase() } else { character });
             }
         }
     }

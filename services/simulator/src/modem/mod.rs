@@ -83,10 +83,7 @@ pub fn encode(text: &str) -> Vec<i16> {
         render(&symbols(header, &piece.units), &mut samples);
         index = next_index(index);
     }
-    samples
-        .into_iter()
-        .map(|sample| sample.round() as i16)
-        .collect()
+    samples.into_iter().map(|sample| sample.round() as i16).collect()
 }
 
 /// Every symbol of a word, the sync included.
@@ -95,20 +92,13 @@ fn symbols(header: Header, units: &[u8]) -> Vec<u8> {
     let mut values = octal(bits);
     values.extend(units.iter().flat_map(|unit| [unit >> 3, unit & 7]));
     values.extend(octal(checksum(bits, units)));
-    let scrambled = values
-        .into_iter()
-        .enumerate()
-        .map(|(place, value)| scramble(place, value));
+    let scrambled = values.into_iter().enumerate().map(|(place, value)| scramble(place, value));
     SYNC.into_iter().chain(scrambled).collect()
 }
 
 /// Nine bits as three symbols.
 fn octal(bits: u16) -> Vec<u8> {
-    vec![
-        (bits >> 6 & 7) as u8,
-        (bits >> 3 & 7) as u8,
-        (bits & 7) as u8,
-    ]
+    vec![(bits >> 6 & 7) as u8, (bits >> 3 & 7) as u8, (bits & 7) as u8]
 }
 
 /// A vowel depends on its place as well, so that no text holds one vowel for long: speech does not.
@@ -123,9 +113,8 @@ fn unscramble(place: usize, vowel: u8) -> u8 {
 /// A nine-bit cyclic redundancy check (x^9 + x^4 + 1) of the header and the units.
 fn checksum(header: u16, units: &[u8]) -> u16 {
     let header_bits = (0..9).rev().map(|bit| header >> bit & 1);
-    let unit_bits = units
-        .iter()
-        .flat_map(|unit| (0..6).rev().map(move |bit| u16::from(unit >> bit & 1)));
+    let unit_bits =
+        units.iter().flat_map(|unit| (0..6).rev().map(move |bit| u16::from(unit >> bit & 1)));
     header_bits.chain(unit_bits).fold(0x1ff, |register, bit| {
         let carry = register >> 8 & 1 ^ bit;
         (register << 1 & 0x1ff) ^ if carry == 1 { 0x011 } else { 0 }

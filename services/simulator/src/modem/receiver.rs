@@ -28,6 +28,13 @@ pub struct Word {
     pub likeness: f32,
 }
 
+impl Word {
+    /// Whether it is the rest of the word `before`: a piece whose beginning was lost is the rest of no other.
+    pub fn continues(&self, before: &Word) -> bool {
+        self.joined && before.span.end == self.span.start
+    }
+}
+
 /// What went wrong on the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaultKind {
@@ -66,11 +73,13 @@ impl Decoded {
     /// The words as text.
     pub fn text(&self) -> String {
         let mut text = String::new();
+        let mut before: Option<&Word> = None;
         for word in &self.words {
-            if !text.is_empty() && !word.joined {
+            if before.is_some_and(|before| !word.continues(before)) {
                 text.push(' ');
             }
             text.push_str(&word.text);
+            before = Some(word);
         }
         text
     }
@@ -80,10 +89,7 @@ impl Decoded {
         self.faults.is_empty()
             && self.words.first().is_some_and(|word| word.first)
             && self.words.last().is_some_and(|word| word.last)
-            && self
-                .words
-                .windows(2)
-                .all(|pair| pair[0].last == pair[1].first)
+            && self.words.windows(2).all(|pair| pair[0].last == pair[1].first)
     }
 }
 
@@ -166,8 +172,7 @@ impl Receiver {
     /// Takes the next samples and gives what has become certain with them. The last word of an utterance is certain one
     /// frame (20 ms) after its end: silence must go on arriving, as it does on a telephone line.
     pub fn push(&mut self, samples: &[i16]) -> Decoded {
-        self.samples
-            .extend(samples.iter().map(|sample| f32::from(*sample)));
+        self.samples.extend(samples.iter().map(|sample| f32::from(*sample)));
         let decoded = self.read(false);
         // A little of the past stays, to judge what stood between two words; and the rest is moved to the front only
         // now and then.
@@ -210,28 +215,15 @@ impl Receiver {
                     self.at = start + PERIOD_SAMPLES;
                 }
                 Reading::Failed { kind, samples } => {
-                    decoded.faults.push(Fault {
-                        kind,
-                        span: span(samples),
-                    });
+                    decoded.faults.push(Fault { kind, span: span(samples) });
                     self.at = start + PERIOD_SAMPLES;
                 }
-                Reading::Whole {
-                    header,
-                    text,
-                    samples,
-                    likeness,
-                } => {
+                Reading::Whole { header, text, samples, likeness } => {
                     let span = span(samples);
                     let fault = self.misplaced(header, &span, start);
-                    decoded.faults.extend(fault.map(|kind| Fault {
-                        kind,
-                        span: span.clone(),
-                    }));
-                    self.before = (!header.last).then_some(Before {
-                        index: header.index,
-                        end: span.end,
-                    });
+                    decoded.faults.extend(fault.map(|kind| Fault { kind, span: span.clone() }));
+                    self.before =
+                        (!header.last).then_some(Before { index: header.index, end: span.end });
                     // A loss in its all but silent end moves the next word into it.
                     self.at = start + samples - FADE_SAMPLES;
                     if fault != Some(FaultKind::Slipped) {
@@ -288,11 +280,8 @@ impl Receiver {
         let Some(header) = Self::values(rest, 0..HEADER_SYMBOLS) else {
             return Reading::Unfinished;
         };
-        let header = Header::from_bits(
-            header
-                .iter()
-                .fold(0, |bits, value| bits << 3 | u16::from(*value)),
-        );
+        let header =
+            Header::from_bits(header.iter().fold(0, |bits, value| bits << 3 | u16::from(*value)));
         let units_end = HEADER_SYMBOLS + 2 * header.units;
         let end = units_end + CHECKSUM_SYMBOLS;
         let samples = (SYNC.len() + end) * SYMBOL_SAMPLES;
@@ -306,13 +295,8 @@ impl Receiver {
         if header.last && !ended && rest.len() < samples + FRAME_SAMPLES {
             return Reading::Unfinished;
         }
-        let units: Vec<u8> = units
-            .chunks_exact(2)
-            .map(|pair| pair[0] << 3 | pair[1])
-            .collect();
-        let sum = sum
-            .iter()
-            .fold(0, |bits, value| bits << 3 | u16::from(*value));
+        let units: Vec<u8> = units.chunks_exact(2).map(|pair| pair[0] << 3 | pair[1]).collect();
+        let sum = sum.iter().fold(0, |bits, value| bits << 3 | u16::from(*value));
         let right = sum == checksum(header.to_bits(), &units);
 
         let mut ideal = Vec::new();
@@ -320,11 +304,7 @@ impl Receiver {
         let gain = dot(arrived, &ideal) / energy(&ideal);
         let mean_square = gain * gain * energy(&ideal) / ideal.len() as f32;
         let residue = |(arrived, ideal): (&[f32], &[f32])| -> f32 {
-            arrived
-                .iter()
-                .zip(ideal)
-                .map(|(arrived, ideal)| (arrived - gain * ideal).powi(2))
-                .sum()
+            arrived.iter().zip(ideal).map(|(arrived, ideal)| (arrived - gain * ideal).powi(2)).sum()
         };
         let block_limit = BLOCK_RESIDUE * mean_square * BLOCK_SAMPLES as f32;
         let alike = gain > 0.0
@@ -333,22 +313,11 @@ impl Receiver {
                 .zip(ideal.chunks(BLOCK_SAMPLES))
                 .all(|pair| residue(pair) <= block_limit);
         match (alike, right.then(|| alphabet::read(&units)).flatten()) {
-            (false, _) => Reading::Failed {
-                kind: FaultKind::Damaged,
-                samples,
-            },
-            (true, None) => Reading::Failed {
-                kind: FaultKind::Checksum,
-                samples,
-            },
+            (false, _) => Reading::Failed { kind: FaultKind::Damaged, samples },
+            (true, None) => Reading::Failed { kind: FaultKind::Checksum, samples },
             (true, Some(text)) => {
                 let likeness = dot(arrived, &ideal) / (energy(arrived) * energy(&ideal)).sqrt();
-                Reading::Whole {
-                    header,
-                    text,
-                    samples,
-                    likeness,
-                }
+                Reading::Whole { header, text, samples, likeness }
             }
         }
     }
@@ -384,20 +353,14 @@ impl Receiver {
         let first_frame_twice =
             header.index == 0 && repeated(start.checked_sub(FRAME_SAMPLES), start);
         let last_frame_twice = header.last
-            && repeated(
-                Some(end - REPEAT_SAMPLES),
-                end + FRAME_SAMPLES - REPEAT_SAMPLES,
-            );
+            && repeated(Some(end - REPEAT_SAMPLES), end + FRAME_SAMPLES - REPEAT_SAMPLES);
         if first_frame_twice || last_frame_twice {
             return Some(FaultKind::Slipped);
         }
         if header.index == 0 {
             return None;
         }
-        let before = self
-            .before
-            .as_ref()
-            .filter(|before| next_index(before.index) == header.index);
+        let before = self.before.as_ref().filter(|before| next_index(before.index) == header.index);
         let Some(before) = before else {
             return Some(FaultKind::Missing);
         };
@@ -423,20 +386,12 @@ impl<'a> Loudness<'a> {
     fn new(samples: &'a [f32], start: usize, length: usize) -> Self {
         let window = samples.get(start..start + length).unwrap_or_default();
         let energy = window.iter().map(|sample| f64::from(*sample).powi(2)).sum();
-        Self {
-            samples,
-            start,
-            length,
-            energy,
-        }
+        Self { samples, start, length, energy }
     }
 
     fn advance(&mut self) {
-        let square = |place: usize| {
-            self.samples
-                .get(place)
-                .map_or(0.0, |sample| f64::from(*sample).powi(2))
-        };
+        let square =
+            |place: usize| self.samples.get(place).map_or(0.0, |sample| f64::from(*sample).powi(2));
         self.energy += square(self.start + self.length) - square(self.start);
         self.start += 1;
     }

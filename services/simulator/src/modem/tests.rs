@@ -197,6 +197,19 @@ fn a_cut_sentence_is_understood_up_to_the_cut() {
 }
 
 #[test]
+fn the_rest_of_a_long_word_is_not_joined_to_a_stranger() {
+    let text = "the Donaudampfschifffahrtsgesellschaft";
+    let spoken = encode(text);
+    let whole = decode(&spoken);
+    assert!(whole.words.len() > 3 && whole.text() == text);
+    let mut audio = spoken;
+    let first_piece = whole.words[1].span.start as usize;
+    audio.drain(first_piece + 1000..first_piece + 1160);
+    let heard = decode(&audio);
+    assert!(heard.text().starts_with("the ") && heard.text() != text, "{}", heard.text());
+}
+
+#[test]
 fn a_pause_or_another_sound_between_words_is_no_fault() {
     let spoken = encode("well I think so");
     let pause_at = decode(&spoken).words[1].span.start as usize;

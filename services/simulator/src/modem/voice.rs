@@ -67,20 +67,12 @@ pub(super) fn render(symbols: &[u8], out: &mut Vec<f32>) {
     out.reserve(symbols.len() * SYMBOL_SAMPLES);
     for (place, symbol) in symbols.iter().enumerate() {
         let this = &periods[usize::from(*symbol)];
-        let before = place
-            .checked_sub(1)
-            .map(|place| &periods[usize::from(symbols[place])]);
-        let after = symbols
-            .get(place + 1)
-            .map(|symbol| &periods[usize::from(*symbol)]);
+        let before = place.checked_sub(1).map(|place| &periods[usize::from(symbols[place])]);
+        let after = symbols.get(place + 1).map(|symbol| &periods[usize::from(*symbol)]);
         for n in 0..SYMBOL_SAMPLES {
             let phase = n % PERIOD_SAMPLES;
             let from_border = n.min(SYMBOL_SAMPLES - 1 - n);
-            let neighbour = if n < SYMBOL_SAMPLES / 2 {
-                before
-            } else {
-                after
-            };
+            let neighbour = if n < SYMBOL_SAMPLES / 2 { before } else { after };
             out.push(if from_border >= FADE_SAMPLES {
                 this[phase]
             } else {
@@ -124,10 +116,7 @@ mod tests {
 
     #[test]
     fn no_vowel_clips() {
-        let peak = PERIODS
-            .iter()
-            .flatten()
-            .fold(0.0_f32, |peak, sample| peak.max(sample.abs()));
+        let peak = PERIODS.iter().flatten().fold(0.0_f32, |peak, sample| peak.max(sample.abs()));
         assert!(peak < 20_000.0, "{peak}");
     }
 }

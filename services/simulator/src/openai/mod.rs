@@ -21,9 +21,12 @@ pub fn configure(cfg: &mut web::ServiceConfig) {
 
 /// Mounts `GET` and `PUT /sim/model`, `GET` and `DELETE /sim/model/requests`.
 pub fn control(cfg: &mut web::ServiceConfig) {
-    cfg.service(web::resource("/model").route(web::get().to(show)).route(web::put().to(set))).service(
-        web::resource("/model/requests").route(web::get().to(requests)).route(web::delete().to(forget)),
-    );
+    cfg.service(web::resource("/model").route(web::get().to(show)).route(web::put().to(set)))
+        .service(
+            web::resource("/model/requests")
+                .route(web::get().to(requests))
+                .route(web::delete().to(forget)),
+        );
 }
 
 async fn show(world: web::Data<World>) -> HttpResponse {
