@@ -1,0 +1,162 @@
+use std::{net::TcpListener, sync::Arc, time::Duration};
+
+use actix_web::web;
+use async_trait::async_trait;
+use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
+use aws_sdk_secretsmanager::Client as SecretsManager;
+use boot::Environment;
+use bus::{Bus, BusSettings, Consumer, Context, Destination, Handler, Outcome, Queue, Source};
+use cache::Cache;
+use domain::{
+    CallSid, Channel, ConversationId, Envelope, EventId, Payload, TenantId, Timestamp, Turn,
+};
+use simulator::{World, config::Config as Simulated};
+use tokio::{sync::mpsc, time::timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use uuid::Uuid;
+use vault::Secrets;
+use voice::{Config, Service};
+
+/// Far more than anything here takes: what is caught is a hang.
+pub const HANG: Duration = Duration::from_secs(30);
+
+/// A voice task with everything around it, under a prefix of its own.
+pub struct Mesh {
+    pub bus: Bus,
+    pub cache: Cache,
+    pub s3: aws_sdk_s3::Client,
+    pub bucket: String,
+    pub world: web::Data<World>,
+    stop: CancellationToken,
+    _stop_at_end: DropGuard,
+}
+
+impl Mesh {
+    /// A mesh with the simulator's vendors; `None` where the test is to be skipped.
+    pub async fn start(vars: &[(&str, &str)]) -> Option<Self> {
+        let world = web::Data::new(World::new(Simulated::default()));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(simulator::serve(listener, world.clone(), false).unwrap());
+        let (deepgram, openai) = (format!("{base}/deepgram"), format!("{base}/openai/v1"));
+        let mut all = vec![
+            ("DEEPGRAM_BASE_URL", deepgram.as_str()),
+            ("OPENAI_BASE_URL", &openai),
+            ("SB_LONG_POLL_SECONDS", "1"),
+        ];
+        all.extend_from_slice(vars);
+        Self::of(world, &all).await
+    }
+
+    async fn of(world: web::Data<World>, vars: &[(&str, &str)]) -> Option<Self> {
+        let stores = testkit::require_stores()?;
+        let prefix = testkit::unique_prefix();
+        let bucket = format!("{prefix}-files");
+        let aws = boot::aws_config().await;
+        let s3 = aws_sdk_s3::config::Builder::from(&aws).force_path_style(true).build();
+        let s3 = aws_sdk_s3::Client::from_conf(s3);
+        let region = aws.region().unwrap().as_ref();
+        let place = CreateBucketConfiguration::builder()
+            .location_constraint(BucketLocationConstraint::from(region))
+            .build();
+        let create = s3.create_bucket().bucket(&bucket).create_bucket_configuration(place);
+        create.send().await.unwrap();
+        let bus = Bus::new(
+            &aws,
+            BusSettings { long_poll: Duration::from_secs(1), ..BusSettings::new(&prefix, &bucket) },
+        );
+        bus.provision().await.unwrap();
+
+        let own = [("SB_QUEUE_PREFIX", prefix.as_str()), ("SB_S3_BUCKET", &bucket)];
+        let env: Environment = vars.iter().copied().chain(own).collect();
+        let config = Config::read(&env).unwrap();
+        let redis_url = stores.redis_url.clone();
+        let secrets = Secrets::new(
+            move |name| match name {
+                "REDIS_URL" => Some(redis_url.clone()),
+                "DEEPGRAM_API_KEY" | "OPENAI_API_KEY" => Some("a-key".to_owned()),
+                _ => None,
+            },
+            SecretsManager::new(&aws),
+            &prefix,
+        );
+        let stop = CancellationToken::new();
+        let service = Service::build(&config, &aws, secrets).await.unwrap();
+        tokio::spawn(service.run(stop.clone()));
+        Some(Self {
+            cache: Cache::connect(&stores.redis_url, &prefix).unwrap(),
+            bus,
+            s3,
+            bucket,
+            world,
+            _stop_at_end: stop.clone().drop_guard(),
+            stop,
+        })
+    }
+
+    /// An edge task: its queue, and what arrives there.
+    pub async fn edge(&self, name: &str) -> (String, Inbox) {
+        let queue = self.bus.create_task_queue(name).await.unwrap();
+        let inbox = self.inbox(Source::Task(queue.clone()));
+        (queue, inbox)
+    }
+
+    /// What arrives at a queue.
+    pub fn inbox(&self, source: Source) -> Inbox {
+        let (taken, inbox) = mpsc::unbounded_channel();
+        let starts = Arc::new(self.cache.clone());
+        let consumer = Consumer::new(self.bus.clone(), source, Arc::new(Taker(taken)), starts);
+        tokio::spawn(consumer.run(self.stop.clone()));
+        Inbox(inbox)
+    }
+
+    /// Gives a job.
+    pub async fn give(&self, queue: Queue, job: &Envelope) {
+        self.bus.send(&Destination::Shared(queue), std::slice::from_ref(job)).await.unwrap();
+    }
+}
+
+/// Messages in the order they arrived.
+pub struct Inbox(mpsc::UnboundedReceiver<Envelope>);
+
+impl Inbox {
+    /// Waits for the next one.
+    pub async fn next(&mut self) -> Envelope {
+        timeout(HANG, self.0.recv()).await.expect("something arrives").unwrap()
+    }
+}
+
+struct Taker(mpsc::UnboundedSender<Envelope>);
+
+#[async_trait]
+impl Handler for Taker {
+    async fn handle(&self, _: &Context, message: &Envelope) -> Outcome {
+        self.0.send(message.clone()).map_err(|_| anyhow::anyhow!("the test is over")).into()
+    }
+}
+
+/// One call, and envelopes about it.
+pub struct Call {
+    pub sid: CallSid,
+    tenant: TenantId,
+}
+
+impl Call {
+    pub fn new() -> Self {
+        let sid = CallSid::parse(&format!("CA{}", Uuid::new_v4().simple())).unwrap();
+        Self { sid, tenant: TenantId::from_uuid(Uuid::new_v4()) }
+    }
+
+    pub fn job(&self, turn: u32, payload: impl Into<Payload>) -> Envelope {
+        let conversation = ConversationId::of_call(self.tenant, &self.sid);
+        Envelope::new(
+            EventId::random(),
+            self.tenant,
+            conversation,
+            Channel::VOICE,
+            Timestamp::now(),
+            payload,
+        )
+        .with_turn(Turn(turn))
+    }
+}

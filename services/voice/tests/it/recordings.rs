@@ -1,0 +1,130 @@
+//! Recordings.
+
+use aws_sdk_s3::primitives::ByteStream;
+use bus::{Queue, Source};
+use domain::{Envelope, EventId, FinishRecording, Payload, RecordingFinished, Timestamp};
+use speech::mulaw;
+use tokio::time::timeout;
+
+use crate::mesh::{Call, HANG, Inbox, Mesh};
+
+/// 2026-03-01T00:00:01Z.
+const BEGAN: Timestamp = Timestamp::from_micros(1_772_323_201_000_000);
+
+impl Mesh {
+    async fn put_part(&self, call: &Call, index: u32, side: &str, codes: Vec<u8>) {
+        let key = format!("recording-parts/{}/{index:05}.{side}.ulaw", call.sid);
+        let body = ByteStream::from(codes);
+        self.s3.put_object().bucket(&self.bucket).key(key).body(body).send().await.unwrap();
+    }
+
+    async fn until_parts_are_gone(&self, call: &Call) {
+        let prefix = format!("recording-parts/{}/", call.sid);
+        let list = || self.s3.list_objects_v2().bucket(&self.bucket).prefix(&prefix).send();
+        let gone = async { while !list().await.unwrap().contents().is_empty() {} };
+        timeout(HANG, gone).await.unwrap();
+    }
+
+    async fn file(&self, key: &str) -> Vec<u8> {
+        let file = self.s3.get_object().bucket(&self.bucket).key(key).send().await.unwrap();
+        file.body.collect().await.unwrap().to_vec()
+    }
+}
+
+async fn finished(writer: &mut Inbox) -> (EventId, RecordingFinished) {
+    let event = writer.next().await;
+    match event.payload {
+        Payload::RecordingFinished(finished) => (event.event_id, finished),
+        other => panic!("{} is no recording", other.name()),
+    }
+}
+
+fn finish(call: &Call, parts: u32) -> Envelope {
+    call.job(0, FinishRecording { call: call.sid.clone(), started_at: BEGAN, parts })
+}
+
+#[tokio::test]
+async fn both_sides_of_a_call_lie_in_one_file_sample_by_sample() {
+    let Some(mesh) = Mesh::start(&[]).await else { return };
+    let mut writer = mesh.inbox(Source::Shared(Queue::Writer));
+    let call = Call::new();
+    // More parts than are fetched at once, each telling its place.
+    let (parts, codes_per_part) = (11_u32, 160_usize);
+    let code = |index: u32, side: u8| (index as u8) << 1 | side;
+    for index in 0..parts {
+        mesh.put_part(&call, index, "caller", vec![code(index, 0); codes_per_part]).await;
+        mesh.put_part(&call, index, "agent", vec![code(index, 1); codes_per_part]).await;
+    }
+    let job = finish(&call, parts);
+    mesh.give(Queue::Jobs, &job).await;
+
+    let (event_id, recording) = finished(&mut writer).await;
+    assert_eq!(event_id, job.event_id.child("recording-finished"));
+    assert_eq!(recording.key, format!("audio-recordings/2026/03/01/{}.wav", call.sid));
+    assert_eq!(recording.bucket, mesh.bucket);
+    assert_eq!(recording.duration_ms, 220);
+    let file = mesh.file(&recording.key).await;
+    assert_eq!(recording.bytes, file.len() as u64);
+    let wav = frames(&file);
+    let expected: Vec<[i16; 2]> = (0..parts)
+        .flat_map(|i| vec![[0, 1].map(|s| mulaw::decode(code(i, s))); codes_per_part])
+        .collect();
+    assert_eq!(wav, expected);
+}
+
+/// The frames of a stereo 16-bit file, read as a player would.
+fn frames(file: &[u8]) -> Vec<[i16; 2]> {
+    let u16_at = |at: usize| u16::from_le_bytes(file[at..at + 2].try_into().unwrap());
+    let u32_at = |at: usize| u32::from_le_bytes(file[at..at + 4].try_into().unwrap());
+    assert_eq!((&file[..4], &file[8..16]), (&b"RIFF"[..], &b"WAVEfmt "[..]));
+    assert_eq!(u32_at(4) as usize, file.len() - 8);
+    assert_eq!((u16_at(20), u16_at(22), u16_at(34)), (1, 2, 16), "PCM, stereo, 16 bit");
+    assert_eq!((u32_at(24), u32_at(28), u16_at(32)), (8000, 32_000, 4));
+    assert_eq!((&file[36..40], u32_at(40) as usize), (&b"data"[..], file.len() - 44));
+    file[44..]
+        .chunks_exact(4)
+        .map(|f| [i16::from_le_bytes([f[0], f[1]]), i16::from_le_bytes([f[2], f[3]])])
+        .collect()
+}
+
+#[tokio::test]
+async fn a_recording_finished_twice_is_one_event_and_its_parts_are_gone() {
+    let Some(mesh) = Mesh::start(&[]).await else { return };
+    let mut writer = mesh.inbox(Source::Shared(Queue::Writer));
+    let call = Call::new();
+    mesh.put_part(&call, 0, "caller", vec![1; 8000]).await;
+    mesh.put_part(&call, 0, "agent", vec![2; 8000]).await;
+    let job = finish(&call, 1);
+    mesh.give(Queue::Jobs, &job).await;
+    let (first_id, first) = finished(&mut writer).await;
+    assert_eq!(first.duration_ms, 1000);
+    mesh.until_parts_are_gone(&call).await;
+    let file = mesh.file(&first.key).await;
+
+    // Another delivery of the same job. Its event has the same id, so the broker drops it; the
+    // group of the writer's queue is the call's, so the event of a second job shows it was handled.
+    mesh.give(Queue::Jobs, &Envelope { replays: 1, ..job.clone() }).await;
+    let again = Envelope { event_id: EventId::random(), ..job };
+    mesh.give(Queue::Jobs, &again).await;
+    let (second_id, second) = finished(&mut writer).await;
+    assert_eq!(second_id, again.event_id.child("recording-finished"));
+    assert_ne!(second_id, first_id);
+    assert_eq!(second, first, "found, not made anew from parts that are gone");
+    assert_eq!(mesh.file(&first.key).await, file);
+}
+
+#[tokio::test]
+async fn a_part_that_is_late_is_waited_for() {
+    let Some(mesh) = Mesh::start(&[]).await else { return };
+    let mut writer = mesh.inbox(Source::Shared(Queue::Writer));
+    let call = Call::new();
+    mesh.put_part(&call, 0, "caller", vec![1; 80]).await;
+    mesh.give(Queue::Jobs, &finish(&call, 1)).await;
+    let other = Call::new();
+    mesh.put_part(&other, 0, "caller", vec![1; 80]).await;
+    mesh.put_part(&other, 0, "agent", vec![2; 80]).await;
+    mesh.give(Queue::Jobs, &finish(&other, 1)).await;
+    assert_eq!(finished(&mut writer).await.1.call, other.sid, "it holds up no other recording");
+    mesh.put_part(&call, 0, "agent", vec![2; 80]).await;
+    assert_eq!(finished(&mut writer).await.1.call, call.sid);
+}
