@@ -307,7 +307,7 @@ impl Leg {
             }
             StreamOver::Stop(stop) => {
                 self.clear();
-                socket.stop().await;
+                socket.stop();
                 Err(stop)
             }
         }

@@ -26,6 +26,8 @@ use crate::{
     },
 };
 
+/// How long the platform may take to answer the closing of a socket.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// So many messages wait for a platform that is slow to read, 5 s of audio; then audio is dropped (31930).
 const OUTGOING_MESSAGES: usize = 250;
 
@@ -204,13 +206,21 @@ impl MediaStream {
         self.say("mark", json!({ "name": name }));
     }
 
-    /// Says `stop` and closes, waiting a little for both to arrive.
-    pub async fn stop(mut self) {
+    /// Says `stop` and closes. The call goes on; the socket is given up when the platform has answered the closing, or
+    /// has not in time: before that, it might not read what was said last.
+    pub fn stop(mut self) {
         let identity = self.identity.clone();
         self.say("stop", json!({"accountSid": identity.account_sid, "callSid": identity.call_sid}));
-        drop(self.outgoing);
-        // One that reads no more does not hold up the end of the call.
-        let _ = timeout(Duration::from_secs(1), self.writer).await;
+        let Self { outgoing, mut incoming, writer, .. } = self;
+        drop(outgoing);
+        tokio::spawn(async move {
+            let farewell = async {
+                // It ends well or the socket is gone; both are the end.
+                let _ = writer.await;
+                while let Some(Ok(_)) = incoming.next().await {}
+            };
+            let _ = timeout(CLOSE_TIMEOUT, farewell).await;
+        });
     }
 
     /// The next thing the platform says. Safe to cancel.
