@@ -4,11 +4,8 @@ use domain::{Address, AddressMode, Channel, TenantId};
 
 use crate::{Store, StoreError};
 
-/// Every address of every tenant, for `edge` to hold in memory.
-///
-/// # Errors
-/// [`StoreError::Unreadable`] never: an address with a mode this release does not know is left out,
-/// for a later release may have written it.
+/// Every address of every tenant, for `edge` to hold in memory. One with a mode this release does
+/// not know is left out: a later release wrote it.
 pub async fn all(store: &Store) -> Result<Vec<Address>, StoreError> {
     let client = store.client().await?;
     let statement = client

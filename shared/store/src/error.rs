@@ -21,9 +21,6 @@ pub enum StoreError {
     /// The database refuses, and would again.
     #[error("the database refuses: {0}")]
     Refused(Fault),
-    /// A row holds what this release cannot read.
-    #[error("a row cannot be read: {0}")]
-    Unreadable(String),
     /// The tenant is not in the database.
     #[error("there is no such tenant")]
     NoTenant,
@@ -48,7 +45,6 @@ impl StoreError {
             Self::Key(KeyError::Unavailable(_)) => true,
             Self::Key(KeyError::Refused(_))
             | Self::Refused(_)
-            | Self::Unreadable(_)
             | Self::NoTenant
             | Self::Cipher(_) => false,
         }
@@ -60,11 +56,11 @@ impl StoreError {
     pub fn is_of_the_data(&self) -> bool {
         match self {
             Self::NoTenant => true,
-            // data_exception, integrity_constraint_violation
-            Self::Refused(fault) => fault
-                .sqlstate
-                .as_deref()
-                .is_some_and(|s| s.starts_with("22") || s.starts_with("23")),
+            // data_exception, integrity_constraint_violation, program_limit_exceeded
+            Self::Refused(fault) => {
+                let class = fault.sqlstate.as_deref().and_then(|s| s.get(..2));
+                matches!(class, Some("22" | "23" | "54"))
+            }
             _ => false,
         }
     }
@@ -119,13 +115,8 @@ impl fmt::Display for Fault {
 impl From<tokio_postgres::Error> for StoreError {
     fn from(e: tokio_postgres::Error) -> Self {
         let Some(db) = e.as_db_error() else {
-            let fault = Fault::new(spell_out(&e));
-            // What is not the server's word is the connection's, or a type that does not fit.
-            return if e.is_closed() || std::error::Error::source(&e).is_none_or(is_of_connection) {
-                Self::Unavailable(fault)
-            } else {
-                Self::Unreadable(fault.to_string())
-            };
+            // Not the server's word, so the connection's.
+            return Self::Unavailable(Fault::new(spell_out(&e)));
         };
         let code = db.code().code();
         let fault = Fault {
@@ -140,16 +131,14 @@ impl From<tokio_postgres::Error> for StoreError {
             "57014" | "25P03" => Self::Unavailable(fault),
             // connection_exception, insufficient_resources, operator_intervention, system_error;
             // read_only_sql_transaction: a standby right after a failover
-            _ if ["08", "53", "57", "58"].contains(&&code[..2]) || code == "25006" => {
+            _ if ["08", "53", "57", "58"].iter().any(|class| code.starts_with(class))
+                || code == "25006" =>
+            {
                 Self::Unavailable(fault)
             }
             _ => Self::Refused(fault),
         }
     }
-}
-
-fn is_of_connection(cause: &(dyn std::error::Error + 'static)) -> bool {
-    cause.is::<std::io::Error>()
 }
 
 /// An error of the connection and its causes in one line.

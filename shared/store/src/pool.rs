@@ -1,7 +1,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, PoisonError, RwLock},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use deadpool_postgres::{
@@ -65,17 +65,25 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] when no connection can be had.
     pub async fn tenant(&self, tenant: TenantId) -> Result<TenantTx, StoreError> {
-        let client = self.client().await?;
+        let tx = TenantTx {
+            client: Some(self.client().await?),
+            store: self.clone(),
+            tenant,
+            new_key: OnceCell::new(),
+            began: Instant::now(),
+        };
         // One round trip for both; a UUID needs no quoting.
-        client
-            .batch_execute(&format!("BEGIN; SELECT set_config('app.tenant', '{tenant}', true)"))
-            .await?;
-        Ok(TenantTx { client: Some(client), store: self.clone(), tenant, new_key: OnceCell::new() })
+        let begin = format!("BEGIN; SELECT set_config('app.tenant', '{tenant}', true)");
+        tx.client()?.batch_execute(&begin).await?;
+        Ok(tx)
     }
 
     /// A connection outside any tenant: it sees only what lies outside row-level security.
     pub(crate) async fn client(&self) -> Result<Client, StoreError> {
-        self.pool.get().await.map_err(pool_error)
+        let asked = Instant::now();
+        let client = self.pool.get().await.map_err(pool_error);
+        metrics::histogram!("store_connection_wait_seconds").record(asked.elapsed().as_secs_f64());
+        client
     }
 
     fn held_cipher(&self, tenant: TenantId) -> Option<Arc<dyn FieldCipher>> {
@@ -102,12 +110,14 @@ impl Dependency for Store {
 
 /// A transaction that sees one tenant's rows. Statements are prepared once a connection.
 pub struct TenantTx {
-    /// `None` once committed.
+    /// `None` once committed. Until the server has confirmed `BEGIN` or `COMMIT` it stays here, so
+    /// that a caller who gives up half-way leaves no transaction open in the pool.
     client: Option<Client>,
     store: Store,
     tenant: TenantId,
     /// The cipher under a key this transaction made itself.
     new_key: OnceCell<Arc<dyn FieldCipher>>,
+    began: Instant,
 }
 
 impl TenantTx {
@@ -121,10 +131,10 @@ impl TenantTx {
     /// # Errors
     /// [`StoreError::InDoubt`] when the connection was lost meanwhile.
     pub async fn commit(mut self) -> Result<(), StoreError> {
-        let Some(client) = self.client.take() else {
-            return Ok(());
-        };
-        client.batch_execute("COMMIT").await.map_err(StoreError::at_commit)
+        self.client()?.batch_execute("COMMIT").await.map_err(StoreError::at_commit)?;
+        self.client = None;
+        metrics::histogram!("store_transaction_seconds").record(self.began.elapsed().as_secs_f64());
+        Ok(())
     }
 
     /// The cipher of the tenant's personal fields, from memory once it was had. A tenant without a

@@ -77,6 +77,33 @@ impl TestDb {
         connect(&self.url()).await.expect("connect as the owner")
     }
 
+    /// Makes the database unreachable, as if the server were away: connections end, new ones are
+    /// refused. [`TestDb::restore`] ends it.
+    ///
+    /// # Panics
+    /// When the server refuses.
+    pub async fn cut_off(&self) {
+        let server = connect(&self.server_url).await.expect("reach the test server");
+        let name = &self.name;
+        server
+            .batch_execute(&format!(
+                "ALTER DATABASE {name} ALLOW_CONNECTIONS false;
+                 SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+            ))
+            .await
+            .expect("cut the database off");
+    }
+
+    /// Makes it reachable again.
+    ///
+    /// # Panics
+    /// When the server refuses.
+    pub async fn restore(&self) {
+        let server = connect(&self.server_url).await.expect("reach the test server");
+        let sql = format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", self.name);
+        server.batch_execute(&sql).await.expect("restore the database");
+    }
+
     /// Adds a tenant.
     ///
     /// # Panics

@@ -4,60 +4,103 @@ use std::{sync::Arc, time::Duration};
 
 use bus::{Bus, BusSettings, Consumer, Queue, Source, Topology};
 use cache::Cache;
+use domain::{Dependency as _, Envelope};
 use testkit::TestDb;
+use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 use writer::{Batches, handlers::Recorder};
 
 use crate::events;
 
+/// The queues of one test, and two tasks that write from them.
+struct Writers {
+    bus: Bus,
+    stop: CancellationToken,
+    tasks: tokio::task::JoinSet<()>,
+}
+
+impl Writers {
+    async fn start(db: &TestDb, redis_url: &str) -> Self {
+        let aws = boot::aws_config().await;
+        let (sqs, sns) = (aws_sdk_sqs::Client::new(&aws), aws_sdk_sns::Client::new(&aws));
+        let prefix = testkit::unique_prefix();
+        Topology::new(&prefix, false).provision(&sqs, &sns).await.unwrap();
+        let long_poll = Duration::from_secs(1);
+        let bus = Bus::new(&aws, BusSettings { long_poll, ..BusSettings::new(&prefix, "unused") });
+        let stop = CancellationToken::new();
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..2 {
+            let store = db.store().await;
+            let consumer = Consumer::new(
+                bus.clone(),
+                Source::Shared(Queue::Writer),
+                Arc::new(Recorder::new(Batches::start(store.clone(), 4))),
+                Arc::new(Cache::connect(redis_url, &prefix).unwrap()),
+            );
+            tasks.spawn(consumer.depends_on(Arc::new(store)).run(stop.clone()));
+        }
+        Self { bus, stop, tasks }
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        self.tasks.join_all().await;
+    }
+}
+
+async fn count(owner: &Client, table: &str) -> i64 {
+    owner.query_one(&format!("SELECT count(*) FROM {table}"), &[]).await.unwrap().get(0)
+}
+
+async fn until_claimed(owner: &Client, events: usize) {
+    while count(owner, "claims").await < i64::try_from(events).unwrap() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 #[tokio::test]
-async fn what_is_published_twice_and_by_two_tasks_is_recorded_once() {
+async fn what_is_published_twice_is_recorded_once_by_two_tasks() {
     let Some(stores) = testkit::require_stores() else { return };
     let Some(db) = TestDb::create().await else { return };
     let tenant = db.add_tenant("demo").await;
-    let aws = boot::aws_config().await;
-    let (sqs, sns) = (aws_sdk_sqs::Client::new(&aws), aws_sdk_sns::Client::new(&aws));
-    let prefix = testkit::unique_prefix();
-    Topology::new(&prefix, false).provision(&sqs, &sns).await.unwrap();
-    let long_poll = Duration::from_secs(1);
-    let bus = Bus::new(&aws, BusSettings { long_poll, ..BusSettings::new(&prefix, "unused") });
-
+    let writers = Writers::start(&db, &stores.redis_url).await;
     let mut wanted = 0;
     for n in 0..8 {
         let call = events::call(tenant, n);
-        bus.publish(&call).await.unwrap();
-        // A publisher that crashed after publishing does it again, past the broker's own memory.
-        let again: Vec<_> =
-            call.iter().map(|e| domain::Envelope { replays: 1, ..e.clone() }).collect();
-        bus.publish(&again).await.unwrap();
+        writers.bus.publish(&call).await.unwrap();
+        // Past the broker's own memory of what it has seen.
+        let again: Vec<_> = call.iter().map(|e| Envelope { replays: 1, ..e.clone() }).collect();
+        writers.bus.publish(&again).await.unwrap();
         wanted += call.len();
     }
-
-    let stop = CancellationToken::new();
-    let mut tasks = tokio::task::JoinSet::new();
-    for _ in 0..2 {
-        let store = db.store().await;
-        let cache = Cache::connect(&stores.redis_url, &prefix).unwrap();
-        let consumer = Consumer::new(
-            bus.clone(),
-            Source::Shared(Queue::Writer),
-            Arc::new(Recorder::new(Batches::start(store.clone(), 4))),
-            Arc::new(cache),
-        );
-        tasks.spawn(consumer.depends_on(Arc::new(store)).run(stop.clone()));
-    }
     let owner = db.owner().await;
-    let count = async |table: &str| -> i64 {
-        owner.query_one(&format!("SELECT count(*) FROM {table}"), &[]).await.unwrap().get(0)
-    };
-    while count("claims").await < i64::try_from(wanted).unwrap() {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    stop.cancel();
-    tasks.join_all().await;
+    until_claimed(&owner, wanted).await;
+    writers.stop().await;
 
-    assert_eq!(count("call_logs").await, 8);
-    assert_eq!(count("messages").await, 8 * 5);
-    assert_eq!(count("turn_timings").await, 8);
-    assert_eq!(count("users").await, 1);
+    for (table, rows) in [("call_logs", 8), ("messages", 40), ("turn_timings", 8), ("users", 1)] {
+        assert_eq!(count(&owner, table).await, rows, "{table}");
+    }
+}
+
+#[tokio::test]
+async fn what_happens_while_the_database_is_away_is_recorded_when_it_is_back() {
+    let Some(stores) = testkit::require_stores() else { return };
+    let Some(db) = TestDb::create().await else { return };
+    let tenant = db.add_tenant("demo").await;
+    let writers = Writers::start(&db, &stores.redis_url).await;
+    let before = events::call(tenant, 0);
+    writers.bus.publish(&before).await.unwrap();
+    until_claimed(&db.owner().await, before.len()).await;
+
+    db.cut_off().await;
+    let meanwhile = events::call(tenant, 1);
+    writers.bus.publish(&meanwhile).await.unwrap();
+    let probe = db.store().await;
+    assert!(!probe.is_up().await);
+    db.restore().await;
+
+    let owner = db.owner().await;
+    until_claimed(&owner, before.len() + meanwhile.len()).await;
+    writers.stop().await;
+    assert_eq!(count(&owner, "messages").await, 10);
 }
