@@ -11,7 +11,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use crate::CacheError;
+use crate::{CacheError, outage::Outage};
 
 /// How long any operation may take. Well under the 2.5 s after which the caller hears a filler, so
 /// that a turn survives one such wait.
@@ -27,6 +27,7 @@ pub struct Cache {
 struct Shared {
     client: ClusterClient,
     connection: OnceCell<ClusterConnection>,
+    outage: Outage,
     prefix: String,
 }
 
@@ -44,7 +45,8 @@ impl Cache {
             .response_timeout(OPERATION_TIMEOUT)
             .build()?;
         let prefix = prefix.to_owned();
-        let shared = Shared { client, connection: OnceCell::new(), prefix };
+        let shared =
+            Shared { client, connection: OnceCell::new(), outage: Outage::default(), prefix };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -54,7 +56,20 @@ impl Cache {
     }
 
     /// Runs one operation within [`OPERATION_TIMEOUT`], connecting first where that is still to do.
+    /// In an outage most operations fail without a wait.
     pub(crate) async fn run<T, F, R>(&self, operation: &'static str, f: F) -> Result<T, CacheError>
+    where
+        F: FnOnce(ClusterConnection) -> R,
+        R: Future<Output = RedisResult<T>>,
+    {
+        if self.shared.outage.may_ask(std::time::Instant::now()) {
+            self.ask(operation, f).await
+        } else {
+            Err(CacheError::Away)
+        }
+    }
+
+    async fn ask<T, F, R>(&self, operation: &'static str, f: F) -> Result<T, CacheError>
     where
         F: FnOnce(ClusterConnection) -> R,
         R: Future<Output = RedisResult<T>>,
@@ -72,6 +87,10 @@ impl Cache {
             Ok(done) => done.map_err(CacheError::from),
             Err(_) => Err(CacheError::TimedOut),
         };
+        match &result {
+            Err(error) if error.is_outage() => self.shared.outage.failed(Instant::now().into_std()),
+            _ => self.shared.outage.answered(),
+        }
         if result.is_err() {
             metrics::counter!("cache_errors_total", "operation" => operation).increment(1);
         }
@@ -92,7 +111,7 @@ impl Dependency for Cache {
             let get = |mut c: ClusterConnection| async move {
                 redis::cmd("GET").arg(key).query_async::<Option<String>>(&mut c).await
             };
-            self.run("health", get).await.is_ok()
+            self.ask("health", get).await.is_ok()
         })
     }
 }

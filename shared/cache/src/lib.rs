@@ -8,7 +8,9 @@
 //!
 //! Nothing here outlives its use: every key expires, and losing all of them costs time, never
 //! history (DESIGN 5). Every operation ends within [`OPERATION_TIMEOUT`], so a dead Redis slows a
-//! caller down but never hangs it; the caller decides what to do without it.
+//! caller down but never hangs it; after three failures in a row the rest fail at once for half a
+//! second, so that a turn does not wait at each of its steps. The caller decides what to do without
+//! an answer.
 //!
 //! `p` is the environment's prefix, the same as of its queues.
 //!
@@ -38,6 +40,7 @@ mod error;
 mod leases;
 mod ledger;
 mod limits;
+mod outage;
 mod sends;
 mod starts;
 

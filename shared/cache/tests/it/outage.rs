@@ -28,6 +28,20 @@ async fn a_redis_that_accepts_and_says_nothing_is_an_error_and_not_a_hang() {
     assert!(timeout(HANG, cache.set_fence(&call(), Turn(1))).await.unwrap().is_err());
 }
 
+#[tokio::test]
+async fn in_an_outage_operations_fail_without_a_wait_and_the_health_page_still_asks() {
+    let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("redis://{}", mute.local_addr().unwrap());
+    let cache = Cache::connect(&url, "test").unwrap();
+    let mut errors = Vec::new();
+    for _ in 0..4 {
+        errors.push(cache.fence(&call()).await.unwrap_err());
+    }
+    assert!(matches!(errors[0], CacheError::TimedOut), "{errors:?}");
+    assert!(matches!(errors[3], CacheError::Away), "{errors:?}");
+    assert!(!cache.is_up().await);
+}
+
 #[test]
 fn a_url_redis_does_not_understand_ends_the_start() {
     assert!(matches!(Cache::connect("http://nowhere", "test"), Err(CacheError::Redis(_))));
