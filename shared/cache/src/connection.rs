@@ -18,7 +18,8 @@ use crate::{CacheError, outage::Outage};
 pub const OPERATION_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Redis, as a value to clone. Clones share one connection per node, over which commands are
-/// pipelined; a pool would ping every node before each use and so double the round trips.
+/// pipelined. A pool (deadpool) pings every node before each use: 0.5 ms an operation instead of
+/// 0.2 ms, in a development build against a Redis beside it.
 #[derive(Clone)]
 pub struct Cache {
     shared: Arc<Shared>,

@@ -70,7 +70,7 @@ impl Mesh {
         let own = [("SB_QUEUE_PREFIX", prefix.as_str()), ("SB_S3_BUCKET", &bucket)];
         let env: Environment = vars.iter().copied().chain(own).collect();
         let config = Config::read(&env).unwrap();
-        let redis_url = stores.redis_url.clone();
+        let redis_url = env.get("REDIS_URL").unwrap_or(&stores.redis_url).to_owned();
         let secrets = Secrets::new(
             move |name| match name {
                 "REDIS_URL" => Some(redis_url.clone()),

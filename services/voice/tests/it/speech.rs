@@ -215,3 +215,14 @@ async fn a_sentence_that_comes_too_late_is_not_spoken() {
     mesh.give(Queue::Speak, &sentence(&call, 1, 1, "In time.").answering_to(&queue)).await;
     assert_eq!(spoken(&edge.next().await).index, 1);
 }
+
+#[tokio::test]
+async fn without_redis_a_call_is_still_answered_by_who_asked() {
+    let nowhere = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let redis_url = format!("redis://{nowhere}");
+    let Some(mesh) = Mesh::start(&[("REDIS_URL", &redis_url)]).await else { return };
+    let (queue, mut edge) = mesh.edge("edge-1").await;
+    let job = sentence(&Call::new(), 1, 0, "Still talking.").answering_to(&queue);
+    mesh.give(Queue::Speak, &job).await;
+    assert!(spoken(&edge.next().await).result.is_ok());
+}
