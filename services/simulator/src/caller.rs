@@ -376,3 +376,75 @@ impl Person {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOUND: Frame = [0x20; FRAME_SAMPLES];
+
+    /// A caller with utterances of 400 ms.
+    fn person(options: CallOptions, utterances: Vec<Utterance>) -> Person {
+        let audio = vec![vec![0x30; 3200]; utterances.len()];
+        Person::new(utterances, audio, options)
+    }
+
+    /// Plays `(sound, milliseconds)` to the person; what was done, with the time of each.
+    fn hears(person: &mut Person, line: &[(bool, u64)]) -> Vec<(u64, Act)> {
+        let mut done = Vec::new();
+        for (sound, ms) in line {
+            for _ in 0..ms / 20 {
+                let at_ms = person.now / SAMPLES_PER_MS;
+                let (_, act) = person.frame(if *sound { &SOUND } else { &SILENT_FRAME });
+                if act != Act::default() {
+                    done.push((at_ms, act));
+                }
+            }
+        }
+        done
+    }
+
+    fn times(done: &[(u64, Act)], what: impl Fn(&Act) -> bool) -> Vec<u64> {
+        done.iter().filter(|(_, act)| what(act)).map(|(at_ms, _)| *at_ms).collect()
+    }
+
+    #[test]
+    fn speaks_when_the_agent_has_been_quiet_and_not_in_a_short_pause() {
+        let mut caller = person(CallOptions::default(), vec![Utterance::text("yes")]);
+        let line = [(true, 400), (false, 600), (true, 400), (false, 2000)];
+        let done = hears(&mut caller, &line);
+        assert_eq!(times(&done, |act| act.began.is_some()), [2100]);
+        assert_eq!(times(&done, |act| act.ended.is_some()), [2480]);
+    }
+
+    #[test]
+    fn tells_the_answer_to_a_barge_in_from_what_it_cut() {
+        let mut words = Utterance::text("stop");
+        words.barge_in = Some(BargeIn { after_ms: 200 });
+        let mut caller = person(CallOptions::default(), vec![words]);
+        let line = [(true, 300), (false, 300), (true, 400), (false, 1000)];
+        let done = hears(&mut caller, &line);
+        assert_eq!(times(&done, |act| act.began.is_some()), [200]);
+        let turns: Vec<_> = done.iter().filter_map(|(_, act)| act.heard.clone()).collect();
+        assert_eq!(turns, [0..300 * 8, 600 * 8..1000 * 8]);
+        assert_eq!(times(&done, |act| act.hangs_up).first(), Some(&1700), "after the answer");
+    }
+
+    #[test]
+    fn goes_on_and_then_gives_up_when_nobody_answers() {
+        let options = CallOptions { patience_ms: 1000, ..CallOptions::default() };
+        let mut caller = person(options, vec![Utterance::text("hello?")]);
+        let done = hears(&mut caller, &[(false, 3000)]);
+        assert_eq!(times(&done, |act| act.began.is_some()), [1000]);
+        assert_eq!(times(&done, |act| act.hangs_up).first(), Some(&2400));
+    }
+
+    #[test]
+    fn stays_for_the_turns_it_expects() {
+        let options = CallOptions { expect_turns: Some(2), ..CallOptions::default() };
+        let mut caller = person(options, Vec::new());
+        let line = [(true, 400), (false, 1000), (true, 400), (false, 1000)];
+        let done = hears(&mut caller, &line);
+        assert_eq!(times(&done, |act| act.hangs_up).first(), Some(&2500));
+    }
+}

@@ -427,3 +427,106 @@ async fn a_call_placed_over_http_can_be_watched_and_hung_up() {
     let wav = client.get(format!("{one}/recording")).send().await.expect("an answer");
     assert!(wav.bytes().await.expect("a file").starts_with(b"RIFF"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_calls_at_once_are_each_heard_whole() {
+    let (_desk, simulator, _edge) = Desk::open(Agent::Echo, &[("/twilio/voice", STREAM)]);
+    let calls = (0..20).map(|n| {
+        let script = CallScript::new(&format!("+155501991{n:02}"), NUMBER, [format!("I am {n}")]);
+        call(&simulator, script)
+    });
+    for (n, report) in futures::future::join_all(calls).await.iter().enumerate() {
+        assert_eq!(report.texts(), [GREETING.to_owned(), format!("You said: I am {n}")]);
+        assert!(report.heard.iter().all(|turn| turn.whole), "{:?}", report.heard);
+    }
+}
+
+#[tokio::test]
+async fn a_call_the_platform_places_is_picked_up_and_reported() {
+    let (desk, simulator, _edge) = Desk::open(
+        Agent::Echo,
+        &[("/outbound", "<Response><Say>Your table is ready.</Say></Response>")],
+    );
+    let settings = &simulator.world.config.twilio;
+    let url = format!(
+        "{}/twilio/2010-04-01/Accounts/{}/Calls.json",
+        simulator.base_url(),
+        settings.account_sid
+    );
+    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let create = |to: &'static str| {
+        client
+            .post(&url)
+            .basic_auth(&settings.account_sid, Some(settings.auth_token.expose()))
+            .form(&[
+                ("To", to),
+                ("From", NUMBER),
+                ("Url", "https://desk.test/outbound"),
+                ("StatusCallback", "https://desk.test/calls/status"),
+                ("StatusCallbackEvent", "answered"),
+                ("StatusCallbackEvent", "completed"),
+            ])
+            .send()
+    };
+    let refused = create("tomorrow").await.expect("an answer");
+    assert_eq!(refused.status(), 400);
+    assert_eq!(refused.json::<Value>().await.expect("JSON")["code"], 21211);
+
+    let placed = create(CALLER).await.expect("an answer");
+    assert_eq!(placed.status(), 201);
+    let placed: Value = placed.json().await.expect("JSON");
+    let handle = simulator.world.twilio.handle(placed["sid"].as_str().expect("a sid"));
+    let report = handle.expect("the call").finished().await;
+    assert_eq!(report.texts(), ["Your table is ready."]);
+    assert_eq!(desk.requests("/outbound")[0]["Direction"], "outbound-api");
+    let mut statuses: Vec<_> =
+        desk.requests("/calls/status").iter().map(|form| form["CallStatus"].clone()).collect();
+    statuses.sort();
+    assert_eq!(statuses, ["completed", "in-progress"]);
+}
+
+#[tokio::test]
+async fn a_text_message_is_taken_and_its_delivery_reported() {
+    let (desk, simulator, _edge) = Desk::open(Agent::Echo, &[]);
+    let settings = &simulator.world.config.twilio;
+    let url = format!(
+        "{}/twilio/2010-04-01/Accounts/{}/Messages.json",
+        simulator.base_url(),
+        settings.account_sid
+    );
+    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let send = |body: String| {
+        let callback = "https://desk.test/twilio/sms/status?event=e-1".to_owned();
+        let form = [
+            ("To", CALLER.to_owned()),
+            ("From", NUMBER.to_owned()),
+            ("Body", body),
+            ("StatusCallback", callback),
+        ];
+        client
+            .post(&url)
+            .basic_auth(&settings.account_sid, Some(settings.auth_token.expose()))
+            .form(&form)
+            .send()
+    };
+    let long = send("a".repeat(1601)).await.expect("an answer");
+    assert_eq!(long.json::<Value>().await.expect("JSON")["code"], 21617);
+    let taken: Value =
+        send("See you at 2".to_owned()).await.expect("an answer").json().await.expect("JSON");
+    assert_eq!(taken["status"], "queued");
+    let statuses = loop {
+        let told = desk.requests("/twilio/sms/status?event=e-1");
+        if told.len() == 2 {
+            break told;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    assert!(
+        statuses.iter().all(|form| form["MessageSid"] == taken["sid"].as_str().expect("a sid"))
+    );
+    assert_eq!(
+        (&*statuses[0]["MessageStatus"], &*statuses[1]["MessageStatus"]),
+        ("sent", "delivered")
+    );
+    assert_eq!(simulator.world.twilio.messages()[0].body, "See you at 2");
+}

@@ -15,7 +15,7 @@ use crate::{
     World,
     meta::{
         Media, WABA_ID,
-        chat::{Chat, Line, readable},
+        chat::{Line, readable},
         wamid,
     },
     platform,
@@ -108,7 +108,7 @@ pub(super) fn write(world: &web::Data<World>, incoming: Incoming) -> anyhow::Res
         callback_data: None,
     };
     let mut state = world.meta.state();
-    let chat = state.chats.entry(incoming.from.clone()).or_insert_with(Chat::default);
+    let chat = state.chats.entry(incoming.from.clone()).or_default();
     chat.wa_id.clone_from(&incoming.from);
     chat.name = incoming.name;
     chat.bsuid = incoming.bsuid;
