@@ -1,0 +1,219 @@
+//! The media socket: what opens it, what closes it, and what of a call is published.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use domain::{CallEndReason, Payload};
+use futures::{SinkExt as _, StreamExt as _};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async,
+    tungstenite::{Error, Message, client::IntoClientRequest as _},
+};
+
+use crate::{
+    edge_task::{EdgeTask, PATIENCE, start, start_with},
+    vendors::{new_call_sid, token_in, twilio_signature},
+};
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+const CALLER: &str = "+15551234567";
+
+async fn open(edge: &EdgeTask, signature: Option<&str>) -> Result<Socket, u16> {
+    let url = edge.base.replacen("http", "ws", 1) + "/media-stream";
+    let mut request = url.into_client_request().unwrap();
+    if let Some(signature) = signature {
+        request.headers_mut().insert("x-twilio-signature", signature.parse().unwrap());
+    }
+    match connect_async(request).await {
+        Ok((socket, _)) => Ok(socket),
+        Err(Error::Http(response)) => Err(response.status().as_u16()),
+        Err(e) => panic!("{e}"),
+    }
+}
+
+/// As Twilio opens it.
+async fn open_signed(edge: &EdgeTask) -> Socket {
+    let signature = twilio_signature("wss://desk.example.com/media-stream");
+    open(edge, Some(&signature)).await.expect("a socket")
+}
+
+async fn say(socket: &mut Socket, message: &Value) {
+    socket.send(Message::text(message.to_string())).await.expect("an open socket");
+}
+
+fn start_message(call: &str, token: &str) -> Value {
+    json!({"event": "start", "sequenceNumber": "1", "streamSid": "MZ1", "start": {
+        "streamSid": "MZ1", "accountSid": "AC1", "callSid": call, "tracks": ["inbound"],
+        "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1},
+        "customParameters": {"token": token}}})
+}
+
+fn media(n: u32, payload: &str) -> Value {
+    json!({"event": "media", "sequenceNumber": (n + 2).to_string(), "streamSid": "MZ1",
+        "media": {"track": "inbound", "chunk": (n + 1).to_string(), "timestamp": (n * 20).to_string(), "payload": payload}})
+}
+
+fn silence() -> String {
+    STANDARD.encode([0xff; 160])
+}
+
+/// Waits until the other side closes; fails when any audio came before.
+async fn closed_without_audio(socket: &mut Socket) {
+    let wait = async {
+        while let Some(Ok(message)) = socket.next().await {
+            match message {
+                Message::Text(text) => panic!("got {text}"),
+                Message::Close(_) => return,
+                _ => {}
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.expect("the socket is closed");
+}
+
+/// A call in progress.
+async fn connected(edge: &EdgeTask, call: &str, from: &str) -> Socket {
+    let twiml = edge.call(call, from).await.1;
+    let mut socket = open_signed(edge).await;
+    say(&mut socket, &json!({"event": "connected", "protocol": "Call", "version": "1.0.0"})).await;
+    say(&mut socket, &start_message(call, token_in(&twiml))).await;
+    socket
+}
+
+#[tokio::test]
+async fn a_wrongly_signed_socket_is_refused_at_the_handshake() {
+    let Some(edge) = start().await else { return };
+    assert_eq!(open(&edge, Some("d3Jvbmc=")).await.err(), Some(401));
+    let elsewhere = twilio_signature("wss://desk.example.com/elsewhere");
+    assert_eq!(open(&edge, Some(&elsewhere)).await.err(), Some(401));
+}
+
+#[tokio::test]
+async fn where_signatures_are_required_a_socket_without_one_is_refused() {
+    let Some(edge) = start_with(&[("SB_STREAM_SIGNATURE", "required")]).await else { return };
+    assert_eq!(open(&edge, None).await.err(), Some(401));
+    open_signed(&edge).await;
+}
+
+#[tokio::test]
+async fn a_socket_without_a_good_token_is_closed_and_nothing_is_published() {
+    let Some(edge) = start().await else { return };
+    let call = new_call_sid();
+    let twiml = edge.call(&call, CALLER).await.1;
+    let token = token_in(&twiml);
+    let other_call = new_call_sid();
+    let forged = format!("{}A", &token[..token.len() - 1]);
+    for (call, token) in
+        [(&call, ""), (&call, "junk"), (&call, forged.as_str()), (&other_call, token)]
+    {
+        let mut socket = open_signed(&edge).await;
+        say(&mut socket, &start_message(call, token)).await;
+        closed_without_audio(&mut socket).await;
+    }
+    edge.assert_nothing_published().await;
+}
+
+#[tokio::test]
+async fn a_socket_that_never_starts_or_talks_rubbish_is_closed() {
+    let Some(edge) = start().await else { return };
+    let mut silent = open_signed(&edge).await;
+    for rubbish in ["{", "[]", r#"{"event":"media"}"#] {
+        let mut socket = open_signed(&edge).await;
+        socket.send(Message::text(rubbish)).await.unwrap();
+        closed_without_audio(&mut socket).await;
+    }
+    let mut large = open_signed(&edge).await;
+    large.send(Message::text("x".repeat(100_000))).await.unwrap();
+    closed_without_audio(&mut large).await;
+    closed_without_audio(&mut silent).await;
+    edge.assert_nothing_published().await;
+}
+
+#[tokio::test]
+async fn a_second_socket_with_the_same_token_is_closed_and_the_first_goes_on() {
+    let Some(edge) = start().await else { return };
+    let call = new_call_sid();
+    let twiml = edge.call(&call, CALLER).await.1;
+    let mut first = open_signed(&edge).await;
+    say(&mut first, &start_message(&call, token_in(&twiml))).await;
+    edge.published_kind("CallStarted").await;
+    let mut second = open_signed(&edge).await;
+    say(&mut second, &start_message(&call, token_in(&twiml))).await;
+    closed_without_audio(&mut second).await;
+    say(&mut first, &media(0, &silence())).await;
+    say(&mut first, &json!({"event": "stop", "sequenceNumber": "3", "streamSid": "MZ1", "stop": {"callSid": call}})).await;
+    let ended = edge.published_kind("CallEnded").await;
+    assert!(matches!(&ended.payload, Payload::CallEnded(e) if e.reason == CallEndReason::Caller));
+}
+
+#[tokio::test]
+async fn a_person_has_three_sockets_and_no_fourth() {
+    let Some(edge) = start().await else { return };
+    let mut open_sockets = Vec::new();
+    for _ in 0..3 {
+        open_sockets.push(connected(&edge, &new_call_sid(), CALLER).await);
+        edge.published_kind("CallStarted").await;
+    }
+    let mut fourth = connected(&edge, &new_call_sid(), CALLER).await;
+    closed_without_audio(&mut fourth).await;
+    let _other = connected(&edge, &new_call_sid(), "+15557654321").await;
+    edge.published_kind("CallStarted").await;
+}
+
+#[tokio::test]
+async fn a_fault_in_a_frame_is_overlooked_and_a_stream_of_them_ends_the_call() {
+    let Some(edge) = start().await else { return };
+    let call = new_call_sid();
+    let mut socket = connected(&edge, &call, CALLER).await;
+    let started = edge.published_kind("CallStarted").await;
+    assert!(matches!(&started.payload, Payload::CallStarted(s) if s.from.reveal() == CALLER));
+    say(&mut socket, &media(0, "%%% no base64")).await;
+    socket.send(Message::text("{ no json")).await.unwrap();
+    say(&mut socket, &json!({"event": "hologram"})).await;
+    say(&mut socket, &media(1, &silence())).await;
+    // It still listens: the end of the stream is understood.
+    say(&mut socket, &json!({"event": "stop", "streamSid": "MZ1", "stop": {"callSid": call}}))
+        .await;
+    closed_without_audio(&mut socket).await;
+    let ended = edge.published_kind("CallEnded").await;
+    assert!(matches!(&ended.payload, Payload::CallEnded(e) if e.reason == CallEndReason::Caller));
+
+    let mut noisy = connected(&edge, &new_call_sid(), CALLER).await;
+    edge.published_kind("CallStarted").await;
+    for n in 0..20 {
+        // Later ones may find the socket closed, which is the point.
+        let _ = noisy.send(Message::text(media(n, "%%%").to_string())).await;
+    }
+    closed_without_audio(&mut noisy).await;
+}
+
+#[tokio::test]
+async fn a_call_whose_audio_never_starts_is_closed() {
+    let Some(edge) = start().await else { return };
+    let mut socket = connected(&edge, &new_call_sid(), CALLER).await;
+    edge.published_kind("CallStarted").await;
+    closed_without_audio(&mut socket).await;
+}
+
+#[tokio::test]
+async fn a_call_that_ended_is_hung_up_and_one_that_was_lost_is_connected_again() {
+    let Some(edge) = start().await else { return };
+    let call = new_call_sid();
+    let form = crate::vendors::call_form(&call, CALLER, crate::edge_task::OUR_NUMBER);
+    let mut socket = connected(&edge, &call, CALLER).await;
+    edge.published_kind("CallStarted").await;
+    socket.close(None).await.unwrap();
+    let again = edge.twilio("/twilio/voice?attempt=1&turn=0", &form).await.1;
+    assert!(again.contains("<Connect>"), "{again}");
+    let mut socket = open_signed(&edge).await;
+    say(&mut socket, &start_message(&call, token_in(&again))).await;
+    say(&mut socket, &json!({"event": "stop", "streamSid": "MZ1", "stop": {"callSid": call}}))
+        .await;
+    edge.published_kind("CallEnded").await;
+    let after = edge.twilio("/twilio/voice?attempt=2&turn=0", &form).await.1;
+    assert!(after.contains("<Hangup/>") && !after.contains("<Connect>"), "{after}");
+    let too_often =
+        crate::vendors::call_form(&new_call_sid(), CALLER, crate::edge_task::OUR_NUMBER);
+    let fallback = edge.twilio("/twilio/voice?attempt=6&turn=0", &too_often).await.1;
+    assert!(fallback.contains("<Dial>+15550100009</Dial>"), "{fallback}");
+}
