@@ -106,6 +106,9 @@ impl TurnRun<'_> {
             metrics::counter!("orchestrator_turns_cut_total").increment(1);
         }
 
+        let took = Timestamp::now().since(self.started_at);
+        metrics::histogram!("orchestrator_turn_seconds", "channel" => envelope.channel.to_string())
+            .record(took);
         let model = ledger.value(MODEL).unwrap_or(RulesEngine::NAME).to_owned();
         let ending = Ending {
             is_cut: end == End::Cut,
@@ -114,7 +117,7 @@ impl TurnRun<'_> {
             confidence: choice.confidence,
             reason: choice.reason,
             model,
-            processing_ms: millis(Timestamp::now().since(self.started_at)),
+            processing_ms: millis(took),
             tokens_in: spent.usage.tokens_in,
             tokens_out: spent.usage.tokens_out,
             first_sentence_us: spent.first_sentence_at.map(|at| at.as_micros()),
@@ -361,10 +364,8 @@ impl TurnRun<'_> {
             hang_up: ending.hang_up,
         };
         let name = format!("reply-finished:{attempt}");
-        let job = self
-            .envelope
-            .follow(&name, Timestamp::now(), finished)
-            .expiring_at(self.envelope.occurred_at.plus(SPEAK_WITHIN));
+        // It does not expire: an edge task that hears late of the end still has to know of it.
+        let job = self.envelope.follow(&name, Timestamp::now(), finished);
         let holder = self.shell.cache.edge_of(call).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "who holds the call is not known; answering to who asked");
             None

@@ -172,3 +172,18 @@ async fn a_tenants_own_agents_and_settings_are_used_once_they_are_read() {
     call.handle(&out, &call.says(1, "I need an appointment", None)).await.unwrap();
     assert_eq!(out.replies()[0].1.account.agent, "visits");
 }
+
+#[tokio::test]
+async fn an_old_turn_delivered_again_changes_nothing() {
+    let Some(world) = World::new(vec![rules()]).await else { return };
+    let call = world.call().await;
+    let out = Outbox::default();
+    let first = call.says(1, "I need an appointment", Some(GREETING));
+    call.handle(&out, &first).await.unwrap();
+    call.handle(&out, &call.says(2, "Anna", Some("Sure."))).await.unwrap();
+    let before = world.shell.cache.context(call.conversation).await.unwrap();
+    let out = Outbox::default();
+    call.handle(&out, &first).await.unwrap();
+    assert!(out.all().is_empty());
+    assert_eq!(world.shell.cache.context(call.conversation).await.unwrap(), before);
+}
