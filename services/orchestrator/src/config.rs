@@ -40,7 +40,11 @@ impl Config {
         let mut r = environment.reader();
         let common = CommonSettings::read(&mut r, "orchestrator");
         let mut models = Vec::new();
-        for name in r.list("SB_LLM", RulesEngine::NAME) {
+        let names = r.list("SB_LLM", RulesEngine::NAME);
+        if names.is_empty() {
+            r.fault("SB_LLM", "names no model");
+        }
+        for name in names {
             match name.as_str() {
                 RulesEngine::NAME => models.push(ModelSettings::Rules),
                 OpenAi::NAME => models.push(ModelSettings::OpenAi(OpenAiSettings {
@@ -49,9 +53,6 @@ impl Config {
                 })),
                 other => r.fault("SB_LLM", format!("{other} is not one of rules, openai")),
             }
-        }
-        if models.is_empty() {
-            r.fault("SB_LLM", "names no model");
         }
         let database_connections = r.parsed("SB_DATABASE_CONNECTIONS", 10);
         if !(2..=DATABASE_CONNECTIONS_MAX).contains(&database_connections) {
