@@ -1,6 +1,9 @@
 use std::{
     collections::HashMap,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -19,8 +22,8 @@ use crate::{Fault, StoreError};
 const WAIT_FOR_CONNECTION_S: u64 = 5;
 /// How long a connection may take to be made, s.
 const CONNECT_S: u64 = 3;
-/// How long the sign of life may take, ms.
-const PROBE_MS: u64 = 1500;
+/// How long the sign of life may take.
+const PROBE: Duration = Duration::from_millis(1500);
 
 /// What every connection of a service is put under before its first use. The role makes row-level
 /// security apply whoever logs in, an owner or superuser too; the limits keep one bad statement from
@@ -38,6 +41,7 @@ pub struct Store {
     probe: Pool,
     keys: Arc<dyn KeyRing>,
     ciphers: Arc<RwLock<HashMap<TenantId, Arc<dyn FieldCipher>>>>,
+    was_up: Arc<AtomicBool>,
 }
 
 impl Store {
@@ -56,6 +60,7 @@ impl Store {
             probe: pool(database_url, 1)?,
             keys,
             ciphers: Arc::default(),
+            was_up: Arc::new(AtomicBool::new(true)),
         })
     }
 
@@ -102,9 +107,26 @@ impl Dependency for Store {
                 let client = self.probe.get().await.map_err(pool_error)?;
                 client.simple_query("SELECT 1").await.map_err(StoreError::from)
             };
-            let answer = tokio::time::timeout(Duration::from_millis(PROBE_MS), asked).await;
-            matches!(answer, Ok(Ok(_)))
+            let answer = match tokio::time::timeout(PROBE, asked).await {
+                Ok(answer) => answer.map(drop),
+                Err(_) => Err(StoreError::interrupted("no answer in time")),
+            };
+            self.note_change(answer)
         })
+    }
+}
+
+impl Store {
+    /// Says why the database went away, once each time, and that it is back.
+    fn note_change(&self, answer: Result<(), StoreError>) -> bool {
+        let is_up = answer.is_ok();
+        let was_up = self.was_up.swap(is_up, Ordering::Relaxed);
+        match answer {
+            Err(e) if was_up => tracing::warn!(error = %e, "the database is not usable"),
+            Ok(()) if !was_up => tracing::info!("the database is usable again"),
+            _ => {}
+        }
+        is_up
     }
 }
 

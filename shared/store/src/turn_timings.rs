@@ -1,6 +1,6 @@
 //! When each turn reached each stage (DESIGN 3.6).
 
-use domain::{Envelope, TurnTimed};
+use domain::{ConversationId, Envelope, Stage, Timestamp, Turn, TurnTimed};
 use serde_json::json;
 
 use crate::{StoreError, TenantTx, effects::turn_number, moment};
@@ -33,4 +33,33 @@ pub async fn note(tx: &TenantTx, of: &Envelope, e: &TurnTimed) -> Result<(), Sto
     )
     .await?;
     Ok(())
+}
+
+/// The stages of each turn of a conversation, turn by turn.
+pub async fn of_conversation(
+    tx: &TenantTx,
+    conversation: ConversationId,
+) -> Result<Vec<(Turn, Vec<Stage>)>, StoreError> {
+    let rows = tx
+        .query(
+            "SELECT turn, stages FROM turn_timings WHERE conversation = $1 ORDER BY turn",
+            &[conversation.as_uuid()],
+        )
+        .await?;
+    let stages = |kept: serde_json::Value| -> Vec<Stage> {
+        let kept = kept.as_array().map(Vec::as_slice).unwrap_or_default();
+        kept.iter()
+            .filter_map(|stage| {
+                let at = Timestamp::from_micros(stage["at_us"].as_i64()?);
+                Some(Stage::new(stage["name"].as_str()?.to_owned(), at))
+            })
+            .collect()
+    };
+    Ok(rows
+        .iter()
+        .filter_map(|row| {
+            let turn = u32::try_from(row.get::<_, i32>(0)).ok()?;
+            Some((Turn(turn), stages(row.get(1))))
+        })
+        .collect())
 }
