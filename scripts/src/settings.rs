@@ -63,6 +63,8 @@ pub(crate) fn environment(
         ("SB_CALL_DRAIN_SECONDS", "10".to_owned()),
         // A stopping task waits for its last receive; the stand-ins do not bill for asking often.
         ("SB_LONG_POLL_SECONDS", "2".to_owned()),
+        // Its servers announce each worker.
+        ("SB_LOG", "info,actix_server=warn".to_owned()),
         // Behind the supervisor the services do not see the terminal.
         ("SB_LOG_FORMAT", "text".to_owned()),
         ("SB_STT", "deepgram".to_owned()),

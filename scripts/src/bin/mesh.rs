@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use scripts::demo;
 use scripts::instance::{self, Claim, Details};
 use scripts::log::{Echo, Log};
 use scripts::mesh::{Mesh, Options};
@@ -33,6 +34,12 @@ struct Arguments {
 enum Command {
     /// Start everything, print where it listens, and stay in front with its log until Ctrl-C or `mesh down`.
     Up(UpArguments),
+    /// Make two calls and a chat, and print the transcripts; where no mesh is up, start one and stop it again.
+    Demo {
+        /// Drive the mesh of the simulator at this address instead; its stores are those of the environment.
+        #[arg(long, value_name = "URL")]
+        at: Option<String>,
+    },
     /// Stop the mesh that is up, and wait until it has stopped.
     Down,
     /// Print the variables of the mesh that is up, as lines `export NAME='value'`.
@@ -67,9 +74,21 @@ struct UpArguments {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
-    match Arguments::parse().command {
+async fn main() -> ExitCode {
+    run(Arguments::parse().command).await.unwrap_or_else(|error| {
+        eprintln!("mesh: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
         Command::Up(arguments) => up(&arguments).await,
+        Command::Demo { at: Some(simulator) } => {
+            demo::drive(&simulator, &boot::Environment::of_process()).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Demo { at: None } => demonstrate().await,
         Command::Down => down().await,
         Command::Env => env(),
         Command::Stores { env_file, broker, command } => {
@@ -106,14 +125,7 @@ async fn up(arguments: &UpArguments) -> anyhow::Result<ExitCode> {
     let Some(claim) = Claim::take(&folder)? else {
         anyhow::bail!("a mesh is up already; `scripts/mesh down` stops it");
     };
-    let logs = folder.join("logs");
-    // The last run's lines would read as this one's.
-    match std::fs::remove_dir_all(&logs) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(error).with_context(|| format!("remove {}", logs.display()));
-        }
-        _ => {}
-    }
+    let logs = fresh_logs(&folder)?;
     let log = Log::open(&logs, Echo::Stdout)?;
     log.say("starting");
     let options = Options {
@@ -161,6 +173,64 @@ async fn up(arguments: &UpArguments) -> anyhow::Result<ExitCode> {
     log.say("stopped");
     drop(claim);
     Ok(code)
+}
+
+/// Finds or starts a mesh, and drives it.
+async fn demonstrate() -> anyhow::Result<ExitCode> {
+    let mut interrupts = Interrupts::listen()?;
+    let folder = instance::folder()?;
+    let Some(claim) = Claim::take(&folder)? else {
+        let Some(details) = instance::running(&folder)? else {
+            anyhow::bail!("a mesh is starting or stopping; try again in a moment");
+        };
+        println!("the mesh that is up, at {}", details.endpoints.edge);
+        return drive(&details.endpoints.simulator, &details.environment, &mut interrupts).await;
+    };
+    let logs = fresh_logs(&folder)?;
+    let log = Log::open(&logs, Echo::Off)?;
+    println!("starting a mesh; its logs are in {}", logs.display());
+    let options = Options { given: std::env::vars().collect(), ..Options::new()? };
+    let mesh = tokio::select! {
+        mesh = Mesh::start(options, &log) => mesh?,
+        () = interrupts.next() => return Ok(ExitCode::FAILURE),
+    };
+    let endpoints = mesh.endpoints();
+    println!("it is up at {} with {} tasks", endpoints.edge, endpoints.tasks.len());
+    let outcome = drive(&endpoints.simulator, mesh.environment(), &mut interrupts).await;
+    println!("\nstopping it");
+    mesh.stop().await?;
+    drop(claim);
+    outcome
+}
+
+/// Runs `mesh demo --at` with the mesh's variables: a process of its own is the one way to have the AWS client take them.
+async fn drive(
+    simulator: &str,
+    environment: &Environment,
+    interrupts: &mut Interrupts,
+) -> anyhow::Result<ExitCode> {
+    let program = std::env::current_exe().context("find this program")?;
+    let mut child = tokio::process::Command::new(program)
+        .args(["demo", "--at", simulator])
+        .envs(environment)
+        .kill_on_drop(true)
+        .spawn()
+        .context("start the demonstration")?;
+    tokio::select! {
+        status = child.wait() => Ok(exit_code(status.context("wait for the demonstration")?)),
+        () = interrupts.next() => Ok(ExitCode::FAILURE),
+    }
+}
+
+/// A folder for the logs of this run: the last one's lines would read as this one's.
+fn fresh_logs(folder: &Path) -> anyhow::Result<PathBuf> {
+    let logs = folder.join("logs");
+    match std::fs::remove_dir_all(&logs) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("remove {}", logs.display()))
+        }
+        _ => Ok(logs),
+    }
 }
 
 async fn down() -> anyhow::Result<ExitCode> {

@@ -1,5 +1,6 @@
 //! The operators' command line. It reads the same variables as the services (DESIGN section 9).
 
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use boot::Environment;
@@ -33,9 +34,19 @@ enum Command {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
+    match run(Arguments::parse().command).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("switchboardctl: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> anyhow::Result<()> {
     let environment = Environment::of_process();
-    match Arguments::parse().command {
+    match command {
         Command::Migrate => migrate(&environment).await,
         Command::Provision => provision_all(&environment).await,
         Command::SeedDemo => seed_demo(&environment).await,

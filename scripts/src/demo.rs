@@ -1,0 +1,84 @@
+//! A demonstration of a running mesh: two calls and a chat through the simulator, and what the platform's history holds
+//! of them afterwards.
+
+mod history;
+mod outside;
+
+use anyhow::Context as _;
+use boot::Environment;
+use domain::{CallSid, ConversationId};
+use simulator::caller::{CallReport, CallScript, Utterance, Voice};
+use store::seed::DEMO;
+
+use history::History;
+use outside::Outside;
+
+/// Addresses of the tenant `demo` (DESIGN section 9).
+const OUR_NUMBER: &str = "+15550100001";
+const OUR_WHATSAPP: &str = "106540352242922";
+
+const MODEM_CALLER: &str = "+15557770001";
+const SPEAKING_CALLER: &str = "+15557770002";
+const WRITER: &str = "15557770003";
+
+/// What the callers say, each when the agent has finished.
+const MODEM_WORDS: [&str; 4] = [
+    "hello there",
+    "I would like to make an appointment",
+    "tomorrow at ten please",
+    "thank you goodbye",
+];
+const SPOKEN_WORDS: [&str; 2] = ["hello, what can you do for me?", "thank you, goodbye"];
+const WRITTEN_WORDS: [&str; 3] =
+    ["Hello!", "I would like to make an appointment", "Thank you, bye"];
+
+/// Drives the mesh whose simulator is at `simulator` and whose stores `environment` names, and prints what came of it.
+///
+/// # Errors
+/// When a call or an answer did not come about, or the history does not agree with what was said.
+pub async fn drive(simulator: &str, environment: &Environment) -> anyhow::Result<()> {
+    let outside = Outside::new(simulator)?;
+    let history = History::open(environment).await?;
+    println!("a call in the modem voice, a call in a voice for people, and a chat; about 40 s");
+    let modem = CallScript::new(MODEM_CALLER, OUR_NUMBER, MODEM_WORDS);
+    let mut speaking = CallScript::new(SPEAKING_CALLER, OUR_NUMBER, [] as [&str; 0]);
+    speaking.utterances =
+        SPOKEN_WORDS.map(|text| Utterance { voice: Voice::Espeak, ..Utterance::text(text) }).into();
+    let (modem, speaking, chat) = tokio::try_join!(
+        outside.call(&modem),
+        outside.call(&speaking),
+        outside.chat(WRITER, OUR_WHATSAPP, &WRITTEN_WORDS),
+    )?;
+
+    show_call("a call in the modem voice", &modem, &history).await?;
+    show_call("a call in a voice for people", &speaking, &history).await?;
+    let conversation = ConversationId::of_chat(DEMO, "whatsapp", OUR_WHATSAPP, WRITER);
+    println!(
+        "\na WhatsApp chat, {} messages, last reply {}",
+        chat.lines.len(),
+        outside::fate(&chat)
+    );
+    history.show(conversation, WRITTEN_WORDS.len()).await
+}
+
+async fn show_call(what: &str, report: &CallReport, history: &History) -> anyhow::Result<()> {
+    let call = CallSid::parse(&report.sid).context("read the simulator's call id")?;
+    let conversation = ConversationId::of_call(DEMO, &call);
+    println!(
+        "\n{what}, {:.1} s, ended by {}",
+        report.duration_ms.unwrap_or_default() as f64 / 1000.0,
+        report.ended_by.as_deref().unwrap_or("nobody"),
+    );
+    history.show(conversation, report.said.len()).await?;
+    println!("  recording {}", history.recording(&call).await?);
+    let whole = report.heard.iter().filter(|turn| turn.whole).count();
+    println!(
+        "  at the caller's ear {whole} of {} turns arrived without a fault",
+        report.heard.len()
+    );
+    anyhow::ensure!(
+        whole == report.heard.len() && whole > report.said.len(),
+        "the caller did not hear a greeting and an answer to everything, each of it whole"
+    );
+    Ok(())
+}
