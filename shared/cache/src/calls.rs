@@ -1,7 +1,7 @@
 use std::sync::LazyLock;
 
+use deadpool_redis::redis::Script;
 use domain::{CallSid, Turn};
-use redis::Script;
 
 use crate::{Cache, CacheError};
 
@@ -44,7 +44,7 @@ impl Cache {
     pub async fn fence(&self, call: &CallSid) -> Result<Turn, CacheError> {
         let key = self.key(call.as_str(), ":turn");
         self.run("fence", |mut c| async move {
-            redis::cmd("GET").arg(key).query_async::<Option<u32>>(&mut c).await
+            deadpool_redis::redis::cmd("GET").arg(key).query_async::<Option<u32>>(&mut c).await
         })
         .await
         .map(|turn| Turn(turn.unwrap_or(0)))
@@ -57,7 +57,7 @@ impl Cache {
     pub async fn set_edge_of(&self, call: &CallSid, queue: &str) -> Result<(), CacheError> {
         let key = self.key(call.as_str(), ":edge");
         self.run("set_edge_of", |mut c| async move {
-            redis::cmd("SET")
+            deadpool_redis::redis::cmd("SET")
                 .arg(key)
                 .arg(queue)
                 .arg("EX")
@@ -75,10 +75,9 @@ impl Cache {
     /// When Redis is away; `reply_to` is the fallback.
     pub async fn edge_of(&self, call: &CallSid) -> Result<Option<String>, CacheError> {
         let key = self.key(call.as_str(), ":edge");
-        self.run(
-            "edge_of",
-            |mut c| async move { redis::cmd("GET").arg(key).query_async(&mut c).await },
-        )
+        self.run("edge_of", |mut c| async move {
+            deadpool_redis::redis::cmd("GET").arg(key).query_async(&mut c).await
+        })
         .await
     }
 }

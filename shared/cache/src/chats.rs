@@ -1,7 +1,7 @@
 use std::{fmt, sync::LazyLock};
 
+use deadpool_redis::redis::Script;
 use domain::{ConversationId, EventId, Turn};
-use redis::Script;
 
 use crate::{Cache, CacheError};
 
@@ -88,7 +88,12 @@ impl Cache {
         let key = self.key(&conversation.to_string(), ":context");
         let (version, body): (Option<u64>, Option<String>) = self
             .run("context", |mut c| async move {
-                redis::cmd("HMGET").arg(key).arg("version").arg("body").query_async(&mut c).await
+                deadpool_redis::redis::cmd("HMGET")
+                    .arg(key)
+                    .arg("version")
+                    .arg("body")
+                    .query_async(&mut c)
+                    .await
             })
             .await?;
         Ok(version.zip(body).map(|(version, body)| StoredContext { version, body }))
@@ -130,7 +135,7 @@ impl Cache {
     ) -> Result<Option<String>, CacheError> {
         let key = self.key(&conversation.to_string(), ":agent");
         self.run("chosen_agent", |mut c| async move {
-            redis::cmd("GET").arg(key).query_async(&mut c).await
+            deadpool_redis::redis::cmd("GET").arg(key).query_async(&mut c).await
         })
         .await
     }
@@ -146,7 +151,7 @@ impl Cache {
     ) -> Result<(), CacheError> {
         let key = self.key(&conversation.to_string(), ":agent");
         self.run("choose_agent", |mut c| async move {
-            redis::cmd("SET")
+            deadpool_redis::redis::cmd("SET")
                 .arg(key)
                 .arg(agent)
                 .arg("EX")

@@ -1,4 +1,4 @@
-use redis::RedisError;
+use deadpool_redis::redis::RedisError;
 
 /// Why an operation gave no answer. None of the texts holds a key or a value.
 #[derive(Debug, thiserror::Error)]

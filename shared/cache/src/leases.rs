@@ -1,6 +1,6 @@
 use std::{sync::LazyLock, time::Duration};
 
-use redis::Script;
+use deadpool_redis::redis::Script;
 
 use crate::{Cache, CacheError, limits::milliseconds};
 
@@ -65,10 +65,9 @@ impl Cache {
     /// When Redis is away.
     pub async fn holder(&self, name: &str) -> Result<Option<String>, CacheError> {
         let key = self.lease_key(name);
-        self.run(
-            "holder",
-            |mut c| async move { redis::cmd("GET").arg(key).query_async(&mut c).await },
-        )
+        self.run("holder", |mut c| async move {
+            deadpool_redis::redis::cmd("GET").arg(key).query_async(&mut c).await
+        })
         .await
     }
 

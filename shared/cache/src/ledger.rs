@@ -4,8 +4,8 @@ use std::{
     sync::LazyLock,
 };
 
+use deadpool_redis::redis::Script;
 use domain::{ConversationId, Turn};
-use redis::Script;
 use uuid::Uuid;
 
 use crate::{Cache, CacheError};

@@ -1,6 +1,6 @@
 use std::{sync::LazyLock, time::Duration};
 
-use redis::Script;
+use deadpool_redis::redis::Script;
 
 use crate::{Cache, CacheError};
 
@@ -83,7 +83,7 @@ impl Cache {
         let ttl_ms = milliseconds(ttl);
         let set: Option<String> = self
             .run("seen_before", |mut c| async move {
-                redis::cmd("SET")
+                deadpool_redis::redis::cmd("SET")
                     .arg(key)
                     .arg(1)
                     .arg("NX")
@@ -122,7 +122,7 @@ impl Cache {
     pub async fn remembered_answer(&self, key: &str) -> Result<Option<String>, CacheError> {
         let key = self.key(&format!("answer:{key}"), "");
         self.run("remembered_answer", |mut c| async move {
-            redis::cmd("GET").arg(key).query_async(&mut c).await
+            deadpool_redis::redis::cmd("GET").arg(key).query_async(&mut c).await
         })
         .await
     }

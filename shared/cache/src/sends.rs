@@ -1,7 +1,7 @@
 use std::{collections::HashMap, sync::LazyLock};
 
+use deadpool_redis::redis::Script;
 use domain::{EventId, Timestamp};
-use redis::Script;
 
 use crate::{Cache, CacheError};
 

@@ -1,7 +1,7 @@
 use std::sync::LazyLock;
 
+use deadpool_redis::redis::Script;
 use domain::{BoxFuture, EventId, StartCounter, Starts};
-use redis::Script;
 
 use crate::{Cache, CacheError};
 
