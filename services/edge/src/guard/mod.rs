@@ -34,6 +34,8 @@ const SIGNED_LATELY: Duration = Duration::from_secs(60 * 60);
 const SIGNED_RENEWED_AFTER: Duration = Duration::from_secs(10 * 60);
 /// E1: how long a repeated request is recognised.
 const REPEAT_WINDOW: Duration = Duration::from_secs(5 * 60);
+/// After Redis failed once it is left alone for this long, so that a webhook does not wait for it at every step.
+const REDIS_REST: Duration = Duration::from_secs(1);
 /// A live socket renews its slot well within this.
 pub const SOCKET_LEASE: Duration = Duration::from_secs(15);
 
@@ -41,6 +43,7 @@ pub const SOCKET_LEASE: Duration = Duration::from_secs(15);
 pub struct Guard {
     cache: Cache,
     local: Mutex<LocalMemory>,
+    redis_failed: Mutex<Option<Instant>>,
 }
 
 /// One of a person's few sockets.
@@ -53,46 +56,31 @@ pub struct SocketSlot {
 impl Guard {
     /// A guard that shares what it knows through `cache`.
     pub fn new(cache: Cache) -> Self {
-        Self { cache, local: Mutex::default() }
+        Self { cache, local: Mutex::default(), redis_failed: Mutex::default() }
     }
 
     /// Whether requests from `source` are refused unread (E3).
     pub async fn is_blocked(&self, source: IpAddr) -> bool {
-        let key = format!("blocked:{source}");
-        match self.cache.remembered_answer(&key).await {
-            Ok(blocked) => blocked.is_some(),
-            Err(_) => self.local().is_marked(&key, Instant::now()),
-        }
+        self.is_marked(&format!("blocked:{source}")).await
     }
 
     /// Notes a bad signature from `source`; true when that blocks it.
     pub async fn note_forgery(&self, source: IpAddr) -> bool {
-        let lately = format!("signed:{source}");
-        let signed_lately = match self.cache.remembered_answer(&lately).await {
-            Ok(signed) => signed.is_some(),
-            Err(_) => self.local().is_marked(&lately, Instant::now()),
-        };
-        let within_limit =
-            self.hit(&format!("forged:{source}"), FORGERIES_WINDOW, FORGERIES_LIMIT).await;
+        let signed_lately = self.is_marked(&format!("signed:{source}")).await;
+        let key = format!("forged:{source}");
+        let within_limit = self.hit(&key, FORGERIES_WINDOW, FORGERIES_LIMIT).await;
         let block = must_block(within_limit, signed_lately);
         if block {
-            let key = format!("blocked:{source}");
-            self.local().mark(&key, BLOCK_FOR, Instant::now());
-            // Without Redis the local mark alone stands.
-            let _ = self.cache.remember_answer(&key, BLOCK_FOR, "1").await;
+            self.mark(&format!("blocked:{source}"), BLOCK_FOR).await;
         }
         block
     }
 
     /// Notes a good signature from `source`.
     pub async fn note_signed(&self, source: IpAddr) {
-        let now = Instant::now();
-        let key = format!("signed:{source}");
-        self.local().mark(&key, SIGNED_LATELY, now);
-        let fresh = self.local().mark(&format!("renewed:{source}"), SIGNED_RENEWED_AFTER, now);
-        if !fresh {
-            // Without Redis the local mark alone stands.
-            let _ = self.cache.remember_answer(&key, SIGNED_LATELY, "1").await;
+        let renewed = format!("renewed:{source}");
+        if !self.local().mark(&renewed, SIGNED_RENEWED_AFTER, Instant::now()) {
+            self.mark(&format!("signed:{source}"), SIGNED_LATELY).await;
         }
     }
 
@@ -140,27 +128,54 @@ impl Guard {
     pub async fn is_first_use(&self, nonce: Uuid, ttl: Duration) -> bool {
         let key = format!("token:{nonce}");
         let seen_here = self.local().mark(&key, ttl, Instant::now());
-        let seen_elsewhere = self.cache.seen_before(&key, ttl).await.unwrap_or(false);
+        let seen_elsewhere = self.shared(self.cache.seen_before(&key, ttl)).await.unwrap_or(false);
         !seen_here && !seen_elsewhere
     }
 
     /// The answer given to the same request before. Without Redis repeats are accepted: token expiry, queue
     /// deduplication and claims hold (DESIGN 5).
     pub async fn earlier_answer(&self, repeat_key: &str) -> Option<String> {
-        self.cache.remembered_answer(repeat_key).await.ok().flatten()
+        self.shared(self.cache.remembered_answer(repeat_key)).await.flatten()
     }
 
     /// Keeps the answer to a request and returns the one that stands: where the same request was answered at the same
     /// time, both get the same.
     pub async fn keep_answer(&self, repeat_key: &str, answer: String) -> String {
-        self.cache.remember_answer(repeat_key, REPEAT_WINDOW, &answer).await.unwrap_or(answer)
+        let kept = self.cache.remember_answer(repeat_key, REPEAT_WINDOW, &answer);
+        self.shared(kept).await.unwrap_or(answer)
+    }
+
+    /// Marks `key` for `ttl` where all tasks see it, and here.
+    async fn mark(&self, key: &str, ttl: Duration) {
+        self.local().mark(key, ttl, Instant::now());
+        self.shared(self.cache.remember_answer(key, ttl, "1")).await;
+    }
+
+    async fn is_marked(&self, key: &str) -> bool {
+        match self.shared(self.cache.remembered_answer(key)).await {
+            Some(mark) => mark.is_some(),
+            None => self.local().is_marked(key, Instant::now()),
+        }
     }
 
     async fn hit(&self, key: &str, window: Duration, limit: u32) -> bool {
-        match self.cache.hit(key, window, limit).await {
-            Ok(admission) => admission == Admission::Allowed,
-            Err(_) => self.local().hit(key, window, limit, Instant::now()),
+        match self.shared(self.cache.hit(key, window, limit)).await {
+            Some(admission) => admission == Admission::Allowed,
+            None => self.local().hit(key, window, limit, Instant::now()),
         }
+    }
+
+    /// Asks Redis, unless it failed a moment ago; `None` is what it does not answer.
+    async fn shared<T>(&self, ask: impl Future<Output = Result<T, CacheError>>) -> Option<T> {
+        let failed =
+            |guard: &Self| *guard.redis_failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if failed(self).is_some_and(|at| at.elapsed() < REDIS_REST) {
+            return None;
+        }
+        let answer = ask.await;
+        let now = answer.is_err().then(Instant::now);
+        *self.redis_failed.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        answer.ok()
     }
 
     fn local(&self) -> std::sync::MutexGuard<'_, LocalMemory> {

@@ -36,6 +36,8 @@ pub struct EdgeTask {
     pub http: reqwest::Client,
     pub base: String,
     pub bus: Bus,
+    cache: Arc<Cache>,
+    prefix: String,
     published: Mutex<mpsc::UnboundedReceiver<Envelope>>,
     stop: CancellationToken,
     running: Option<tokio::task::JoinHandle<()>>,
@@ -97,6 +99,8 @@ pub async fn start_with(more: &[(&str, &str)]) -> Option<EdgeTask> {
         http,
         base,
         bus,
+        cache,
+        prefix,
         published: Mutex::new(published),
         stop,
         running: Some(running),
@@ -152,6 +156,29 @@ impl EdgeTask {
             assert!(tokio::time::Instant::now() < until, "never ready: {health:?}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    /// Takes the topic away: nothing can be published any more.
+    pub async fn lose_topic(&self) {
+        let sns = aws_sdk_sns::Client::new(&boot::aws_config().await);
+        let topics = sns.list_topics().send().await.expect("list the topics");
+        let ours = topics
+            .topics()
+            .iter()
+            .filter_map(|t| t.topic_arn())
+            .find(|arn| arn.contains(&self.prefix));
+        sns.delete_topic()
+            .topic_arn(ours.expect("our topic"))
+            .send()
+            .await
+            .expect("delete our topic");
+    }
+
+    /// Plays another service: handles what lies in its queue.
+    pub fn play(&self, queue: Queue, handler: Arc<dyn Handler>) {
+        let consumer =
+            Consumer::new(self.bus.clone(), Source::Shared(queue), handler, self.cache.clone());
+        tokio::spawn(consumer.run(self.stop.clone()));
     }
 
     /// The next event that the task published.

@@ -1,6 +1,8 @@
 //! The border against real stores and queues: what may come in, what may not, and what is published of it. The vendors
 //! alone are played by the tests.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
+
 mod edge_task;
 mod media_socket;
 mod outbound;

@@ -1,7 +1,10 @@
 //! The media socket: what opens it, what closes it, and what of a call is published.
 
+use std::{sync::Arc, time::Duration};
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use domain::{CallEndReason, Payload};
+use bus::{Context, Destination, Handler, Outcome, Queue};
+use domain::{CallEndReason, Envelope, Payload, SentenceSpoken, Timestamp};
 use futures::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -16,6 +19,8 @@ use crate::{
 };
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+/// A phone sends a frame every 20 ms.
+const FRAME: Duration = Duration::from_millis(20);
 const CALLER: &str = "+15551234567";
 
 async fn open(edge: &EdgeTask, signature: Option<&str>) -> Result<Socket, u16> {
@@ -216,4 +221,60 @@ async fn a_call_that_ended_is_hung_up_and_one_that_was_lost_is_connected_again()
         crate::vendors::call_form(&new_call_sid(), CALLER, crate::edge_task::OUR_NUMBER);
     let fallback = edge.twilio("/twilio/voice?attempt=6&turn=0", &too_often).await.1;
     assert!(fallback.contains("<Dial>+15550100009</Dial>"), "{fallback}");
+}
+
+/// Plays the voice service: speaks everything it is asked to with an audio that tells the texts apart.
+struct Voice;
+
+#[async_trait::async_trait]
+impl Handler for Voice {
+    async fn handle(&self, context: &Context, message: &Envelope) -> Outcome {
+        let (Payload::SpeakSentence(job), Some(reply_to)) = (&message.payload, &message.reply_to)
+        else {
+            return Outcome::Reject("not to be spoken".into());
+        };
+        let spoken = SentenceSpoken {
+            call: job.call.clone(),
+            attempt: job.attempt,
+            index: job.index,
+            text: job.text.clone(),
+            result: Ok(audio_of(job.text.reveal())),
+        };
+        let answer = message.follow("spoken", Timestamp::now(), spoken);
+        context.send(&Destination::Task(reply_to.clone()), &[answer]).await.into()
+    }
+}
+
+fn audio_of(text: &str) -> Vec<u8> {
+    text.bytes().cycle().take(1600).collect()
+}
+
+#[tokio::test]
+async fn a_caller_is_greeted_in_the_tenants_voice_byte_for_byte() {
+    let Some(edge) = start().await else { return };
+    edge.play(Queue::Speak, Arc::new(Voice));
+    let mut socket = connected(&edge, &new_call_sid(), CALLER).await;
+    let started = edge.published_kind("CallStarted").await;
+    let Payload::CallStarted(started) = started.payload else { panic!("no CallStarted") };
+    let greeting = audio_of(&started.greeting);
+    let mut heard = Vec::new();
+    let listen = async {
+        let mut n = 0;
+        while heard.len() < greeting.len() {
+            say(&mut socket, &media(n, &silence())).await;
+            n += 1;
+            let Ok(next) = tokio::time::timeout(FRAME, socket.next()).await else { continue };
+            let text = next.expect("an open socket").expect("a frame").into_text().unwrap();
+            let message: Value = serde_json::from_str(&text).unwrap();
+            match message["event"].as_str() {
+                Some("media") => heard.extend(
+                    STANDARD.decode(message["media"]["payload"].as_str().unwrap()).unwrap(),
+                ),
+                Some("mark") => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, listen).await.expect("a greeting");
+    assert!(heard == greeting, "no byte added, lost or changed");
 }

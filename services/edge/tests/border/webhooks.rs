@@ -249,6 +249,18 @@ async fn a_forger_is_blocked_and_an_address_that_signs_correctly_never_is() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_published_is_not_acknowledged() {
+    let Some(edge) = start().await else { return };
+    assert_eq!(edge.meta(&whatsapp_body(&[whatsapp_text("wamid.1", "Hi")])).await.0, 200);
+    edge.lose_topic().await;
+    assert_eq!(
+        edge.meta(&whatsapp_body(&[whatsapp_text("wamid.2", "Hi")])).await.0,
+        503,
+        "Meta comes again"
+    );
+}
+
+#[tokio::test]
 async fn a_stopping_task_drains_and_leaves_its_port() {
     let Some(edge) = start().await else { return };
     let (http, base) = (edge.http.clone(), edge.base.clone());
