@@ -58,7 +58,7 @@ pub async fn drive(simulator: &str, environment: &Environment) -> anyhow::Result
         chat.lines.len(),
         outside::fate(&chat)
     );
-    history.show(conversation, WRITTEN_WORDS.len()).await
+    history.show(conversation, WRITTEN_WORDS.len(), 0).await
 }
 
 async fn show_call(what: &str, report: &CallReport, history: &History) -> anyhow::Result<()> {
@@ -69,7 +69,7 @@ async fn show_call(what: &str, report: &CallReport, history: &History) -> anyhow
         report.duration_ms.unwrap_or_default() as f64 / 1000.0,
         report.ended_by.as_deref().unwrap_or("nobody"),
     );
-    history.show(conversation, report.said.len()).await?;
+    history.show(conversation, report.said.len(), report.said.len()).await?;
     println!("  recording {}", history.recording(&call).await?);
     let whole = report.heard.iter().filter(|turn| turn.whole).count();
     println!(

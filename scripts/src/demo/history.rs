@@ -33,17 +33,18 @@ impl History {
             .map(Self)
     }
 
-    /// Prints the transcript of a conversation of `turns` turns, and when each turn reached each stage.
+    /// Prints the transcript of a conversation of `turns` turns, `timed` of them with the times of their stages.
     pub(super) async fn show(
         &self,
         conversation: ConversationId,
         turns: usize,
+        timed: usize,
     ) -> anyhow::Result<()> {
         let (lines, timings) = self
             .until(async |tx| {
                 let lines = store::messages::transcript(tx, conversation, TRANSCRIPT_LINES).await?;
                 let timings = store::turn_timings::of_conversation(tx, conversation).await?;
-                let is_whole = timings.len() >= turns && lines.len() >= 2 * turns;
+                let is_whole = timings.len() >= timed && lines.len() >= 2 * turns;
                 Ok(is_whole.then_some((lines, timings)))
             })
             .await
