@@ -94,8 +94,10 @@ impl Border {
     /// The address a request came from (E3).
     pub fn source_of(&self, request: &HttpRequest) -> IpAddr {
         let peer = request.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |a| a.ip());
-        let forwarded = request.headers().get("x-forwarded-for").and_then(|v| v.to_str().ok());
-        self.proxies.source(peer, forwarded.unwrap_or(""))
+        // A proxy may add a line of its own below one that the caller wrote: together they are one list.
+        let lines = request.headers().get_all("x-forwarded-for");
+        let forwarded: Vec<&str> = lines.filter_map(|line| line.to_str().ok()).collect();
+        self.proxies.source(peer, &forwarded.join(","))
     }
 
     /// Guards, reads, publishes and only then answers a vendor's request (DESIGN 4).

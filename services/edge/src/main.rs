@@ -1,6 +1,6 @@
 //! The edge service.
 
-use std::time::Duration;
+use std::{process::ExitCode, time::Duration};
 
 use edge::{
     Edge,
@@ -12,7 +12,11 @@ use vault::Secrets;
 const SECRETS_REFRESH_EVERY: Duration = Duration::from_secs(60);
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
+    boot::exit(run().await)
+}
+
+async fn run() -> anyhow::Result<()> {
     let environment = boot::Environment::of_process();
     let telemetry = boot::init_telemetry("edge", &environment)?;
     let config = Config::read(&environment)?;

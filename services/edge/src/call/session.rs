@@ -297,7 +297,9 @@ impl Session {
                 self.input(Input::SegmentTranscribed { segment, result });
             }
             Payload::SentenceSpoken(spoken) => {
-                if spoken.index == 0 {
+                // The attempt begun first is the one that is played.
+                let begun = self.reply_stages.get(&turn).is_some_and(|(attempt, _)| *attempt > 0);
+                if spoken.index == 0 && !begun {
                     self.reply_stages.insert(turn, (spoken.attempt, envelope.stages));
                 }
                 // A sentence that could not be spoken is passed over, so that the reply goes on; nothing of it counts

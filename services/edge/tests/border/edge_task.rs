@@ -161,17 +161,16 @@ impl EdgeTask {
     /// Takes the topic away: nothing can be published any more.
     pub async fn lose_topic(&self) {
         let sns = aws_sdk_sns::Client::new(&boot::aws_config().await);
-        let topics = sns.list_topics().send().await.expect("list the topics");
-        let ours = topics
-            .topics()
-            .iter()
-            .filter_map(|t| t.topic_arn())
-            .find(|arn| arn.contains(&self.prefix));
-        sns.delete_topic()
-            .topic_arn(ours.expect("our topic"))
+        let name = bus::Topology::new(&self.prefix, false).topic_name();
+        // Creating a topic that exists tells its name in full.
+        let known = sns.create_topic().name(name).attributes("FifoTopic", "true");
+        let known = known
+            .attributes("ContentBasedDeduplication", "false")
             .send()
             .await
-            .expect("delete our topic");
+            .expect("find our topic");
+        let arn = known.topic_arn().expect("its name in full");
+        sns.delete_topic().topic_arn(arn).send().await.expect("delete our topic");
     }
 
     /// Plays another service: handles what lies in its queue.

@@ -246,6 +246,13 @@ async fn a_forger_is_blocked_and_an_address_that_signs_correctly_never_is() {
     assert_eq!(post(forger, &good).await, 401, "blocked");
     assert_eq!(post(vendor, &good).await, 200);
     assert_eq!(post("198.51.100.8", &good).await, 200, "a neighbour is not");
+    let hidden = [
+        ("x-forwarded-for", "198.51.100.8"),
+        ("x-forwarded-for", forger),
+        ("x-hub-signature-256", &good),
+    ];
+    let hidden = edge.post("/webhooks/whatsapp", &hidden, body.clone()).await.0;
+    assert_eq!(hidden, 401, "a line of the forger's own, above the proxy's, hides nothing");
 }
 
 #[tokio::test]
