@@ -1,6 +1,6 @@
 //! The orchestrator service: agents, context, language models (DESIGN 1).
 
-use std::{sync::Arc, time::Duration};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use boot::Environment;
@@ -15,7 +15,11 @@ use vault::{FieldKeys, Secrets};
 const SECRETS_FRESH_EVERY: Duration = Duration::from_secs(60);
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
+    boot::exit(run().await)
+}
+
+async fn run() -> anyhow::Result<()> {
     let environment = Environment::of_process();
     let telemetry = boot::init_telemetry("orchestrator", &environment)?;
     let config = Config::read(&environment)?;

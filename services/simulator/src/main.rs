@@ -1,13 +1,17 @@
 //! Starts the simulated outside world (DESIGN 8).
 
-use std::net::TcpListener;
+use std::{net::TcpListener, process::ExitCode};
 
 use actix_web::web;
 use anyhow::Context as _;
 use simulator::{World, config::Config};
 
 #[actix_web::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
+    boot::exit(run().await)
+}
+
+async fn run() -> anyhow::Result<()> {
     let environment = boot::Environment::of_process();
     boot::init_telemetry("simulator", &environment)?;
     let config = Config::read(&environment)?;
@@ -16,7 +20,5 @@ async fn main() -> anyhow::Result<()> {
     let address = listener.local_addr().context("read the bound address")?;
     tracing::info!(%address, "simulator is up");
     let world = web::Data::new(World::new(config));
-    simulator::serve(listener, world, true)?
-        .await
-        .context("serve the simulator")
+    simulator::serve(listener, world, true)?.await.context("serve the simulator")
 }

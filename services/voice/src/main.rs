@@ -1,12 +1,18 @@
 //! A voice task.
 
+use std::process::ExitCode;
+
 use aws_sdk_secretsmanager::Client;
 use boot::Environment;
 use vault::Secrets;
 use voice::{Config, Service};
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
+    boot::exit(run().await)
+}
+
+async fn run() -> anyhow::Result<()> {
     let env = Environment::of_process();
     let telemetry = boot::init_telemetry("voice", &env)?;
     let config = Config::read(&env)?;

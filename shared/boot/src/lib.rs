@@ -7,6 +7,7 @@
 mod aws;
 mod crash;
 mod environment;
+mod exit;
 mod ops;
 mod settings;
 mod signals;
@@ -15,6 +16,7 @@ mod telemetry;
 pub use aws::{aws_config, install_tls};
 pub use crash::crash_point;
 pub use environment::{ConfigError, Deployment, Environment, Reader};
+pub use exit::exit;
 pub use ops::{health_response, serve_ops};
 pub use settings::CommonSettings;
 pub use signals::stop_on_signal;

@@ -34,6 +34,7 @@ impl Telemetry {
 /// When `SB_LOG` is not a filter, or telemetry was started before.
 pub fn init_telemetry(service: &'static str, env: &Environment) -> anyhow::Result<Telemetry> {
     crate::install_tls();
+    crate::crash::name_service(service);
     let filter = EnvFilter::try_new(env.get("SB_LOG").unwrap_or("info")).context("read SB_LOG")?;
     let text = match env.get("SB_LOG_FORMAT") {
         Some(format) => format == "text",
