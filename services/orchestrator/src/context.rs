@@ -9,10 +9,10 @@ use dialogue_core::{
     DayPart, Desk, Enquiry, HISTORY_UTTERANCES_MAX, Past, Question, Role, State, TimeOfDay,
     Utterance,
 };
-use domain::{CallSid, ConversationId, Envelope, Turn};
+use domain::{ConversationId, Envelope, Turn};
 use serde::{Deserialize, Serialize};
 use store::{
-    Store, StoreError, calls,
+    Store, StoreError,
     messages::{self, Line, Speaker},
 };
 use tokio::time::{Instant, sleep, timeout};
@@ -27,19 +27,11 @@ const RELOAD_TIMEOUT: Duration = Duration::from_millis(1500);
 /// What is known of a conversation, and where it was found.
 pub(crate) struct Context {
     pub(crate) state: State,
-    /// The vendor's name of the call, on calls.
-    pub(crate) call: Option<CallSid>,
     /// The version in Redis; `None` where Redis could not be asked, so it is not written either.
     seen: Option<u64>,
 }
 
 impl Context {
-    /// Puts a fresh state in place of what there was, for a call that begins.
-    pub(crate) fn begin(&mut self, state: State, call: &CallSid) {
-        self.state = state;
-        self.call = Some(call.clone());
-    }
-
     /// Reads the context from Redis; where it is not there, rebuilds it from the history as it was
     /// before `message`.
     pub(crate) async fn load(
@@ -51,10 +43,7 @@ impl Context {
         let conversation = message.conversation;
         let seen = match cache.context(conversation).await {
             Ok(Some(stored)) => match serde_json::from_str::<Stored>(&stored.body) {
-                Ok(body) => {
-                    let (state, call) = body.into_state();
-                    return Self { state, call, seen: Some(stored.version) };
-                }
+                Ok(body) => return Self { state: body.into_state(), seen: Some(stored.version) },
                 Err(error) => {
                     tracing::warn!(%error, "a context cannot be read; rebuilt from the history");
                     Some(stored.version)
@@ -66,8 +55,7 @@ impl Context {
                 None
             }
         };
-        let (state, call) = reload(store, desk, message).await;
-        Self { state, call, seen }
+        Self { state: reload(store, desk, message).await, seen }
     }
 
     /// Writes the context back for the next 30 minutes. A Redis that is away costs nothing but a
@@ -81,8 +69,7 @@ impl Context {
         conversation: ConversationId,
     ) -> anyhow::Result<()> {
         let Some(seen) = self.seen else { return Ok(()) };
-        let body = serde_json::to_string(&Stored::of(&self.state, self.call.as_ref()))
-            .context("encode the context")?;
+        let body = serde_json::to_string(&Stored::of(&self.state)).context("encode the context")?;
         match cache.put_context(conversation, seen, &body).await {
             Ok(Written::Stored(_)) => Ok(()),
             Ok(Written::Conflict) => bail!("another run wrote the context in between"),
@@ -95,7 +82,7 @@ impl Context {
 }
 
 /// Rebuilds the context from PostgreSQL, waiting a moment for a writer that is behind.
-async fn reload(store: &Store, desk: &Desk, message: &Envelope) -> (State, Option<CallSid>) {
+async fn reload(store: &Store, desk: &Desk, message: &Envelope) -> State {
     let spoken = message.channel.is_spoken();
     let give_up_at = Instant::now() + WRITER_WAIT;
     loop {
@@ -104,9 +91,9 @@ async fn reload(store: &Store, desk: &Desk, message: &Envelope) -> (State, Optio
             Err(_) => Err(anyhow!("the history did not come in time")),
         };
         let is_away = found.is_err();
-        let (lines, call) = found.unwrap_or_else(|error| {
+        let lines = found.unwrap_or_else(|error| {
             tracing::warn!(error = format!("{error:#}"), "going on without the history");
-            (Vec::new(), None)
+            Vec::new()
         });
         let mut state = rebuild(desk, &lines, message);
         // Only a call knows which turn must have been before.
@@ -116,24 +103,16 @@ async fn reload(store: &Store, desk: &Desk, message: &Envelope) -> (State, Optio
             if is_behind {
                 metrics::counter!("orchestrator_context_gaps_total").increment(1);
             }
-            return (state, call);
+            return state;
         }
         sleep(WRITER_POLL).await;
     }
 }
 
-async fn history(
-    store: &Store,
-    message: &Envelope,
-) -> Result<(Vec<Line>, Option<CallSid>), StoreError> {
+async fn history(store: &Store, message: &Envelope) -> Result<Vec<Line>, StoreError> {
     let tx = store.tenant(message.tenant).await?;
     let limit = u32::try_from(HISTORY_UTTERANCES_MAX).unwrap_or(u32::MAX);
-    let lines = messages::transcript(&tx, message.conversation, limit).await?;
-    let call = match message.channel.is_spoken() {
-        true => calls::of_conversation(&tx, message.conversation).await?,
-        false => None,
-    };
-    Ok((lines, call))
+    messages::transcript(&tx, message.conversation, limit).await
 }
 
 /// The state before `message`, which the writer may have been quicker to take in.
@@ -169,7 +148,6 @@ fn rebuild(desk: &Desk, lines: &[Line], message: &Envelope) -> State {
 #[derive(Serialize, Deserialize, Default)]
 #[serde(default)]
 struct Stored {
-    call: Option<String>,
     agent: Option<String>,
     last_turn: u32,
     history: Vec<StoredUtterance>,
@@ -210,10 +188,9 @@ const DAY_PARTS: [(&str, DayPart); 3] = [
 ];
 
 impl Stored {
-    fn of(state: &State, call: Option<&CallSid>) -> Self {
+    fn of(state: &State) -> Self {
         let enquiry = &state.enquiry;
         Self {
-            call: call.map(|c| c.as_str().to_owned()),
             agent: state.agent.clone(),
             last_turn: state.last_turn.0,
             history: state.history.iter().map(StoredUtterance::of).collect(),
@@ -239,12 +216,12 @@ impl Stored {
         }
     }
 
-    fn into_state(self) -> (State, Option<CallSid>) {
+    fn into_state(self) -> State {
         let time = self.time.and_then(|text| {
             let part = DAY_PARTS.iter().find(|(name, _)| *name == text);
             part.map(|(_, p)| TimeOfDay::Part(*p)).or_else(|| text.parse().ok().map(TimeOfDay::At))
         });
-        let state = State {
+        State {
             agent: self.agent,
             last_turn: Turn(self.last_turn),
             history: self.history.into_iter().map(StoredUtterance::into_utterance).collect(),
@@ -265,8 +242,7 @@ impl Stored {
             },
             ended: self.ended,
             gap: self.gap,
-        };
-        (state, self.call.as_deref().and_then(CallSid::parse))
+        }
     }
 }
 
@@ -324,16 +300,15 @@ mod tests {
 
     #[test]
     fn a_context_comes_back_as_it_was_kept() {
-        let call = CallSid::parse("CA1").unwrap();
-        let json = serde_json::to_string(&Stored::of(&full(), Some(&call))).unwrap();
+        let json = serde_json::to_string(&Stored::of(&full())).unwrap();
         let back = serde_json::from_str::<Stored>(&json).unwrap().into_state();
-        assert_eq!(back, (full(), Some(call)));
+        assert_eq!(back, full());
     }
 
     #[test]
     fn a_context_of_another_release_can_be_read() {
         let other = r#"{"last_turn": 4, "asked": "postcode", "mood": "good"}"#;
-        let (state, _) = serde_json::from_str::<Stored>(other).unwrap().into_state();
+        let state = serde_json::from_str::<Stored>(other).unwrap().into_state();
         assert_eq!((state.last_turn, state.asked), (Turn(4), None));
     }
 
@@ -358,6 +333,7 @@ mod tests {
             profile_name: None,
             bsuid: None,
             heard: None,
+            call: None,
         };
         let tenant = TenantId::from_uuid(uuid::Uuid::nil());
         let conversation = ConversationId::from_uuid(uuid::Uuid::nil());

@@ -1,6 +1,6 @@
 //! What the orchestrator does with each event of its queue.
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use async_trait::async_trait;
 use boot::crash_point;
 use bus::{Handler, Outcome};
@@ -37,7 +37,7 @@ pub(crate) async fn call_started(
     let tenant = shell.tenants.get(envelope.tenant);
     let mut context = Context::load(&shell.cache, &shell.store, &tenant.desk, envelope).await;
     if context.state.agent.is_none() && context.state.last_turn == Turn::GREETING {
-        context.begin(tenant.desk.call_started(&event.greeting), &event.call);
+        context.state = tenant.desk.call_started(&event.greeting);
         context.save(&shell.cache, envelope.conversation).await?;
     }
     Ok(())
@@ -68,11 +68,7 @@ pub(crate) async fn message_received(
         metrics::counter!("orchestrator_turns_stale_total").increment(1);
         return Ok(());
     }
-    let call = match (is_call, context.call.clone()) {
-        (true, None) => return Err(anyhow!("the call of this conversation is not known")),
-        (true, call) => call,
-        (false, _) => None,
-    };
+    let call = event.call.clone();
     let run =
         TurnRun { shell, out, tenant: &tenant, envelope, message: event, turn, call, started_at };
     run.run(context).await
@@ -89,7 +85,6 @@ pub(crate) async fn call_ended(
     if context.state.ended {
         return Ok(());
     }
-    context.call = Some(event.call.clone());
     context.state.call_ended(event.heard.as_ref());
     context.save(&shell.cache, envelope.conversation).await
 }

@@ -98,16 +98,19 @@ impl Drop for Mesh {
     }
 }
 
+const CALL: &str = "CA0123456789abcdef0123456789abcdef";
+
 fn received(text: &str, kind: MessageKind) -> MessageReceived {
     MessageReceived {
         from: "15551230001".into(),
         to: "106540352242922".into(),
         text: text.into(),
-        kind,
         external_id: "wamid.1".into(),
         profile_name: None,
         bsuid: None,
         heard: None,
+        call: (kind == MessageKind::Speech).then(|| CallSid::parse(CALL).unwrap()),
+        kind,
     }
 }
 
@@ -126,7 +129,7 @@ async fn a_callers_words_become_sentences_to_speak_and_a_reply_for_the_history()
     let mut writer = mesh.collect(Source::Shared(Queue::Writer));
     let mut edge = mesh.collect(Source::Task(task_queue.clone()));
 
-    let call = CallSid::parse("CA0123456789abcdef0123456789abcdef").unwrap();
+    let call = CallSid::parse(CALL).unwrap();
     let conversation = ConversationId::of_call(mesh.tenant, &call);
     let started = CallStarted {
         call: call.clone(),

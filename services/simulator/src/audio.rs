@@ -3,7 +3,7 @@
 use std::f64::consts::PI;
 
 use bytes::Bytes;
-use call_core::g711;
+use domain::g711;
 use futures::{Stream, stream};
 
 /// The telephone's rate, at which the simulator keeps all speech, samples a second.

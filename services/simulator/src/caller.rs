@@ -6,7 +6,7 @@
 
 use std::{ops::Range, path::PathBuf};
 
-use call_core::g711;
+use domain::g711;
 use serde::{Deserialize, Serialize};
 
 use crate::twilio::playback::{FRAME_SAMPLES, Frame, SILENT_FRAME};

@@ -56,41 +56,20 @@ pub struct World {
 impl World {
     /// A world in which nothing has happened yet.
     pub fn new(config: Config) -> Self {
-        Self {
-            config,
-            ..Self::default()
-        }
+        Self { config, ..Self::default() }
     }
 }
 
 /// Mounts every vendor and the control paths.
 pub fn configure(cfg: &mut web::ServiceConfig) {
     cfg.app_data(web::PayloadConfig::new(BODY_LIMIT_BYTES))
-        .app_data(
-            web::JsonConfig::default()
-                .limit(BODY_LIMIT_BYTES)
-                .content_type_required(false),
-        )
+        .app_data(web::JsonConfig::default().limit(BODY_LIMIT_BYTES).content_type_required(false))
         .service(
-            web::scope("/deepgram")
-                .wrap(from_fn(faults::apply))
-                .configure(deepgram::configure),
+            web::scope("/deepgram").wrap(from_fn(faults::apply)).configure(deepgram::configure),
         )
-        .service(
-            web::scope("/openai")
-                .wrap(from_fn(faults::apply))
-                .configure(openai::configure),
-        )
-        .service(
-            web::scope("/twilio")
-                .wrap(from_fn(faults::apply))
-                .configure(twilio::configure),
-        )
-        .service(
-            web::scope("/graph")
-                .wrap(from_fn(faults::apply))
-                .configure(meta::configure),
-        )
+        .service(web::scope("/openai").wrap(from_fn(faults::apply)).configure(openai::configure))
+        .service(web::scope("/twilio").wrap(from_fn(faults::apply)).configure(twilio::configure))
+        .service(web::scope("/graph").wrap(from_fn(faults::apply)).configure(meta::configure))
         .service(
             web::scope("/sim")
                 .configure(faults::control)
@@ -115,13 +94,6 @@ pub fn serve(
         // Who hangs up is gone: a stream to them ends at once, as it does at a vendor's.
         .h1_allow_half_closed(false)
         .shutdown_timeout(1);
-    let server = if signals {
-        server
-    } else {
-        server.disable_signals()
-    };
-    Ok(server
-        .listen(listener)
-        .context("listen on the simulator's address")?
-        .run())
+    let server = if signals { server } else { server.disable_signals() };
+    Ok(server.listen(listener).context("listen on the simulator's address")?.run())
 }

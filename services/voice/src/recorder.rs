@@ -10,10 +10,10 @@ use aws_sdk_s3::{
     types::{Delete, ObjectIdentifier},
 };
 use bytes::Bytes;
-use domain::{BoxFuture, CallSid, Dependency, FinishRecording, Timestamp};
+use domain::{BoxFuture, CallSid, Dependency, FinishRecording, Timestamp, g711};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::tz::TimeZone;
-use speech::{SAMPLE_RATE_HZ, mulaw, wav};
+use speech::{SAMPLE_RATE_HZ, wav};
 
 /// Parts fetched at once.
 const FETCHES: usize = 8;
@@ -222,7 +222,7 @@ fn interleave(caller: &[u8], agent: &[u8], file: &mut Vec<u8>) {
     for at in 0..frames {
         for side in [caller, agent] {
             let code = side.get(at).copied().unwrap_or(SILENCE);
-            file.extend_from_slice(&mulaw::decode(code).to_le_bytes());
+            file.extend_from_slice(&g711::decode(code).to_le_bytes());
         }
     }
 }

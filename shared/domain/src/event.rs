@@ -126,6 +126,8 @@ pub struct MessageReceived {
     pub bsuid: Option<Personal>,
     /// What was heard of the reply before (calls).
     pub heard: Option<Heard>,
+    /// The call it was said in; `None` on chats.
+    pub call: Option<CallSid>,
 }
 
 /// What kind of message a person sent.
@@ -192,10 +194,13 @@ pub struct DeliveryUpdated {
     pub error: Option<(i64, String)>,
 }
 
-/// What became of a message. The order is the order of progress: a later status never gives way
-/// to an earlier one, whatever order they arrive in.
+/// What became of a message. The order is the order of knowledge: a later status never gives way to
+/// an earlier one, whatever order they arrive in, and doubt gives way to every word of the vendor.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum DeliveryStatus {
+    /// Whether it was sent cannot be known, and no status came: raised, never repeated (DESIGN 2,
+    /// "Sends").
+    Doubtful,
     /// The vendor took it.
     Accepted,
     /// It left the vendor.
@@ -206,9 +211,6 @@ pub enum DeliveryStatus {
     Read,
     /// It did not arrive, and will not.
     Failed,
-    /// Whether it was sent cannot be known, and no status came: raised, never repeated (DESIGN 2,
-    /// "Sends").
-    Doubtful,
 }
 
 /// The stages of a turn, which travel in the envelope, are complete.

@@ -8,7 +8,6 @@
 mod deepgram;
 mod error;
 mod http;
-pub mod mulaw;
 mod openai;
 mod ordered;
 mod resample;

@@ -1,6 +1,6 @@
 use async_trait::async_trait;
 use bytes::Bytes;
-use domain::{Personal, Transcript, Voice};
+use domain::{Personal, Transcript, Voice, g711};
 use futures::{StreamExt as _, stream};
 use reqwest::{
     Client, Response, StatusCode, header,
@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use crate::{
     AudioStream, SAMPLE_RATE_HZ, SpeechError, SpeechToText, TextToSpeech, Vendor,
     http::{ApiKey, authorization, broken, refused},
-    mulaw,
     resample::ThirdRate,
     wav,
 };
@@ -58,7 +57,7 @@ impl Vendor for OpenAi {
 impl SpeechToText for OpenAi {
     async fn transcribe(&self, audio: Bytes, language: &str) -> Result<Transcript, SpeechError> {
         // Mu-law is not accepted (PROTOCOLS 4).
-        let samples: Vec<u8> = audio.iter().flat_map(|u| mulaw::decode(*u).to_le_bytes()).collect();
+        let samples: Vec<u8> = audio.iter().flat_map(|u| g711::decode(*u).to_le_bytes()).collect();
         let mut file = wav::pcm16_header(1, SAMPLE_RATE_HZ, samples.len() as u32).to_vec();
         file.extend_from_slice(&samples);
         let file =
@@ -120,7 +119,7 @@ impl TextToSpeech for OpenAi {
 }
 
 fn encode(samples: Vec<i16>) -> Bytes {
-    samples.into_iter().map(mulaw::encode).collect()
+    samples.into_iter().map(g711::encode).collect()
 }
 
 #[derive(Serialize)]

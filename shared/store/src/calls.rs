@@ -1,8 +1,6 @@
 //! Call logs. The three events about a call may come in any order; each fills in what it knows.
 
-use domain::{
-    CallEndReason, CallEnded, CallSid, CallStarted, ConversationId, Envelope, RecordingFinished,
-};
+use domain::{CallEndReason, CallEnded, CallSid, CallStarted, Envelope, RecordingFinished};
 
 use crate::{StoreError, TenantTx, moment};
 
@@ -71,17 +69,6 @@ pub struct Recording {
     pub bucket: String,
     /// Key in it.
     pub key: String,
-}
-
-/// The vendor's name of the call a conversation is, where its start has arrived.
-pub async fn of_conversation(
-    tx: &TenantTx,
-    conversation: ConversationId,
-) -> Result<Option<CallSid>, StoreError> {
-    let row = tx
-        .query_opt("SELECT call FROM call_logs WHERE conversation = $1", &[conversation.as_uuid()])
-        .await?;
-    Ok(row.and_then(|r| CallSid::parse(r.get(0))))
 }
 
 /// The recording of `call`, once it is finished.

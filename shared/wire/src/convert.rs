@@ -93,6 +93,7 @@ fn payload_to_proto(payload: &Payload) -> p::envelope::Payload {
             profile_name: m.profile_name.clone().map(Personal::into_revealed),
             bsuid: m.bsuid.clone().map(Personal::into_revealed),
             heard: m.heard.as_ref().map(heard_to_proto),
+            call: m.call.as_ref().map(ToString::to_string).unwrap_or_default(),
         }),
         Payload::MessageSent(m) => Out::MessageSent(p::MessageSent {
             to: m.to.reveal().to_owned(),
@@ -213,6 +214,10 @@ fn payload_from_proto(payload: p::envelope::Payload) -> Result<Payload, DecodeEr
             profile_name: m.profile_name.map(Personal::from),
             bsuid: m.bsuid.map(Personal::from),
             heard: m.heard.map(heard_from_proto),
+            call: match m.call.as_str() {
+                "" => None,
+                id => Some(call("message_received.call", id)?),
+            },
         }
         .into(),
         In::MessageSent(m) => {

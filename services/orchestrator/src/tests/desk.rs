@@ -119,6 +119,7 @@ impl Talk<'_> {
             profile_name: None,
             bsuid: None,
             heard,
+            call: self.call.clone(),
         };
         self.envelope(Turn(if spoken { turn } else { 0 }), message)
     }

@@ -1,5 +1,5 @@
 use super::*;
-use call_core::g711;
+use domain::g711;
 
 const FRAME_SAMPLES: usize = 160;
 const SENTENCES: [&str; 6] = [

@@ -247,7 +247,7 @@ impl Leg {
             },
             Verb::Pause(length) => {
                 let samples = length.as_millis() as usize * FRAME_SAMPLES / FRAME_MS as usize;
-                (vec![call_core::g711::SILENCE; samples], 1)
+                (vec![domain::g711::SILENCE; samples], 1)
             }
             _ => return Ok(()),
         };

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use call_core::g711::SILENCE;
+use domain::g711::SILENCE;
 
 /// Samples in a frame.
 pub const FRAME_SAMPLES: usize = 160;

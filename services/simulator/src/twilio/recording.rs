@@ -1,6 +1,6 @@
 //! What the caller's own ear recorded.
 
-use call_core::g711;
+use domain::g711;
 
 use crate::audio::TELEPHONE_HZ;
 

@@ -2,8 +2,8 @@
 
 use aws_sdk_s3::primitives::ByteStream;
 use bus::{Queue, Source};
+use domain::g711;
 use domain::{Envelope, EventId, FinishRecording, Payload, RecordingFinished, Timestamp};
-use speech::mulaw;
 use tokio::time::timeout;
 
 use crate::mesh::{Call, HANG, Inbox, Mesh};
@@ -67,7 +67,7 @@ async fn both_sides_of_a_call_lie_in_one_file_sample_by_sample() {
     assert_eq!(recording.bytes, file.len() as u64);
     let wav = frames(&file);
     let expected: Vec<[i16; 2]> = (0..parts)
-        .flat_map(|i| vec![[0, 1].map(|s| mulaw::decode(code(i, s))); codes_per_part])
+        .flat_map(|i| vec![[0, 1].map(|s| g711::decode(code(i, s))); codes_per_part])
         .collect();
     assert_eq!(wav, expected);
 }

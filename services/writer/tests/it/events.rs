@@ -39,6 +39,7 @@ pub fn call(tenant: TenantId, n: usize) -> Vec<Envelope> {
         profile_name: None,
         bsuid: None,
         heard,
+        call: Some(sid.clone()),
     };
     let sent = |text: &str| MessageSent {
         to: CALLER.into(),
@@ -132,6 +133,7 @@ pub fn chat(tenant: TenantId, n: usize) -> Vec<Envelope> {
                 profile_name: Some("Ada Lovelace".into()),
                 bsuid: Some("US.4711".into()),
                 heard: None,
+                call: None,
             }
             .into(),
         ),

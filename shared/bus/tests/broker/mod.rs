@@ -207,6 +207,7 @@ pub fn event(group: ConversationId, text: &str) -> Envelope {
         profile_name: None,
         bsuid: None,
         heard: None,
+        call: None,
     };
     envelope(group, Channel::WHATSAPP, received)
 }

@@ -54,6 +54,7 @@ fn received(kind: MessageKind) -> Payload {
         profile_name: Some("Ana".into()),
         bsuid: Some("US.13491208655302741918".into()),
         heard: Some(heard()),
+        call: Some(call()),
     }
     .into()
 }

@@ -62,7 +62,6 @@ pub(super) struct Message {
     /// The business-scoped user id (BSUID).
     pub from_user_id: Option<String>,
     pub id: String,
-    pub timestamp: Option<String>,
     #[serde(rename = "type")]
     pub kind: String,
     pub text: Option<Text>,
