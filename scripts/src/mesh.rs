@@ -114,6 +114,16 @@ impl Mesh {
     /// # Errors
     /// When anything of it fails; what was started is killed, and the message ends with the log of the culprit.
     pub async fn start(options: Options, log: &Log) -> anyhow::Result<Self> {
+        let edge = match (given_address(&options.given, "SB_EDGE_LISTEN")?, options.edge) {
+            (Some(address), _) | (None, Some(address)) => address,
+            (None, None) => probe::free_address()?,
+        };
+        let simulator_address = match given_address(&options.given, "SB_SIM_LISTEN")? {
+            Some(address) => address,
+            None => probe::free_address()?,
+        };
+        probe::ensure_free(edge)?;
+
         let stores = Stores::start(
             &stores::Options {
                 given: options.given.clone(),
@@ -123,16 +133,6 @@ impl Mesh {
             log,
         )
         .await?;
-
-        let edge = match options.edge {
-            Some(address) => address,
-            None => probe::free_address()?,
-        };
-        let simulator_address = match given_address(&options.given, "SB_SIM_LISTEN")? {
-            Some(address) => address,
-            None => probe::free_address()?,
-        };
-        let edge = given_address(&options.given, "SB_EDGE_LISTEN")?.unwrap_or(edge);
         let environment =
             settings::environment(&options.given, stores.environment(), edge, simulator_address);
         let drain_limit = drain_limit(&environment)?;

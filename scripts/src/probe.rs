@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use uuid::Uuid;
 
 use crate::log::Log;
 use crate::process::Process;
@@ -14,14 +15,37 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(20);
 const LOG_LINES_IN_ERROR: usize = 12;
 
-/// A loopback address whose port nothing listens on at this moment.
+/// Ports for our own listeners. Below 32768, from where Linux takes ports for outgoing connections: one of those could
+/// take a port between its choice here and its use. Redis's second port, 10,000 above, stays below as well.
+const PORTS: std::ops::Range<u16> = 12_000..22_000;
+const PORT_ATTEMPTS: usize = 1_000;
+
+/// A loopback address whose port nothing listens on at this moment. Chosen at random, so that meshes that start at the
+/// same time hardly meet.
 ///
 /// # Errors
-/// When the machine has no free port.
+/// When a thousand ports are taken.
 pub(crate) fn free_address() -> anyhow::Result<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .and_then(|listener| listener.local_addr())
-        .context("find a free port")
+    for _ in 0..PORT_ATTEMPTS {
+        let random = Uuid::new_v4().as_u64_pair().1;
+        let offset = u16::try_from(random % u64::from(PORTS.end - PORTS.start))?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, PORTS.start + offset));
+        if TcpListener::bind(address).is_ok() {
+            return Ok(address);
+        }
+    }
+    anyhow::bail!("find a free port between {} and {}", PORTS.start, PORTS.end)
+}
+
+/// Checks that nobody listens there. The edge tasks share their port (`SO_REUSEPORT`), and would with a stranger, too, who
+/// then got half of the calls.
+///
+/// # Errors
+/// When somebody does, or the address is not this machine's.
+pub(crate) fn ensure_free(address: SocketAddr) -> anyhow::Result<()> {
+    TcpListener::bind(address)
+        .map(drop)
+        .with_context(|| format!("listen on {address}; SB_EDGE_LISTEN names another address"))
 }
 
 /// Asks until the answer is yes.

@@ -8,6 +8,7 @@ mod redis;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -187,13 +188,33 @@ async fn when<T>(
     if wanted { start.await.map(Some) } else { Ok(None) }
 }
 
-/// A folder for this run. PostgreSQL's own user must be able to pass through it.
+const STATE_PREFIX: &str = "switchboard-stores-";
+
+/// A folder for this run, with the process id in its name. PostgreSQL's own user must be able to pass through it.
 fn state_folder() -> anyhow::Result<TempDir> {
+    remove_orphans();
     let folder = tempfile::Builder::new()
-        .prefix("switchboard-stores-")
+        .prefix(&format!("{STATE_PREFIX}{}-", std::process::id()))
         .tempdir()
         .context("create a state folder")?;
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o711))
         .context("open the state folder for the database's user")?;
     Ok(folder)
+}
+
+/// Removes what runs that were killed have left. What cannot be removed is another user's.
+fn remove_orphans() {
+    let Ok(folders) = std::fs::read_dir(std::env::temp_dir()) else {
+        return;
+    };
+    for folder in folders.filter_map(Result::ok) {
+        let name = folder.file_name();
+        let owner = name
+            .to_str()
+            .and_then(|name| name.strip_prefix(STATE_PREFIX)?.split('-').next())
+            .and_then(|pid| pid.parse::<u32>().ok());
+        if owner.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
+            let _ = std::fs::remove_dir_all(folder.path());
+        }
+    }
 }
