@@ -1,17 +1,15 @@
 //! A demonstration of a running mesh: two calls and a chat through the simulator, and what the platform's history holds
 //! of them afterwards.
 
-mod history;
-mod outside;
-
 use anyhow::Context as _;
 use boot::Environment;
-use domain::{CallSid, ConversationId};
+use domain::{CallSid, ConversationId, Stage, Turn};
 use simulator::caller::{CallReport, CallScript, Utterance, Voice};
+use store::messages::{Line, Speaker};
 use store::seed::DEMO;
 
-use history::History;
-use outside::Outside;
+use crate::history::History;
+use crate::outside::{self, Outside};
 
 /// Addresses of the tenant `demo` (DESIGN section 9).
 const OUR_NUMBER: &str = "+15550100001";
@@ -58,7 +56,7 @@ pub async fn drive(simulator: &str, environment: &Environment) -> anyhow::Result
         chat.lines.len(),
         outside::fate(&chat)
     );
-    history.show(conversation, WRITTEN_WORDS.len(), 0).await
+    show(&history, conversation, WRITTEN_WORDS.len(), 0).await
 }
 
 async fn show_call(what: &str, report: &CallReport, history: &History) -> anyhow::Result<()> {
@@ -69,7 +67,7 @@ async fn show_call(what: &str, report: &CallReport, history: &History) -> anyhow
         report.duration_ms.unwrap_or_default() as f64 / 1000.0,
         report.ended_by.as_deref().unwrap_or("nobody"),
     );
-    history.show(conversation, report.said.len(), report.said.len()).await?;
+    show(history, conversation, report.said.len(), report.said.len()).await?;
     println!("  recording {}", history.recording(&call).await?);
     let whole = report.heard.iter().filter(|turn| turn.whole).count();
     println!(
@@ -81,4 +79,43 @@ async fn show_call(what: &str, report: &CallReport, history: &History) -> anyhow
         "the caller did not hear a greeting and an answer to everything, each of it whole"
     );
     Ok(())
+}
+
+/// Prints the transcript of a conversation of `turns` turns, `timed` of them with the times of their stages.
+async fn show(
+    history: &History,
+    conversation: ConversationId,
+    turns: usize,
+    timed: usize,
+) -> anyhow::Result<()> {
+    let (lines, timings) = history.whole(conversation, 2 * turns, timed).await?;
+    for line in &lines {
+        show_line(line);
+        let stages = timings.iter().find(|(turn, _)| Some(*turn) == line.turn);
+        if let (Speaker::Agent, Some((turn, stages))) = (line.speaker, stages) {
+            show_stages(*turn, stages);
+        }
+    }
+    Ok(())
+}
+
+fn show_line(line: &Line) {
+    let speaker = match line.speaker {
+        Speaker::User => "person",
+        Speaker::Agent => "agent",
+        Speaker::Operator => "operator",
+    };
+    let heard = if line.heard_whole == Some(false) { " [cut off]" } else { "" };
+    // The demonstration's own words, made up; the transcripts of real people are never printed.
+    println!("  {speaker:<9} {}{heard}", line.text.reveal());
+}
+
+/// One line: milliseconds since the first stage.
+fn show_stages(turn: Turn, stages: &[Stage]) {
+    let Some(first) = stages.iter().map(|stage| stage.at).min() else { return };
+    let reached: Vec<String> = stages
+        .iter()
+        .map(|stage| format!("{} {}", stage.name, stage.at.since(first).as_millis()))
+        .collect();
+    println!("            turn {}, ms: {}", turn.0, reached.join(", "));
 }

@@ -4,9 +4,11 @@
 //! The binaries in `src/bin` are thin; integration tests start a mesh of their own through this library.
 
 pub mod demo;
+pub mod history;
 pub mod instance;
 pub mod log;
 pub mod mesh;
+pub mod outside;
 mod probe;
 pub mod process;
 pub mod provision;

@@ -9,18 +9,23 @@ use serde_json::{Value, json};
 use simulator::caller::{CallReport, CallScript};
 use simulator::meta::Chat;
 
-const CALL_LIMIT: Duration = Duration::from_secs(120);
+const CALL_LIMIT: Duration = Duration::from_secs(300);
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(100);
 
-pub(super) struct Outside {
+/// The simulator of a running mesh.
+pub struct Outside {
     base_url: String,
     http: reqwest::Client,
 }
 
 impl Outside {
-    pub(super) fn new(base_url: &str) -> anyhow::Result<Self> {
+    /// Prepares to ask the simulator at `base_url`.
+    ///
+    /// # Errors
+    /// When no HTTP client can be made.
+    pub fn new(base_url: &str) -> anyhow::Result<Self> {
         boot::install_tls();
         let http = reqwest::Client::builder()
             .timeout(REQUEST_LIMIT)
@@ -30,19 +35,53 @@ impl Outside {
     }
 
     /// Places a call and waits until it is over and everything heard has been decoded.
-    pub(super) async fn call(&self, script: &CallScript) -> anyhow::Result<CallReport> {
+    ///
+    /// # Errors
+    /// When the simulator refuses, or the call does not end in time.
+    pub async fn call(&self, script: &CallScript) -> anyhow::Result<CallReport> {
+        let sid = self.place(script).await?;
+        self.over(&sid).await
+    }
+
+    /// Places a call and returns its id.
+    ///
+    /// # Errors
+    /// When the simulator refuses.
+    pub async fn place(&self, script: &CallScript) -> anyhow::Result<String> {
         let placed = self.post("/sim/calls", script).await.context("place a call")?;
         let sid = placed["sid"].as_str().context("place a call: no sid in the answer")?;
-        let path = format!("/sim/calls/{sid}");
-        self.until(CALL_LIMIT, &path, |report: &CallReport| {
+        Ok(sid.to_owned())
+    }
+
+    /// Waits until a call is over and everything heard in it has been decoded.
+    ///
+    /// # Errors
+    /// When it does not end in time.
+    pub async fn over(&self, sid: &str) -> anyhow::Result<CallReport> {
+        self.call_until(sid, |report| {
             report.status.is_final() && !report.heard.iter().any(|turn| turn.decoding)
         })
         .await
         .context("wait for a call to end")
     }
 
+    /// Waits until a call has come so far.
+    ///
+    /// # Errors
+    /// When it does not in time.
+    pub async fn call_until(
+        &self,
+        sid: &str,
+        done: impl Fn(&CallReport) -> bool,
+    ) -> anyhow::Result<CallReport> {
+        self.until(CALL_LIMIT, &format!("/sim/calls/{sid}"), done).await
+    }
+
     /// Writes message after message, each when the one before has been answered.
-    pub(super) async fn chat(&self, from: &str, to: &str, texts: &[&str]) -> anyhow::Result<Chat> {
+    ///
+    /// # Errors
+    /// When an answer does not come in time.
+    pub async fn chat(&self, from: &str, to: &str, texts: &[&str]) -> anyhow::Result<Chat> {
         let path = format!("/sim/chats/{from}");
         let mut chat = Chat::default();
         for text in texts {
@@ -61,9 +100,25 @@ impl Outside {
             .context("wait for the last reply to be read")
     }
 
-    async fn post(&self, path: &str, body: &impl Serialize) -> anyhow::Result<Value> {
-        let answer =
-            self.http.post(self.url(path)).json(body).send().await.context("ask the simulator")?;
+    /// Asks the simulator to do something.
+    ///
+    /// # Errors
+    /// When it refuses.
+    pub async fn post(&self, path: &str, body: &impl Serialize) -> anyhow::Result<Value> {
+        self.ask(self.http.post(self.url(path)).json(body)).await
+    }
+
+    /// Changes a setting of the simulator.
+    ///
+    /// # Errors
+    /// When it refuses.
+    pub async fn put(&self, path: &str, body: &impl Serialize) -> anyhow::Result<()> {
+        let answer = self.http.put(self.url(path)).json(body).send().await;
+        answer.and_then(reqwest::Response::error_for_status).map(drop).context("set the simulator")
+    }
+
+    async fn ask(&self, request: reqwest::RequestBuilder) -> anyhow::Result<Value> {
+        let answer = request.send().await.context("ask the simulator")?;
         answer
             .error_for_status()
             .context("ask the simulator")?
@@ -72,7 +127,11 @@ impl Outside {
             .context("read its answer")
     }
 
-    async fn until<T: DeserializeOwned>(
+    /// Asks `path` until the answer is as wanted.
+    ///
+    /// # Errors
+    /// When it is not within `limit`.
+    pub async fn until<T: DeserializeOwned>(
         &self,
         limit: Duration,
         path: &str,
@@ -103,7 +162,7 @@ impl Outside {
 }
 
 /// What became of the last message of the business.
-pub(super) fn fate(chat: &Chat) -> &str {
+pub fn fate(chat: &Chat) -> &str {
     let last = chat.lines.iter().rfind(|line| !line.by_person);
     last.and_then(|line| line.statuses.last()).map_or("unknown", |status| status.status.as_str())
 }

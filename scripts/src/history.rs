@@ -1,0 +1,93 @@
+//! What the platform keeps of a conversation, read from PostgreSQL.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use boot::Environment;
+use domain::{CallSid, ConversationId, Stage, Turn};
+use store::messages::Line;
+use store::seed::DEMO;
+use store::{Store, TenantTx};
+use vault::FieldKeys;
+
+/// How long the writer may be behind.
+const WRITE_LIMIT: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(100);
+const CONNECTIONS: usize = 2;
+const TRANSCRIPT_LINES: u32 = 100;
+
+/// The history of the tenant `demo`.
+pub struct History(Store);
+
+impl History {
+    /// Prepares to read what `environment` names.
+    ///
+    /// # Errors
+    /// When a variable is missing.
+    pub async fn open(environment: &Environment) -> anyhow::Result<Self> {
+        let mut reader = environment.reader();
+        let database_url = reader.required("DATABASE_URL");
+        let kms_key =
+            reader.optional("SB_KMS_KEY").unwrap_or_else(|| "alias/switchboard".to_owned());
+        let database_url = reader.finish(database_url)?;
+        let aws = boot::aws_config().await;
+        let keys = FieldKeys::new(aws_sdk_kms::Client::new(&aws), kms_key);
+        Store::connect(&database_url, CONNECTIONS, Arc::new(keys))
+            .context("prepare PostgreSQL")
+            .map(Self)
+    }
+
+    /// The transcript and the times of the stages of a conversation, once there are `lines` and `timed` of them.
+    ///
+    /// # Errors
+    /// When they are not there in time.
+    pub async fn whole(
+        &self,
+        conversation: ConversationId,
+        lines: usize,
+        timed: usize,
+    ) -> anyhow::Result<(Vec<Line>, Vec<(Turn, Vec<Stage>)>)> {
+        self.until(async |tx| {
+            let found = store::messages::transcript(tx, conversation, TRANSCRIPT_LINES).await?;
+            let timings = store::turn_timings::of_conversation(tx, conversation).await?;
+            let is_whole = timings.len() >= timed && found.len() >= lines;
+            Ok(is_whole.then_some((found, timings)))
+        })
+        .await
+        .context("wait for the history of a conversation")
+    }
+
+    /// Where the recording of a call lies, once it is finished.
+    ///
+    /// # Errors
+    /// When it is not there in time.
+    pub async fn recording(&self, call: &CallSid) -> anyhow::Result<String> {
+        let found = self
+            .until(async |tx| Ok(store::calls::recording(tx, call).await?))
+            .await
+            .context("wait for a recording")?;
+        Ok(format!("s3://{}/{}", found.bucket, found.key))
+    }
+
+    /// Looks until `look` finds what it looks for.
+    ///
+    /// # Errors
+    /// When it does not within 30 s, or a look fails.
+    pub async fn until<T>(
+        &self,
+        look: impl AsyncFn(&TenantTx) -> anyhow::Result<Option<T>>,
+    ) -> anyhow::Result<T> {
+        let found = tokio::time::timeout(WRITE_LIMIT, async {
+            loop {
+                let tx = self.0.tenant(DEMO).await.context("open the history")?;
+                if let Some(found) = look(&tx).await? {
+                    return Ok(found);
+                }
+                drop(tx);
+                tokio::time::sleep(POLL).await;
+            }
+        });
+        found.await.unwrap_or_else(|_| anyhow::bail!("not within {} s", WRITE_LIMIT.as_secs()))
+    }
+}
