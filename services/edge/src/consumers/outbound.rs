@@ -9,6 +9,7 @@ use bus::{Context, Handler, Outcome};
 use cache::{Cache, SendState};
 use domain::{
     DeliveryStatus, DeliveryUpdated, Envelope, EventId, MessageSent, Payload, Stage, Timestamp,
+    TurnTimed,
 };
 
 use crate::channel::{ChannelAdapter, ExternalId, OutgoingPart, SendFault, SendMark, split_text};
@@ -85,8 +86,13 @@ impl Outbound {
             };
             let outcome = self.send_part(context, adapter, &part).await?;
             let failed = !matches!(outcome, PartOutcome::Accepted(_));
-            let update = update_of(message, mark, outcome, begun);
-            context.publish(&[update]).await.map_err(Outcome::retry)?;
+            let now = Timestamp::now();
+            let mut events = vec![update_of(message, mark, outcome, now)];
+            if index == 0 && !failed {
+                // As on a call, where the first audio counts: the person is answered with the first part.
+                events.push(timed(message, reply.attempt, begun, now));
+            }
+            context.publish(&events).await.map_err(Outcome::retry)?;
             boot::crash_point("edge.published");
             if failed {
                 // The rest of a reply without its beginning makes no sense.
@@ -174,13 +180,7 @@ fn backoff(first: Duration, starts: u32) -> Duration {
     first.saturating_mul(4_u32.saturating_pow(starts.saturating_sub(1).min(8))).min(LONGEST_WAIT)
 }
 
-fn update_of(
-    message: &Envelope,
-    mark: SendMark,
-    outcome: PartOutcome,
-    begun: Timestamp,
-) -> Envelope {
-    let now = Timestamp::now();
+fn update_of(message: &Envelope, mark: SendMark, outcome: PartOutcome, now: Timestamp) -> Envelope {
     let (external_id, status, error) = match outcome {
         PartOutcome::Accepted(id) => (id, DeliveryStatus::Accepted, None),
         PartOutcome::Failed { code, detail } => {
@@ -190,9 +190,14 @@ fn update_of(
     };
     let name = format!("delivery:{}:{status:?}", mark.part);
     let update = DeliveryUpdated { message: Some(mark.message), external_id, status, error };
-    let mut event = message.follow(&name, now, update);
+    message.follow(&name, now, update)
+}
+
+/// The stages of the turn that `message` answers, for the history (DESIGN 3.6).
+fn timed(message: &Envelope, attempt: u32, begun: Timestamp, accepted: Timestamp) -> Envelope {
+    let mut event = message.follow("turn-timed", accepted, TurnTimed { attempt });
     event.stamp(Stage::OUTBOUND_STARTED, begun);
-    event.stamp(Stage::ACCEPTED, now);
+    event.stamp(Stage::ACCEPTED, accepted);
     event
 }
 

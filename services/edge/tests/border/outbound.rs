@@ -4,8 +4,8 @@ use std::{collections::VecDeque, net::TcpListener, sync::Mutex};
 
 use actix_web::{App, HttpResponse, HttpServer, web};
 use domain::{
-    Channel, DeliveryStatus, DeliveryUpdated, Envelope, EventId, MessageSent, Payload, Timestamp,
-    TurnAccount,
+    Channel, DeliveryStatus, DeliveryUpdated, Envelope, EventId, MessageSent, Payload, Stage,
+    Timestamp, Turn, TurnAccount,
 };
 use serde_json::{Value, json};
 
@@ -79,7 +79,8 @@ async fn next(sent: &mut tokio::sync::mpsc::UnboundedReceiver<Value>) -> Value {
 async fn a_reply_is_sent_once_and_its_acceptance_published() {
     let (base, mut sent) = graph(Vec::new()).await;
     let Some(edge) = start_with(&[("WHATSAPP_API_BASE_URL", &base)]).await else { return };
-    let event = reply("Hello Ana");
+    let mut event = reply("Hello Ana").with_turn(Turn(3));
+    event.stamp(Stage::WEBHOOK_RECEIVED, event.occurred_at);
     edge.bus.publish(std::slice::from_ref(&event)).await.unwrap();
     let message = next(&mut sent).await;
     assert_eq!(message["text"]["body"], "Hello Ana");
@@ -92,6 +93,10 @@ async fn a_reply_is_sent_once_and_its_acceptance_published() {
         (accepted.message, accepted.external_id.as_str()),
         (Some(event.event_id), "wamid.sent")
     );
+    let timed = edge.published_kind("TurnTimed").await;
+    assert_eq!((timed.conversation, timed.turn), (event.conversation, Turn(3)));
+    let stages: Vec<_> = timed.stages.iter().map(|s| &*s.name).collect();
+    assert_eq!(stages, [Stage::WEBHOOK_RECEIVED, Stage::OUTBOUND_STARTED, Stage::ACCEPTED]);
 
     // The same event again, as after a crash behind the send: told again, not sent again.
     let again = Envelope { replays: 1, ..event.clone() };
@@ -164,4 +169,14 @@ async fn a_long_reply_leaves_in_parts_that_fit() {
         "the first part answers the question"
     );
     assert!(parts.remove(0)["context"].is_null());
+
+    let mut told = Vec::new();
+    for _ in 0..4 {
+        told.push(edge.published().await.payload.name());
+    }
+    assert_eq!(
+        told,
+        ["MessageSent", "DeliveryUpdated", "TurnTimed", "DeliveryUpdated"],
+        "each part's fate is told, and the turn timed once, by the first"
+    );
 }
