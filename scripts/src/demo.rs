@@ -56,7 +56,7 @@ pub async fn drive(simulator: &str, environment: &Environment) -> anyhow::Result
         chat.lines.len(),
         outside::fate(&chat)
     );
-    show(&history, conversation, WRITTEN_WORDS.len(), 0).await
+    show(&history, conversation, WRITTEN_WORDS.len()).await
 }
 
 async fn show_call(what: &str, report: &CallReport, history: &History) -> anyhow::Result<()> {
@@ -67,7 +67,7 @@ async fn show_call(what: &str, report: &CallReport, history: &History) -> anyhow
         report.duration_ms.unwrap_or_default() as f64 / 1000.0,
         report.ended_by.as_deref().unwrap_or("nobody"),
     );
-    show(history, conversation, report.said.len(), report.said.len()).await?;
+    show(history, conversation, report.said.len()).await?;
     println!("  recording {}", history.recording(&call).await?);
     let whole = report.heard.iter().filter(|turn| turn.whole).count();
     println!(
@@ -81,14 +81,9 @@ async fn show_call(what: &str, report: &CallReport, history: &History) -> anyhow
     Ok(())
 }
 
-/// Prints the transcript of a conversation of `turns` turns, `timed` of them with the times of their stages.
-async fn show(
-    history: &History,
-    conversation: ConversationId,
-    turns: usize,
-    timed: usize,
-) -> anyhow::Result<()> {
-    let (lines, timings) = history.whole(conversation, 2 * turns, timed).await?;
+/// Prints the transcript of a conversation of `turns` turns, with the times of their stages.
+async fn show(history: &History, conversation: ConversationId, turns: usize) -> anyhow::Result<()> {
+    let (lines, timings) = history.whole(conversation, 2 * turns, turns).await?;
     for line in &lines {
         show_line(line);
         let stages = timings.iter().find(|(turn, _)| Some(*turn) == line.turn);

@@ -1,8 +1,9 @@
 //! Runs the whole mesh on one machine (DESIGN section 7): the backing stores, the services under a supervisor,
-//! what they find on arrival (queues, secrets, the demo tenant), and a demonstration of it all.
+//! what they find on arrival (queues, secrets, the demo tenant), a demonstration of it all, and measurements.
 //!
 //! The binaries in `src/bin` are thin; integration tests start a mesh of their own through this library.
 
+pub mod bench;
 pub mod demo;
 pub mod history;
 pub mod instance;

@@ -1,0 +1,96 @@
+//! `scripts/bench`: measures the mesh on this machine.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use scripts::bench::{self, Load};
+use scripts::log::{Echo, Log};
+use scripts::mesh::{Mesh, Options};
+
+/// Measures Switchboard on this machine.
+#[derive(Debug, Parser)]
+#[command(name = "bench", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Measure the mesh's own share of a turn, beside what the broker alone takes in the same run.
+    ///
+    /// It starts a mesh of its own, with the simulator's vendors at no delay, and stops it again. Fails only when a
+    /// turn was lost.
+    Turn(TurnArguments),
+}
+
+#[derive(Debug, clap::Args)]
+struct TurnArguments {
+    /// Calls, of four turns each.
+    #[arg(long, default_value_t = 24)]
+    calls: usize,
+    /// Calls at a time.
+    #[arg(long, default_value_t = 4)]
+    at_once: usize,
+    /// WhatsApp chats, of four turns each, one at a time.
+    #[arg(long, default_value_t = 24)]
+    chats: usize,
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// Measure the mesh of the simulator at this address instead; its stores are those of the environment.
+    #[arg(long, value_name = "URL")]
+    at: Option<String>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Command::Turn(arguments) = Arguments::parse().command;
+    let measured = match &arguments.at {
+        Some(simulator) => turn(simulator, &arguments).await,
+        None => on_a_mesh_of_its_own().await,
+    };
+    measured.unwrap_or_else(|error| {
+        eprintln!("bench: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+async fn turn(simulator: &str, arguments: &TurnArguments) -> anyhow::Result<ExitCode> {
+    let &TurnArguments { calls, at_once, chats, .. } = arguments;
+    let load = Load { calls, at_once: at_once.max(1), chats };
+    let report = bench::turn(simulator, &boot::Environment::of_process(), load).await?;
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&report).context("write the report")?);
+    } else {
+        print!("{report}");
+    }
+    Ok(if report.lost_turns == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Runs this command once more with the variables of a fresh mesh: a process of its own is the one way to have the AWS
+/// client take them.
+async fn on_a_mesh_of_its_own() -> anyhow::Result<ExitCode> {
+    let logs = tempfile::tempdir().context("create a log folder")?;
+    let log = Log::open(logs.path(), Echo::Off)?;
+    eprintln!("starting a mesh");
+    let options = Options { given: std::env::vars().collect(), ..Options::new()? };
+    let mesh = Mesh::start(options, &log).await?;
+    let program = std::env::current_exe().context("find this program")?;
+    let mut child = tokio::process::Command::new(program)
+        .args(std::env::args_os().skip(1))
+        .args(["--at", &mesh.endpoints().simulator])
+        .envs(mesh.environment())
+        .kill_on_drop(true)
+        .spawn()
+        .context("start the measurement")?;
+    // Interrupted, this process ends with it and takes the mesh along.
+    let status = tokio::select! {
+        status = child.wait() => Some(status.context("wait for the measurement")?),
+        _ = tokio::signal::ctrl_c() => None,
+    };
+    mesh.stop().await?;
+    let succeeded = status.is_some_and(|status| status.success());
+    Ok(if succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
