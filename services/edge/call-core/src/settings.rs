@@ -11,8 +11,8 @@ pub struct Settings {
     pub turn: TurnSettings,
     /// Sentences rendered ahead, spoken when nothing comes from the mesh.
     pub prompts: Prompts,
-    /// How far ahead of real time the agent's audio is sent. What was sent is lost from our hands: a small value makes
-    /// a barge-in cheap, a large one rides out a stalled connection.
+    /// How far ahead of real time the agent's audio is sent. It has to outlast every pause of ours and of the network,
+    /// for where the vendor's queue runs dry the caller hears a gap; a barge-in clears that queue, however full.
     pub send_ahead: Duration,
     /// Silence of the mesh after the end of a turn until the filler is spoken (DESIGN 3).
     pub filler_after: Duration,
@@ -29,7 +29,7 @@ impl Default for Settings {
         Self {
             turn: TurnSettings::default(),
             prompts: Prompts::default(),
-            send_ahead: Duration::from_millis(200),
+            send_ahead: Duration::from_secs(1),
             filler_after: Duration::from_millis(2_500),
             apology_after: Duration::from_secs(10),
             call_limit: Duration::from_secs(30 * 60),
