@@ -6,6 +6,7 @@
 
 mod line;
 mod reply;
+mod words;
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -201,28 +202,6 @@ impl Playback {
         let whole = self.reply.as_ref().is_some_and(Reply::is_whole);
         whole.then(|| self.line.plays_out() + MARK_LATE)
     }
-}
-
-/// How much of `text` lies in the first `played` of `len` samples: whole words, each taking time by its length.
-fn words_within(text: &str, played: u64, len: u64) -> &str {
-    let text = text.trim();
-    if played >= len {
-        return text;
-    }
-    let total = text.chars().count() as u64;
-    let mut end = 0;
-    let mut word_ended = true;
-    for (chars, (at, c)) in (0..).zip(text.char_indices()) {
-        if c.is_whitespace() {
-            if !word_ended && chars * len <= played * total {
-                end = at;
-            }
-            word_ended = true;
-        } else {
-            word_ended = false;
-        }
-    }
-    &text[..end]
 }
 
 /// Time that `len` samples take.

@@ -1,6 +1,6 @@
 //! One reply of the agent: its sentences, whichever order they come in, and what of them was sent.
 
-use super::words_within;
+use super::words;
 use crate::{Audio, Heard};
 
 /// Sentences of a reply that may wait. More would be a fault of the sender.
@@ -30,9 +30,15 @@ struct Spoken {
     text: String,
     /// Position of its first sample.
     at: u64,
-    len: u64,
+    audio: Audio,
     /// How much of it was sent.
     sent: u64,
+}
+
+impl Spoken {
+    fn len(&self) -> u64 {
+        self.audio.len() as u64
+    }
 }
 
 impl Reply {
@@ -80,13 +86,9 @@ impl Reply {
             self.begun = Some(sentence.attempt);
             self.waiting.retain(|other| other.attempt == sentence.attempt);
         }
-        self.spoken.push(Spoken {
-            text: sentence.text,
-            at,
-            len: sentence.audio.len() as u64,
-            sent: 0,
-        });
-        Some(sentence.audio)
+        let audio = sentence.audio.clone();
+        self.spoken.push(Spoken { text: sentence.text, at, audio: sentence.audio, sent: 0 });
+        Some(audio)
     }
 
     /// The sentence begun last has been sent up to position `to`.
@@ -100,7 +102,7 @@ impl Reply {
     pub(super) fn is_whole(&self) -> bool {
         let total = (self.totals.iter()).find(|(attempt, _)| Some(*attempt) == self.begun);
         total.is_some_and(|(_, sentences)| *sentences as usize == self.spoken.len())
-            && self.spoken.iter().all(|sentence| sentence.sent == sentence.len)
+            && self.spoken.iter().all(|sentence| sentence.sent == sentence.len())
     }
 
     /// What was heard of it by one who has heard up to position `to`. Nothing is told of a greeting that never came.
@@ -112,9 +114,12 @@ impl Reply {
         let mut text = String::new();
         for sentence in &self.spoken {
             let played = to.saturating_sub(sentence.at).min(sentence.sent);
-            let words =
-                if played == 0 { "" } else { words_within(&sentence.text, played, sentence.len) };
-            complete &= played == sentence.len && played > 0;
+            let words = if played == 0 {
+                ""
+            } else {
+                words::heard(&sentence.text, &sentence.audio, played)
+            };
+            complete &= played == sentence.len() && played > 0;
             if !words.is_empty() {
                 if !text.is_empty() {
                     text.push(' ');

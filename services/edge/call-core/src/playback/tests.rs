@@ -204,23 +204,3 @@ fn a_reply_without_sentences_is_over_at_once() {
     let heard = bench.playback.conclude_reply(bench.now);
     assert!(heard.is_some_and(|heard| heard.complete && heard.text.is_empty()));
 }
-
-#[test]
-fn words_are_heard_whole_or_not_at_all() {
-    let text = " Yes, at ten o'clock. ";
-    for (played, heard) in [
-        (0, ""),
-        (19, ""),
-        (20, "Yes,"),
-        (34, "Yes,"),
-        (35, "Yes, at"),
-        (55, "Yes, at ten"),
-        (99, "Yes, at ten"),
-        (100, "Yes, at ten o'clock."),
-        (200, "Yes, at ten o'clock."),
-    ] {
-        assert_eq!(words_within(text, played, 100), heard, "{played} of 100");
-    }
-    assert_eq!(words_within("für  Überraschung", 3, 17), "für");
-    assert_eq!(words_within("", 5, 10), "");
-}

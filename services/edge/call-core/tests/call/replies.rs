@@ -16,15 +16,10 @@ fn samples_of(phone: &Phone, code: u8) -> usize {
     phone.ear.iter().filter(|heard| **heard == code).count()
 }
 
-/// Words of `text` that were played to their end when `played` of `len` samples were.
+/// Words of `text`, all of one length, that were played to their end when `played` of `len` samples were.
 fn words_heard(text: &str, played: usize, len: usize) -> String {
-    let total = text.len();
-    let ends = text.char_indices().filter(|(_, c)| *c == ' ').map(|(at, _)| at);
-    let end = ends
-        .chain((played == len).then_some(total))
-        .take_while(|end| end * len <= played * total)
-        .last();
-    text[..end.unwrap_or(0)].to_owned()
+    let words: Vec<&str> = text.split(' ').collect();
+    words[..words.len() * played / len].join(" ")
 }
 
 #[test]
