@@ -140,7 +140,13 @@ impl Mesh {
         prepare(&options.binaries, &environment, log).await?;
 
         let simulator = Launch::new(options.binaries.join(SIMULATOR)).envs(environment.clone());
-        let simulator = Supervised::start(SIMULATOR, None, simulator, log)?;
+        let simulator = Supervised::start(
+            SIMULATOR,
+            reachable(simulator_address),
+            "/sim/faults",
+            simulator,
+            log,
+        )?;
         let mut tasks = Vec::new();
         for service in SERVICES {
             for number in 1..=options.tasks_per_service {
@@ -150,7 +156,7 @@ impl Mesh {
                     .without(CREDENTIALS)
                     .envs(settings::of_services(&environment, &options.given))
                     .envs([("SB_TASK", name.clone()), ("SB_OPS_LISTEN", ops.to_string())]);
-                tasks.push(Supervised::start(&name, Some(ops), launch, log)?);
+                tasks.push(Supervised::start(&name, ops, "/health", launch, log)?);
             }
         }
         let mesh = Self {
@@ -162,7 +168,8 @@ impl Mesh {
             drain_limit,
             log: log.clone(),
         };
-        let ready = mesh.tasks.iter().map(|task| task.ready(READY_LIMIT, &mesh.log));
+        let everything = mesh.tasks.iter().chain([&mesh.simulator]);
+        let ready = everything.map(|task| task.ready(READY_LIMIT, &mesh.log));
         futures::future::try_join_all(ready).await?;
         Ok(mesh)
     }
@@ -176,12 +183,10 @@ impl Mesh {
             tasks: self
                 .tasks
                 .iter()
-                .filter_map(|task| {
-                    Some(TaskEndpoint {
-                        name: task.name().to_owned(),
-                        ops: task.ops()?,
-                        pid: task.pid().map(|pid| pid.as_raw_nonzero().get()),
-                    })
+                .map(|task| TaskEndpoint {
+                    name: task.name().to_owned(),
+                    ops: task.address(),
+                    pid: task.pid().map(|pid| pid.as_raw_nonzero().get()),
                 })
                 .collect(),
         }

@@ -25,7 +25,7 @@ host, port = os.environ["SB_OPS_LISTEN"].rsplit(":", 1)
 socketserver.TCPServer((host, int(port)), Health).serve_forever()
 PY
 "#;
-const SIMULATOR: &str = "#!/bin/sh\nexec sleep 600\n";
+const SIMULATOR: &str = "#!/bin/sh\nSB_OPS_LISTEN=$SB_SIM_LISTEN exec \"$(dirname \"$0\")/edge\"\n";
 const CONTROL: &str = "#!/bin/sh\necho \"$1 on $DATABASE_URL\"\n";
 
 struct Fixture {

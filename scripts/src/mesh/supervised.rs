@@ -31,7 +31,8 @@ enum Life {
 #[derive(Debug)]
 pub(super) struct Supervised {
     name: Arc<str>,
-    ops: Option<SocketAddr>,
+    address: SocketAddr,
+    ready_path: &'static str,
     life: watch::Receiver<Life>,
     stop: CancellationToken,
     patience: watch::Sender<Duration>,
@@ -39,13 +40,14 @@ pub(super) struct Supervised {
 }
 
 impl Supervised {
-    /// Starts the process and keeps it running.
+    /// Starts the process and keeps it running. It counts as ready once `ready_path` at `address` answers 200.
     ///
     /// # Errors
     /// When the first start fails.
     pub(super) fn start(
         name: &str,
-        ops: Option<SocketAddr>,
+        address: SocketAddr,
+        ready_path: &'static str,
         launch: Launch,
         log: &Log,
     ) -> anyhow::Result<Self> {
@@ -65,7 +67,8 @@ impl Supervised {
         };
         Ok(Self {
             name,
-            ops,
+            address,
+            ready_path,
             life,
             stop,
             patience,
@@ -77,8 +80,8 @@ impl Supervised {
         &self.name
     }
 
-    pub(super) fn ops(&self) -> Option<SocketAddr> {
-        self.ops
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// True for a task of this service.
@@ -98,10 +101,9 @@ impl Supervised {
     /// # Errors
     /// When it dies first or is not ready within `limit`; the end of its log is in the message.
     pub(super) async fn ready(&self, limit: Duration, log: &Log) -> anyhow::Result<()> {
-        let Some(ops) = self.ops else { return Ok(()) };
         let pid = self.pid();
         let asked = tokio::time::timeout(limit, async {
-            while !probe::answers_ok(ops, "/health").await {
+            while !probe::answers_ok(self.address, self.ready_path).await {
                 anyhow::ensure!(self.pid() == pid && pid.is_some(), "{} died", self.name);
                 tokio::time::sleep(READY_POLL).await;
             }
