@@ -16,7 +16,8 @@ use crate::{
 use line::Line;
 pub(crate) use reply::Reply;
 
-/// 20 ms, what telephony sends at a time.
+/// 20 ms: audio goes out in whole ones of these, so many at a time as there is room for. At the beginning of a sentence
+/// that is all that may be ahead, in one message: there is none that the second could be late for.
 const FRAME_SAMPLES: usize = 160;
 
 /// A long sentence carries a mark this often, so that it is known how far into it the caller has heard.
@@ -105,7 +106,11 @@ impl Playback {
         out: &mut Vec<Action>,
     ) -> Option<u32> {
         let mut began = None;
-        while self.line.has_room(FRAME_SAMPLES, self.send_ahead, now) {
+        loop {
+            let room = self.line.room(self.send_ahead, now) / FRAME_SAMPLES * FRAME_SAMPLES;
+            if room == 0 {
+                break;
+            }
             let saying = match &mut self.saying {
                 Some(saying) => saying,
                 free => {
@@ -132,16 +137,16 @@ impl Playback {
                 }
             };
             let rest = &saying.audio[saying.sent..];
-            let frame = &rest[..rest.len().min(FRAME_SAMPLES)];
+            let to_mark = MARK_EVERY_SAMPLES - saying.sent % MARK_EVERY_SAMPLES;
+            let frame = &rest[..rest.len().min(room).min(to_mark)];
             if !frame.is_empty() {
                 recording.agent(self.line.send(frame.len(), now), frame);
                 out.push(Action::SendAudio(frame.to_vec()));
             }
-            let before = saying.sent;
             saying.sent += frame.len();
             let of_reply = saying.of_reply;
             let over = saying.sent == saying.audio.len();
-            let marked = saying.sent / MARK_EVERY_SAMPLES > before / MARK_EVERY_SAMPLES;
+            let marked = frame.len() == to_mark;
             if over {
                 self.saying = None;
             }

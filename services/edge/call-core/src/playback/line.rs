@@ -30,9 +30,9 @@ impl Line {
         self.plays_out
     }
 
-    /// Whether `len` samples more stay within `ahead` of real time.
-    pub(super) fn has_room(&self, len: usize, ahead: Duration, now: Moment) -> bool {
-        self.plays_out.max(now) + time(len) <= now + ahead
+    /// How many samples more stay within `ahead` of real time.
+    pub(super) fn room(&self, ahead: Duration, now: Moment) -> usize {
+        between(self.plays_out.max(now), now + ahead) as usize
     }
 
     /// Sends `len` samples; gives when they begin to play.
