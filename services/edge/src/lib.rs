@@ -268,6 +268,8 @@ fn serve(
     let app = move || App::new().configure(|app| http::routes(app, &border));
     let server = HttpServer::new(app)
         .disable_signals()
+        // A frame of 20 ms does not wait for the acknowledgement of the one before.
+        .tcp_nodelay(true)
         .shutdown_timeout((call_drain + CUT_MARGIN).as_secs())
         .listen(listener)
         .context("take over the listening socket")?;

@@ -8,7 +8,7 @@ use crate::{
     media_clock::{MediaClock, Placed, duration, samples},
     playback::Playback,
     recording::Recording,
-    turn::{Event, Outcome, ReadySegment, TurnTaker},
+    turn::{Event, Outcome, ReadySegment, Times, TurnTaker},
 };
 
 /// How long the end of a call that has reached its limit waits for a pause in the talk.
@@ -16,6 +16,10 @@ const LIMIT_GRACE: Duration = Duration::from_secs(15);
 
 /// How long the end of a call waits for the mark of the goodbye.
 const GOODBYE_LATE: Duration = Duration::from_secs(2);
+
+/// How long the words of a turn are waited for in the middle of which the caller hung up. Recognition takes a fraction of
+/// it; a call whose voice task died just then loses its last words, not its end.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Times later than this are taken for it, so that no sum of times overflows.
 const LATEST: Moment = Duration::from_secs(u64::MAX / 2);
@@ -51,6 +55,8 @@ enum Phase {
     Talking,
     /// The limit is reached and the goodbye on its way; the call ends at this time at the latest.
     Closing(Moment),
+    /// The caller is gone and the last words are on their way; the call ends at this time at the latest.
+    Gone(Moment),
     Ended,
 }
 
@@ -97,7 +103,13 @@ impl CallCore {
         self.now = self.now.max(now.min(LATEST));
         match (self.phase, input) {
             (Phase::Ended, _) => return,
-            (_, Input::Stop) => return self.end(EndReason::Stopped, out),
+            (_, Input::Lost) => return self.end(EndReason::Stopped, out),
+            (Phase::Gone(_), Input::SegmentTranscribed { segment, result }) => {
+                self.turn.transcribed(segment, result, self.now);
+                return self.await_last_words(out);
+            }
+            (Phase::Gone(_), _) => return self.await_last_words(out),
+            (_, Input::Stop) => return self.stop(out),
             (_, Input::StreamStarted) => self.start(),
             (_, Input::AudioFrame { payload, timestamp }) => self.listen(payload, timestamp, out),
             (_, Input::MarkReturned { name }) => self.playback.mark_returned(name, self.now),
@@ -133,6 +145,7 @@ impl CallCore {
         let end = match self.phase {
             Phase::Ended => return None,
             Phase::Closing(at) => at,
+            Phase::Gone(at) => return Some(at),
             Phase::Talking if self.now < limit => limit,
             Phase::Talking => limit + LIMIT_GRACE,
         };
@@ -287,14 +300,7 @@ impl CallCore {
         match self.turn.conclude() {
             None => {}
             Some(Outcome::Words { text, confidence, times }) => {
-                let stages = Stages {
-                    speech_ended: times.speech_ended,
-                    segment_sent: times.segment_sent,
-                    segment_transcribed: times.segment_transcribed,
-                    turn_ended: Some(self.now),
-                    ..Stages::default()
-                };
-                self.take_turn(text, confidence, stages, out);
+                self.take_turn(text, confidence, self.stages_of(&times), out);
             }
             Some(Outcome::Noise) => self.go_back(self.has_cut),
             Some(Outcome::NotUnderstood) => self.go_back(true),
@@ -458,6 +464,49 @@ impl CallCore {
 
     fn limit(&self, stream: &Stream) -> Moment {
         stream.started + self.settings.call_limit
+    }
+
+    /// The caller is gone. What was said of a turn is still to be known.
+    fn stop(&mut self, out: &mut Vec<Action>) {
+        if self.phase != Phase::Talking || !self.turn.is_open() {
+            return self.end(EndReason::Stopped, out);
+        }
+        let heard = self.playback.drop_reply(self.now);
+        self.note_heard(heard, out);
+        if let Some(segment) = self.turn.stop(self.now) {
+            self.transcribe(segment, out);
+        }
+        if let Some(stream) = &mut self.stream {
+            stream.recording.finish(self.now, out);
+        }
+        self.phase = Phase::Gone(self.now + LAST_WORDS);
+        self.await_last_words(out);
+    }
+
+    fn await_last_words(&mut self, out: &mut Vec<Action>) {
+        if matches!(self.phase, Phase::Gone(latest) if self.now >= latest) {
+            self.turn.give_up_words();
+        }
+        match self.turn.conclude() {
+            None if self.turn.is_open() => return,
+            Some(Outcome::Words { text, confidence, times }) => {
+                self.take_turn(text, confidence, self.stages_of(&times), out);
+                // Nobody is there to hear an answer.
+                self.raise_fence(self.taken + 1, out);
+            }
+            _ => {}
+        }
+        self.end(EndReason::Stopped, out);
+    }
+
+    fn stages_of(&self, times: &Times) -> Stages {
+        Stages {
+            speech_ended: times.speech_ended,
+            segment_sent: times.segment_sent,
+            segment_transcribed: times.segment_transcribed,
+            turn_ended: Some(self.now),
+            ..Stages::default()
+        }
     }
 
     fn end(&mut self, reason: EndReason, out: &mut Vec<Action>) {

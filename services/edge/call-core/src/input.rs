@@ -37,8 +37,12 @@ pub enum Input<'a> {
         /// `0`-`9`, `*`, `#`, `A`-`D`; anything else is ignored.
         digit: char,
     },
-    /// The caller is gone (`stop`, closed socket). Ends the call at once.
+    /// The call is over: somebody has hung up. Where that was in the middle of a turn of the caller, the call ends when
+    /// its words are back, 2 s later at the latest.
     Stop,
+    /// The stream is gone, but the call may go on over another one: what the caller was saying is said again there. Ends
+    /// this part of the call at once.
+    Lost,
     /// The words of a segment, for [`Transcribe`](crate::Action::Transcribe).
     SegmentTranscribed {
         /// The segment's number.
@@ -116,6 +120,7 @@ impl fmt::Debug for Input<'_> {
             }
             Self::Dtmf { .. } => f.write_str("Dtmf"),
             Self::Stop => f.write_str("Stop"),
+            Self::Lost => f.write_str("Lost"),
             Self::SegmentTranscribed { segment, result } => f
                 .debug_struct("SegmentTranscribed")
                 .field("segment", segment)

@@ -178,6 +178,11 @@ impl TurnTaker {
         if !self.is_open() || self.stalled || now < self.last_audio + STALLED_AFTER {
             return None;
         }
+        self.stop(now)
+    }
+
+    /// Takes the caller for quiet from now on: nothing more is heard. The open turn is over once its words are back.
+    pub(crate) fn stop(&mut self, now: Moment) -> Option<ReadySegment> {
         self.stalled = true;
         self.run = 0;
         self.quiet = self.quiet.max(self.end_of_turn());
@@ -185,6 +190,15 @@ impl TurnTaker {
             self.phase = Phase::Pause;
             self.cut(now)
         })
+    }
+
+    /// Waits for no more words: those that are not back count as failed.
+    pub(crate) fn give_up_words(&mut self) {
+        for segment in &mut self.segments {
+            if matches!(segment.words, Words::Awaited) {
+                segment.words = Words::Failed;
+            }
+        }
     }
 
     /// When [`pass_time`](Self::pass_time) has something to do.

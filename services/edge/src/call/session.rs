@@ -147,7 +147,7 @@ impl Session {
                 () = cut.cancelled() => break SocketEnd::Lost("drained"),
             }
         };
-        session.finish(end).await;
+        session.finish(end, answers).await;
     }
 
     fn new(
@@ -515,11 +515,8 @@ impl Session {
         self.claims.attempt * SEGMENTS_PER_ATTEMPT
     }
 
-    /// Ends the call in the core, closes the socket, and leaves what remains to a task of its own.
-    async fn finish(mut self, end: SocketEnd) {
-        if self.ended.is_none() {
-            self.input(Input::Stop);
-        }
+    /// Closes the socket and leaves what remains to a task of its own.
+    async fn finish(mut self, end: SocketEnd, answers: mpsc::Receiver<Envelope>) {
         self.release();
         let reason = match end {
             SocketEnd::Core(EndReason::TimeLimit) => CallEndReason::TimeLimit,
@@ -534,6 +531,23 @@ impl Session {
             self.services.states.set_ended(&self.claims.call).await;
         }
         self.socket.send(Outgoing::Close);
+        let services = self.services.clone();
+        services.unfinished.spawn_on(self.settle(reason, answers), &services.runtime);
+    }
+
+    /// Ends the call in the core, which may await the caller's last words, and then outside.
+    async fn settle(mut self, reason: CallEndReason, mut answers: mpsc::Receiver<Envelope>) {
+        match reason {
+            CallEndReason::Lost => self.input(Input::Lost),
+            _ => self.input(Input::Stop),
+        }
+        while self.ended.is_none() {
+            let (wake, _) = self.wakes();
+            tokio::select! {
+                Some(answer) = answers.recv() => self.answer(answer),
+                () = tokio::time::sleep_until(wake) => self.input(Input::Tick),
+            }
+        }
         let heard = self.ended.take().and_then(|(_, heard)| heard);
         let ending = settle::Ending {
             tenant: self.claims.tenant,
@@ -543,9 +557,10 @@ impl Session {
             heard,
             parts_before: self.parts_before,
         };
-        let Self { services, effects, parts, .. } = self;
-        let settle = settle::settle_session(services.clone(), ending, effects, parts);
-        services.unfinished.spawn_on(settle, &services.runtime);
+        let Self { services, effects, parts, _entered, _heartbeat, .. } = self;
+        // This task no longer holds the call: a lost one may come back elsewhere.
+        drop((_entered, _heartbeat));
+        settle::settle_session(services, ending, effects, parts).await;
     }
 }
 

@@ -238,8 +238,8 @@ proptest! {
         for step in steps {
             trial.step(step);
         }
-        trial.input(Input::Stop);
-        prop_assert!(trial.ended, "a stopped call has ended");
+        trial.input(Input::Lost);
+        prop_assert!(trial.ended, "a lost call has ended");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use call_core::{Action, Input, PromptKind, Transcript};
+use call_core::{Action, EndReason, Heard, Input, PromptKind, Transcript};
 
 use crate::{REPEAT, phone::Phone, settings, voice};
 
@@ -141,4 +141,62 @@ fn a_key_is_reported() {
         })
         .collect();
     assert_eq!(digits, ['5', '#']);
+}
+
+#[test]
+fn the_words_of_a_turn_in_which_the_caller_hangs_up_are_kept() {
+    // In the middle of a word, and in the pause before the end of the turn.
+    for quiet in [0, 400] {
+        let mut phone = Phone::started(settings());
+        phone.input(Input::Greeting { text: "Hello.".to_owned(), audio: vec![0x20; 1_600].into() });
+        phone.quiet(1_000);
+        let from = phone.log.len();
+        phone.speak(&voice::speech(700));
+        phone.quiet(quiet);
+        phone.input(Input::Stop);
+        assert!(!phone.core.is_ended(), "the words are awaited");
+        phone.pass(Duration::from_millis(300));
+        phone.sentence(1, 1, 0, "Too early.", &[0x31; 800]);
+        phone.understand(from, "goodbye then");
+        let greeting = Heard { turn: 0, text: "Hello.".to_owned(), complete: true };
+        assert_eq!(phone.turns(), [(1, "goodbye then", Some(&greeting))]);
+        let after: Vec<&Action> = phone.actions().collect();
+        let unheard = Heard { turn: 1, text: String::new(), complete: false };
+        let end = Action::End { reason: EndReason::Stopped, heard: Some(unheard) };
+        assert_eq!(after.last(), Some(&&end), "nothing of an answer was heard");
+        let fences = phone.count(|action| *action == Action::SetFence { turn: 2 });
+        assert_eq!(fences, 1, "no answer is wanted");
+        let (caller, _) = phone.recording();
+        assert!(caller.len() >= 8 * 1_700, "what was said is recorded to its end");
+    }
+}
+
+#[test]
+fn a_hang_up_does_not_wait_long_for_words_nor_at_all_for_none() {
+    let mut phone = Phone::started(settings());
+    phone.quiet(1_000);
+    phone.speak(&voice::speech(700));
+    phone.input(Input::Stop);
+    phone.pass(Duration::from_millis(1_900));
+    assert!(!phone.core.is_ended());
+    phone.pass(Duration::from_millis(200));
+    assert!(phone.core.is_ended());
+    assert!(phone.turns().is_empty());
+
+    let mut phone = Phone::started(settings());
+    phone.quiet(1_000);
+    phone.input(Input::Stop);
+    assert!(phone.core.is_ended());
+}
+
+#[test]
+fn a_turn_on_a_lost_stream_is_said_again_on_the_next() {
+    let mut phone = Phone::started(settings());
+    let from = phone.log.len();
+    phone.speak(&voice::speech(700));
+    phone.quiet(300);
+    phone.understand(from, "hello");
+    phone.input(Input::Lost);
+    assert!(phone.core.is_ended());
+    assert!(phone.turns().is_empty());
 }
