@@ -6,7 +6,7 @@ use boot::crash_point;
 use bus::{Handler, Outcome};
 use domain::{CallEnded, CallStarted, Envelope, MessageReceived, Payload, Timestamp, Turn};
 
-use crate::{Shell, context::Context, outlet::Outlet, turn::TurnRun};
+use crate::{Shell, context::Context, ledger::TurnLedger, outlet::Outlet, turn::TurnRun};
 
 /// The handler of the orchestrator's queue.
 pub struct Orchestrator {
@@ -53,15 +53,20 @@ pub(crate) async fn message_received(
     let started_at = Timestamp::now();
     crash_point("orchestrator.received");
     let tenant = shell.tenants.get(envelope.tenant);
-    let context = Context::load(&shell.cache, &shell.store, &tenant.desk, envelope).await;
-    let is_call = envelope.channel.is_spoken();
-    let turn = match is_call {
-        true => envelope.turn,
-        false => shell
+    let loading = Context::load(&shell.cache, &shell.store, &tenant.desk, envelope);
+    let open = |turn| TurnLedger::open(&shell.cache, envelope.conversation, turn);
+    let (context, turn, ledger) = if envelope.channel.is_spoken() {
+        // The caller waits: one round trip for both.
+        let (context, ledger) = tokio::join!(loading, open(envelope.turn));
+        (context, envelope.turn, ledger)
+    } else {
+        let context = loading.await;
+        let turn = shell
             .cache
             .next_turn(envelope.conversation, envelope.event_id, context.state.last_turn)
             .await
-            .context("number the turn of the chat")?,
+            .context("number the turn of the chat")?;
+        (context, turn, open(turn).await)
     };
     if turn < context.state.last_turn {
         // Delivered again long after: later turns have built on it.
@@ -71,7 +76,7 @@ pub(crate) async fn message_received(
     let call = event.call.clone();
     let run =
         TurnRun { shell, out, tenant: &tenant, envelope, message: event, turn, call, started_at };
-    run.run(context).await
+    run.run(context, ledger).await
 }
 
 /// Takes in what was heard of the last reply and closes the context.

@@ -54,7 +54,7 @@ impl<'a> TurnLedger<'a> {
         }
         let attempt = self.known.attempt;
         let recording = self.cache.record_value(self.conversation, self.turn, attempt, name, value);
-        let standing = Self::standing(&mut self.is_shared, recording, value).await?;
+        let standing = Self::standing(&mut self.is_shared, recording, value.to_owned()).await?;
         self.known.values.insert(name.to_owned(), standing.clone());
         Ok(standing)
     }
@@ -66,9 +66,33 @@ impl<'a> TurnLedger<'a> {
         let index = self.known.sentences.len();
         let recording =
             self.cache.record_sentence(self.conversation, self.turn, attempt, index, text);
-        let standing = Self::standing(&mut self.is_shared, recording, text).await?;
+        let standing = Self::standing(&mut self.is_shared, recording, text.to_owned()).await?;
         let is_ours = standing == text;
         self.known.sentences.push(standing);
+        Ok(is_ours)
+    }
+
+    /// As [`Self::record_sentence`] for the first sentence of a reply, which stands together with
+    /// `value` under `name` or not at all.
+    pub(crate) async fn record_first_sentence(
+        &mut self,
+        text: &str,
+        name: &str,
+        value: &str,
+    ) -> anyhow::Result<bool> {
+        let attempt = self.known.attempt;
+        let recording = self.cache.record_first_sentence(
+            self.conversation,
+            self.turn,
+            attempt,
+            text,
+            (name, value),
+        );
+        let ours = [text, value].map(str::to_owned);
+        let [sentence, value] = Self::standing(&mut self.is_shared, recording, ours).await?;
+        let is_ours = sentence == text;
+        self.known.sentences.push(sentence);
+        self.known.values.insert(name.to_owned(), value);
         Ok(is_ours)
     }
 
@@ -76,17 +100,17 @@ impl<'a> TurnLedger<'a> {
     pub(crate) async fn finish(&mut self, meta: &str) -> anyhow::Result<()> {
         let attempt = self.known.attempt;
         let recording = self.cache.finish_turn(self.conversation, self.turn, attempt, meta);
-        Self::standing(&mut self.is_shared, recording, meta).await?;
+        Self::standing(&mut self.is_shared, recording, meta.to_owned()).await?;
         Ok(())
     }
 
-    async fn standing(
+    async fn standing<T>(
         is_shared: &mut bool,
-        recording: impl Future<Output = Result<String, CacheError>>,
-        ours: &str,
-    ) -> anyhow::Result<String> {
+        recording: impl Future<Output = Result<T, CacheError>>,
+        ours: T,
+    ) -> anyhow::Result<T> {
         if !*is_shared {
-            return Ok(ours.to_owned());
+            return Ok(ours);
         }
         match recording.await {
             Ok(standing) => Ok(standing),
@@ -94,7 +118,7 @@ impl<'a> TurnLedger<'a> {
             Err(error) => {
                 tracing::warn!(%error, "the turn goes on without its ledger");
                 *is_shared = false;
-                Ok(ours.to_owned())
+                Ok(ours)
             }
         }
     }

@@ -76,9 +76,12 @@ impl TurnRun<'_> {
     ///
     /// # Errors
     /// When the turn has to be run again; what stands in the ledger by then is not said anew.
-    pub(crate) async fn run(self, mut context: Context) -> anyhow::Result<()> {
+    pub(crate) async fn run(
+        self,
+        mut context: Context,
+        mut ledger: TurnLedger<'_>,
+    ) -> anyhow::Result<()> {
         let Self { shell, tenant, envelope, turn, .. } = self;
-        let mut ledger = TurnLedger::open(&shell.cache, envelope.conversation, turn).await;
         if let Some(finished) = ledger.finished() {
             return self.publish_again(&ledger, finished).await;
         }
@@ -96,12 +99,17 @@ impl TurnRun<'_> {
         let Some(choice) = tenant.desk.choose(&context.state, &message) else {
             return Ok(());
         };
-        let choice = record_choice(&mut ledger, choice).await?;
+        let (choice, is_fenced) =
+            tokio::join!(record_choice(&mut ledger, choice), self.is_fenced());
+        let choice = choice?;
         metrics::counter!("orchestrator_turns_total", "agent" => choice.agent.clone()).increment(1);
         // When the message came, not the clock, so that a second run answers alike.
         let answer = tenant.desk.answer(&context.state, &message, &choice, envelope.occurred_at);
         let mut spent = Spent::default();
-        let end = self.reply(&mut ledger, &answer, &mut spent).await?;
+        let end = match is_fenced {
+            true => End::Cut,
+            false => self.reply(&mut ledger, &answer, &mut spent).await?,
+        };
         if end == End::Cut {
             metrics::counter!("orchestrator_turns_cut_total").increment(1);
         }
@@ -164,7 +172,7 @@ impl TurnRun<'_> {
             }
             self.speak(ledger, index, None).await?;
         }
-        if self.is_late() || self.is_fenced().await {
+        if self.is_late() {
             return Ok(End::Cut);
         }
         let models = self.models(answer);
@@ -280,14 +288,19 @@ impl TurnRun<'_> {
         spent: &Spent,
     ) -> anyhow::Result<bool> {
         crash_point("orchestrator.answered");
-        if let Some(model) = model.filter(|_| ledger.sentences().is_empty()) {
-            ledger.record_value(MODEL, model.name()).await?;
-        }
-        if !ledger.record_sentence(sentence).await? {
+        let model = model.filter(|_| ledger.sentences().is_empty());
+        let recording = async {
+            match model {
+                Some(model) => ledger.record_first_sentence(sentence, MODEL, model.name()).await,
+                None => ledger.record_sentence(sentence).await,
+            }
+        };
+        let (is_ours, is_fenced) = tokio::join!(recording, self.is_fenced());
+        if !is_ours? {
             bail!("another run is giving this reply");
         }
         crash_point("orchestrator.ledgered");
-        if self.is_fenced().await {
+        if is_fenced {
             return Ok(false);
         }
         let index = ledger.sentences().len() - 1;

@@ -11,6 +11,8 @@ use uuid::Uuid;
 use crate::{Cache, CacheError};
 
 const LEDGER_TTL_SECONDS: u64 = 60 * 60;
+/// Before the name of a value, so that it is never taken for anything else of the ledger.
+const VALUE_PREFIX: &str = "v:";
 
 /// Sets the attempt where there is none, and returns the whole ledger.
 static BEGIN: LazyLock<Script> = LazyLock::new(|| {
@@ -23,17 +25,21 @@ static BEGIN: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// Writes a field where there is none and returns what stands there; nil when the ledger is not of
-/// this attempt.
+/// Writes fields where there are none, all in one step, and returns what stands in each; nil when
+/// the ledger is not of this attempt.
 static RECORD: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
         if redis.call('HGET', KEYS[1], 'attempt') ~= ARGV[1] then
             return false
         end
-        redis.call('HSETNX', KEYS[1], ARGV[2], ARGV[3])
-        redis.call('EXPIRE', KEYS[1], ARGV[4])
-        return redis.call('HGET', KEYS[1], ARGV[2])
+        local standing = {}
+        for i = 3, #ARGV, 2 do
+            redis.call('HSETNX', KEYS[1], ARGV[i], ARGV[i + 1])
+            standing[#standing + 1] = redis.call('HGET', KEYS[1], ARGV[i])
+        end
+        redis.call('EXPIRE', KEYS[1], ARGV[2])
+        return standing
         ",
     )
 });
@@ -75,7 +81,7 @@ impl Ledger {
         let finished = fields.remove("finished");
         let values = fields
             .into_iter()
-            .filter_map(|(name, value)| Some((name.strip_prefix("v:")?.to_owned(), value)))
+            .filter_map(|(name, value)| Some((name.strip_prefix(VALUE_PREFIX)?.to_owned(), value)))
             .collect();
         Some(Self { attempt, sentences, values, finished })
     }
@@ -83,6 +89,10 @@ impl Ledger {
 
 fn sentence_field(index: usize) -> String {
     format!("s:{index}")
+}
+
+fn value_field(name: &str) -> String {
+    format!("{VALUE_PREFIX}{name}")
 }
 
 impl Cache {
@@ -120,7 +130,27 @@ impl Cache {
         index: usize,
         text: &str,
     ) -> Result<String, CacheError> {
-        self.record(conversation, turn, attempt, sentence_field(index), text).await
+        let [standing] =
+            self.record(conversation, turn, attempt, [(sentence_field(index), text)]).await?;
+        Ok(standing)
+    }
+
+    /// Records the first sentence of a reply as [`Self::record_sentence`] does, and with it, in one
+    /// step, `value` under `name`: the model that made it. Returns the sentence and the value that
+    /// stand.
+    ///
+    /// # Errors
+    /// [`CacheError::LedgerLost`] when `attempt` does not own the ledger any more.
+    pub async fn record_first_sentence(
+        &self,
+        conversation: ConversationId,
+        turn: Turn,
+        attempt: u32,
+        text: &str,
+        (name, value): (&str, &str),
+    ) -> Result<[String; 2], CacheError> {
+        let fields = [(sentence_field(0), text), (value_field(name), value)];
+        self.record(conversation, turn, attempt, fields).await
     }
 
     /// Records `value` (a tool's result, the agent chosen) under `name` before it has effect, and
@@ -136,7 +166,9 @@ impl Cache {
         name: &str,
         value: &str,
     ) -> Result<String, CacheError> {
-        self.record(conversation, turn, attempt, format!("v:{name}"), value).await
+        let [standing] =
+            self.record(conversation, turn, attempt, [(value_field(name), value)]).await?;
+        Ok(standing)
     }
 
     /// Records that the reply is whole, with `meta` to publish the same end again, and returns what
@@ -151,28 +183,27 @@ impl Cache {
         attempt: u32,
         meta: &str,
     ) -> Result<String, CacheError> {
-        self.record(conversation, turn, attempt, "finished".to_owned(), meta).await
+        let [standing] =
+            self.record(conversation, turn, attempt, [("finished".to_owned(), meta)]).await?;
+        Ok(standing)
     }
 
-    async fn record(
+    async fn record<const N: usize>(
         &self,
         conversation: ConversationId,
         turn: Turn,
         attempt: u32,
-        field: String,
-        value: &str,
-    ) -> Result<String, CacheError> {
+        fields: [(String, &str); N],
+    ) -> Result<[String; N], CacheError> {
         let key = self.ledger_key(conversation, turn);
-        let standing: Option<String> = self
+        let standing: Option<[String; N]> = self
             .run("record", |mut c| async move {
-                RECORD
-                    .key(key)
-                    .arg(attempt)
-                    .arg(field)
-                    .arg(value)
-                    .arg(LEDGER_TTL_SECONDS)
-                    .invoke_async(&mut c)
-                    .await
+                let mut recording = RECORD.key(key);
+                recording.arg(attempt).arg(LEDGER_TTL_SECONDS);
+                for (field, value) in fields {
+                    recording.arg(field).arg(value);
+                }
+                recording.invoke_async(&mut c).await
             })
             .await?;
         standing.ok_or(CacheError::LedgerLost)

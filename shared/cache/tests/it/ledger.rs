@@ -49,6 +49,23 @@ async fn a_second_run_finds_all_that_the_first_said_and_did() {
 }
 
 #[tokio::test]
+async fn of_two_first_sentences_one_stands_with_the_model_that_made_it() {
+    let (cache, conversation) = (cache(), conversation());
+    let attempt = cache.begin_turn(conversation, Turn(1)).await.unwrap().attempt;
+    let first = |model, text| {
+        cache.record_first_sentence(conversation, Turn(1), attempt, text, ("model", model))
+    };
+    let (one, two) = tokio::join!(first("one", "By one."), first("two", "By two."));
+    let (one, two) = (one.unwrap(), two.unwrap());
+    assert_eq!(one, two);
+    assert!(one == ["By one.", "one"] || one == ["By two.", "two"], "never of both: {one:?}");
+
+    let ledger = cache.begin_turn(conversation, Turn(1)).await.unwrap();
+    assert_eq!(ledger.sentences, [one[0].as_str()]);
+    assert_eq!(ledger.values.get("model"), Some(&one[1]));
+}
+
+#[tokio::test]
 async fn turns_of_one_conversation_have_ledgers_of_their_own() {
     let (cache, conversation) = (cache(), conversation());
     let first = cache.begin_turn(conversation, Turn(1)).await.unwrap();
