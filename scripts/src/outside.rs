@@ -12,6 +12,8 @@ use simulator::meta::Chat;
 const CALL_LIMIT: Duration = Duration::from_secs(300);
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
+/// Servers close a connection that was idle for 5 s; a request may not meet that.
+const IDLE_CONNECTION: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(100);
 
 /// The simulator of a running mesh.
@@ -29,6 +31,7 @@ impl Outside {
         boot::install_tls();
         let http = reqwest::Client::builder()
             .timeout(REQUEST_LIMIT)
+            .pool_idle_timeout(IDLE_CONNECTION)
             .build()
             .context("prepare an HTTP client")?;
         Ok(Self { base_url: base_url.trim_end_matches('/').to_owned(), http })
@@ -115,6 +118,16 @@ impl Outside {
     pub async fn put(&self, path: &str, body: &impl Serialize) -> anyhow::Result<()> {
         let answer = self.http.put(self.url(path)).json(body).send().await;
         answer.and_then(reqwest::Response::error_for_status).map(drop).context("set the simulator")
+    }
+
+    /// Fetches a file, for instance a recording.
+    ///
+    /// # Errors
+    /// When the simulator refuses.
+    pub async fn file(&self, path: &str) -> anyhow::Result<Vec<u8>> {
+        let answer = self.http.get(self.url(path)).send().await.context("ask the simulator")?;
+        let answer = answer.error_for_status().context("ask the simulator")?;
+        Ok(answer.bytes().await.context("read its answer")?.to_vec())
     }
 
     async fn ask(&self, request: reqwest::RequestBuilder) -> anyhow::Result<Value> {

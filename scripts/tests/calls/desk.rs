@@ -1,0 +1,172 @@
+//! A mesh with stores of its own, and a look into them.
+
+use std::path::Path;
+use std::time::Duration;
+
+use aws_sdk_s3::config::{Credentials, Region, SharedCredentialsProvider};
+use domain::{CallSid, ConversationId};
+use scripts::history::History;
+use scripts::log::{Echo, Log};
+use scripts::mesh::{Mesh, Options};
+use scripts::outside::Outside;
+use simulator::caller::CallReport;
+use store::messages::{Line, Speaker};
+use store::seed::DEMO;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{NoTls, Row};
+
+/// Addresses of the tenant `demo` (DESIGN section 9).
+pub const OUR_NUMBER: &str = "+15550100001";
+pub const OUR_WHATSAPP: &str = "106540352242922";
+
+const BUCKET_VARIABLE: &str = "SB_S3_BUCKET";
+const POLL: Duration = Duration::from_millis(50);
+/// How long what must come about may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub struct Desk {
+    pub outside: Outside,
+    pub history: History,
+    mesh: Mesh,
+    /// The owner's connection: past row-level security, to see what really lies there.
+    owner: tokio_postgres::Client,
+    s3: aws_sdk_s3::Client,
+}
+
+impl Desk {
+    /// A running mesh. Its logs stay where cargo keeps what tests write, for whoever looks into a failure.
+    pub async fn open(name: &str) -> Self {
+        let logs = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let _ = std::fs::remove_dir_all(&logs);
+        println!("logs in {}", logs.display());
+        let log = Log::open(&logs, Echo::Off).unwrap();
+        let mesh = Mesh::start(Options::new().unwrap(), &log).await.unwrap();
+        let environment: boot::Environment = mesh.environment().clone().into_iter().collect();
+        let (owner, connection) =
+            tokio_postgres::connect(&mesh.environment()["DATABASE_URL"], NoTls).await.unwrap();
+        tokio::spawn(connection);
+        Self {
+            outside: Outside::new(&mesh.endpoints().simulator).unwrap(),
+            history: History::open(&environment).await.unwrap(),
+            s3: s3(&mesh).await,
+            owner,
+            mesh,
+        }
+    }
+
+    /// Stops the mesh; fails when a process is left behind.
+    pub async fn close(self) {
+        self.mesh.stop().await.unwrap();
+    }
+
+    /// Where the public reaches the platform, with this path.
+    pub fn public(&self, path: &str) -> String {
+        format!("{}{path}", self.mesh.endpoints().edge)
+    }
+
+    /// A variable the services run with.
+    pub fn variable(&self, name: &str) -> &str {
+        &self.mesh.environment()[name]
+    }
+
+    /// What the logs of all tasks of a service say.
+    pub fn log_of(&self, service: &str) -> String {
+        (1..=2).map(|n| self.mesh.log().read(&format!("{service}-{n}"))).collect()
+    }
+
+    pub async fn rows(&self, sql: &str, of: &[&(dyn ToSql + Sync)]) -> Vec<Row> {
+        self.owner.query(sql, of).await.unwrap()
+    }
+
+    /// A file of the recordings' bucket.
+    pub async fn file(&self, key: &str) -> Vec<u8> {
+        let bucket = self.variable(BUCKET_VARIABLE);
+        let found = self.s3.get_object().bucket(bucket).key(key).send().await.unwrap();
+        found.body.collect().await.unwrap().to_vec()
+    }
+
+    /// What is kept of a call once `lines` are, and its end.
+    pub async fn kept(&self, report: &CallReport, lines: usize) -> Kept {
+        let call = CallSid::parse(&report.sid).unwrap();
+        let conversation = ConversationId::of_call(DEMO, &call);
+        let (lines, _) = self
+            .history
+            .whole(conversation, lines, 0)
+            .await
+            .unwrap_or_else(|fault| panic!("{fault:#}: {report:#?}"));
+        self.until("the end of a call", async || self.ended(report).await).await;
+        Kept { conversation, lines }
+    }
+
+    /// Why the call ended, as far as the history knows.
+    pub async fn ended(&self, report: &CallReport) -> Option<String> {
+        let sql = "SELECT end_reason FROM call_logs WHERE call = $1 AND ended_at IS NOT NULL";
+        self.rows(sql, &[&report.sid]).await.first().map(|row| row.get(0))
+    }
+
+    /// The key of a call's recording, once it is finished.
+    pub async fn recording(&self, report: &CallReport) -> String {
+        let sql = "SELECT recording_key FROM call_logs
+            WHERE call = $1 AND recording_key IS NOT NULL";
+        let look = async || self.rows(sql, &[&report.sid]).await.first().map(|row| row.get(0));
+        self.until("recording", look).await
+    }
+
+    /// Waits until `look` finds something.
+    pub async fn until<T>(&self, what: &str, look: impl AsyncFn() -> Option<T>) -> T {
+        let found = tokio::time::timeout(PATIENCE, async {
+            loop {
+                if let Some(found) = look().await {
+                    return found;
+                }
+                tokio::time::sleep(POLL).await;
+            }
+        });
+        found.await.unwrap_or_else(|_| panic!("no {what} within {PATIENCE:?}"))
+    }
+}
+
+/// The transcript of a call.
+pub struct Kept {
+    pub conversation: ConversationId,
+    pub lines: Vec<Line>,
+}
+
+impl Kept {
+    pub fn of(&self, speaker: Speaker) -> Vec<&str> {
+        let lines = self.lines.iter().filter(|line| line.speaker == speaker);
+        lines.map(|line| line.text.reveal()).collect()
+    }
+
+    pub fn user(&self) -> Vec<&str> {
+        self.of(Speaker::User)
+    }
+
+    pub fn agent(&self) -> Vec<&str> {
+        self.of(Speaker::Agent)
+    }
+}
+
+/// The texts of what the caller said.
+pub fn said(report: &CallReport) -> Vec<&str> {
+    report.said.iter().map(|said| said.text.as_str()).collect()
+}
+
+async fn s3(mesh: &Mesh) -> aws_sdk_s3::Client {
+    let environment = mesh.environment();
+    let keys = Credentials::new(
+        &environment["AWS_ACCESS_KEY_ID"],
+        &environment["AWS_SECRET_ACCESS_KEY"],
+        None,
+        None,
+        "the mesh",
+    );
+    let aws = boot::aws_config().await.into_builder();
+    let aws = aws
+        .endpoint_url(&environment["AWS_ENDPOINT_URL"])
+        .region(Region::new(environment["AWS_REGION"].clone()))
+        .credentials_provider(SharedCredentialsProvider::new(keys))
+        .build();
+    let path_style = aws_sdk_s3::config::Builder::from(&aws).force_path_style(true).build();
+    aws_sdk_s3::Client::from_conf(path_style)
+}

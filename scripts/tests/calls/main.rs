@@ -1,0 +1,33 @@
+//! Whole talks through a whole mesh in real time: what was said and heard on one end is what stands in the history on the
+//! other. Each test runs a mesh of its own, from the binaries beside it.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
+mod audio;
+mod bad_input;
+mod cut_short;
+mod desk;
+mod many_calls;
+mod many_chats;
+
+use desk::Desk;
+
+#[tokio::test]
+async fn twenty_calls_at_once_are_heard_kept_and_recorded_word_for_word() {
+    let desk = Desk::open("many-calls").await;
+    many_calls::twenty_at_once(&desk).await;
+    desk.close().await;
+}
+
+/// One mesh for all of it, at once: whoever misbehaves disturbs nobody else.
+#[tokio::test]
+async fn what_people_do_out_of_the_ordinary() {
+    let desk = Desk::open("out-of-the-ordinary").await;
+    tokio::join!(
+        cut_short::spoken_over(&desk),
+        cut_short::hung_up_on(&desk),
+        cut_short::never_heard(&desk),
+        many_chats::bursts(&desk),
+        bad_input::refused(&desk),
+    );
+    desk.close().await;
+}
