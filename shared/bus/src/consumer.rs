@@ -1,14 +1,17 @@
 use std::{
     panic::AssertUnwindSafe,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use anyhow::anyhow;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName as System};
-use domain::{Dependency, Envelope, StartCounter, Timestamp};
-use futures::FutureExt as _;
+use domain::{Dependency, Envelope, StartCounter, Starts, Timestamp};
+use futures::{
+    FutureExt as _,
+    future::{self, MaybeDone, maybe_done},
+};
 use tokio::{task::JoinSet, time};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -369,7 +372,15 @@ impl Worker {
             return self.done(held).await;
         }
         let counter = &self.consumer.starts;
-        let starts = counter.started(&self.queue, envelope.event_id).await.map_or(0, |s| s.0);
+        let mut counting = pin!(maybe_done(counter.started(&self.queue, envelope.event_id)));
+        // Handed out for the first time it has not been begun too often, so its start is counted
+        // beside the handler. A handler that kills the process at once may leave that one start
+        // uncounted; every later one is counted before it.
+        let mut starts = 1;
+        if held.receives != 1 {
+            counting.as_mut().await;
+            starts = count(counting.as_mut());
+        }
         if starts > MAX_STARTS {
             let reason = format!("begun {MAX_STARTS} times and never finished");
             return self.bury(&held, Some(&envelope), &reason, starts).await;
@@ -379,21 +390,26 @@ impl Worker {
         let begun = Instant::now();
         let handling = AssertUnwindSafe(self.consumer.handler.handle(&context, &envelope));
         let outcome = tokio::select! {
-            outcome = handling.catch_unwind() => outcome.unwrap_or_else(|panic| {
-                Outcome::retry(anyhow!("the handler panicked: {}", panic_text(&*panic)))
-            }),
+            ((), outcome) = future::join(counting.as_mut(), handling.catch_unwind()) => {
+                outcome.unwrap_or_else(|panic| {
+                    Outcome::retry(anyhow!("the handler panicked: {}", panic_text(&*panic)))
+                })
+            }
             () = lost.cancelled() => {
                 tracing::warn!("visibility lost: handler aborted");
+                counting.await;
                 counter.given_back(&self.queue, envelope.event_id).await;
                 return Next::Back(Duration::ZERO);
             }
             () = self.abandon.cancelled() => {
+                counting.await;
                 counter.given_back(&self.queue, envelope.event_id).await;
                 let held = Held { lease: context.lease, ..held };
                 self.hide(&held, Duration::ZERO).await;
                 return Next::Back(Duration::ZERO);
             }
         };
+        let starts = count(counting);
         let held = Held { lease: context.lease, ..held };
         let label = match &outcome {
             Outcome::Done => "done",
@@ -499,6 +515,11 @@ fn hold(message: Message, keeper: &Arc<Keeper>, now: Instant) -> Held {
         message_id: message.message_id.unwrap_or_default(),
         body: message.body.unwrap_or_default(),
     }
+}
+
+/// How often a message has been begun; 0 when the counter could not be reached.
+fn count<F: Future<Output = Option<Starts>>>(counting: Pin<&mut MaybeDone<F>>) -> u32 {
+    counting.output_mut().copied().flatten().map_or(0, |starts| starts.0)
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
