@@ -112,7 +112,11 @@ impl CallCore {
             (_, Input::Stop) => return self.stop(out),
             (_, Input::StreamStarted) => self.start(),
             (_, Input::AudioFrame { payload, timestamp }) => self.listen(payload, timestamp, out),
-            (_, Input::MarkReturned { name }) => self.playback.mark_returned(name, self.now),
+            (_, Input::MarkReturned { name }) => {
+                if let Some(stream) = &mut self.stream {
+                    self.playback.mark_returned(name, self.now, &mut stream.recording);
+                }
+            }
             (_, Input::Dtmf { digit }) => {
                 if matches!(digit, '0'..='9' | '*' | '#' | 'A'..='D') {
                     out.push(Action::DigitPressed(digit));

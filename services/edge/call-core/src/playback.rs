@@ -23,6 +23,10 @@ const FRAME_SAMPLES: usize = 160;
 /// A long sentence carries a mark this often, so that it is known how far into it the caller has heard.
 const MARK_EVERY_SAMPLES: usize = 8_000;
 
+/// The first mark in a sentence comes sooner, so that it is soon known when the caller began to hear it; after whole
+/// frames, so that it returns no later for the rest of one.
+const FIRST_MARK_SAMPLES: usize = 1_600;
+
 /// Quiet between two sentences of a reply up to this long is part of the agent's speech.
 const BREATH: Duration = Duration::from_millis(500);
 
@@ -137,10 +141,14 @@ impl Playback {
                 }
             };
             let rest = &saying.audio[saying.sent..];
-            let to_mark = MARK_EVERY_SAMPLES - saying.sent % MARK_EVERY_SAMPLES;
+            let to_mark = match saying.sent {
+                sent if sent < FIRST_MARK_SAMPLES => FIRST_MARK_SAMPLES - sent,
+                sent => MARK_EVERY_SAMPLES - sent % MARK_EVERY_SAMPLES,
+            };
             let frame = &rest[..rest.len().min(room).min(to_mark)];
             if !frame.is_empty() {
-                recording.agent(self.line.send(frame.len(), now), frame);
+                let begins = self.line.plays_out() < now || self.line.sent() == 0;
+                recording.agent(self.line.send(frame.len(), now), frame, begins);
                 out.push(Action::SendAudio(frame.to_vec()));
             }
             saying.sent += frame.len();
@@ -161,8 +169,10 @@ impl Playback {
     }
 
     /// Takes in a mark that came back.
-    pub(crate) fn mark_returned(&mut self, name: &str, now: Moment) {
-        self.line.mark_returned(name, now);
+    pub(crate) fn mark_returned(&mut self, name: &str, now: Moment, recording: &mut Recording) {
+        if let Some(played) = self.line.mark_returned(name, now) {
+            recording.agent_heard(played, now);
+        }
     }
 
     /// What was heard of the reply if it is whole and has been heard to its end.

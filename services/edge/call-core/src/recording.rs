@@ -11,12 +11,20 @@ use crate::{
 /// How long a part waits for audio of the caller that is late.
 const CALLER_LATE: Duration = Duration::from_secs(2);
 
+/// How much earlier than the start the caller's first frame may have begun: its own 20 ms, and what the start was held up.
+const BEFORE_START_SAMPLES: i64 = SAMPLE_RATE_HZ as i64 / 10;
+
+/// A mark that is later than this has been held up; speech is not held up so long.
+const MARK_LATE: Duration = Duration::from_secs(1);
+
 /// Audio further ahead than this is not kept: nobody speaks in the future.
 const AHEAD_SAMPLES: u64 = 60 * SAMPLE_RATE_HZ as u64;
 
 /// Collects what was said and what was heard, and hands it out in parts.
 ///
-/// The agent's side is placed by the clock, where the caller hears it. The caller's side counts its own samples; where
+/// The agent's side is placed where the caller hears it: a stretch of speech by the clock, and, once its first mark has
+/// come back, as much later as that was late; less if a later one is less late, for marks are held up at times. The mark travels as the caller's audio does, so the two sides stand to each
+/// other as they did at the caller's ear, however long the way. The caller's side counts its own samples; where
 /// it begins on the common line is known best after some frames: by the one that came with the least delay. It is
 /// settled when the first part goes out that has audio of the caller.
 pub(crate) struct Recording {
@@ -28,12 +36,29 @@ pub(crate) struct Recording {
     caller: Track,
     agent: Track,
     caller_from: CallerFrom,
+    stretch: Stretch,
+    /// How late the last stretch was heard, samples.
+    late: u64,
+}
+
+/// What the agent says without falling silent.
+#[derive(Default)]
+struct Stretch {
+    /// Where the clock has it begin.
+    begins: u64,
+    /// Where it stands on the track.
+    at: u64,
+    /// Silence put before it, which can be taken away again.
+    moved: u64,
+    /// No mark has told yet where it is to stand.
+    unplaced: bool,
 }
 
 enum CallerFrom {
-    /// The least of arrival less length so far, in samples.
-    Estimate(Option<u64>),
-    Settled(u64),
+    /// The least of arrival less length so far, in samples. Below zero where the caller spoke before the start was told;
+    /// that little is not kept.
+    Estimate(Option<i64>),
+    Settled(i64),
 }
 
 impl Recording {
@@ -47,13 +72,16 @@ impl Recording {
             caller: Track::default(),
             agent: Track::default(),
             caller_from: CallerFrom::Estimate(None),
+            stretch: Stretch::default(),
+            late: 0,
         }
     }
 
     /// The caller's audio, `at` samples after the caller's first, come at `now`.
     pub(crate) fn caller(&mut self, at: u64, audio: &[u8], now: Moment) {
-        let arrival = samples(now.saturating_sub(self.started));
-        let latest = arrival.saturating_sub(at + audio.len() as u64);
+        let arrival = samples(now.saturating_sub(self.started)).min(i64::MAX as u64) as i64;
+        let spoken = (at + audio.len() as u64).min(i64::MAX as u64) as i64;
+        let latest = (arrival - spoken).max(-BEFORE_START_SAMPLES);
         let from = match &mut self.caller_from {
             CallerFrom::Settled(from) => *from,
             CallerFrom::Estimate(_) if self.parts > 0 => {
@@ -61,29 +89,78 @@ impl Recording {
                 latest
             }
             CallerFrom::Estimate(least) => {
-                let latest = latest.min(AHEAD_SAMPLES);
+                let latest = latest.min(AHEAD_SAMPLES as i64);
                 *least = Some(least.map_or(latest, |least| least.min(latest)));
                 0
             }
         };
-        self.caller.write(at.saturating_add(from), audio);
+        let before = (from.saturating_neg().max(0) as u64).saturating_sub(at);
+        if let Some(audio) = audio.get(before as usize..) {
+            self.caller.write((at + before).saturating_add_signed(from), audio);
+        }
     }
 
-    /// Audio of the agent that the caller hears from `at` on.
-    pub(crate) fn agent(&mut self, at: Moment, audio: &[u8]) {
-        self.agent.write(samples(at.saturating_sub(self.started)), audio);
+    /// Audio of the agent that plays from `at` on by the clock. It `begins` to speak, or goes on.
+    pub(crate) fn agent(&mut self, at: Moment, audio: &[u8], begins: bool) {
+        let at = self.position(at);
+        if begins {
+            self.place(self.late);
+            let (begins, at) = (at, at.max(self.agent.end()));
+            self.stretch = Stretch { begins, at, moved: 0, unplaced: true };
+        }
+        self.agent.write(at.saturating_add(self.stretch.shift()), audio);
+    }
+
+    /// A mark came back at `now` whose audio had played at `played` by the clock.
+    pub(crate) fn agent_heard(&mut self, played: Moment, now: Moment) {
+        if self.position(played) <= self.stretch.begins {
+            return;
+        }
+        let late = samples(now.saturating_sub(played).min(MARK_LATE));
+        if self.stretch.unplaced {
+            return self.place(late);
+        }
+        let back = self.late.saturating_sub(late).min(self.stretch.moved);
+        let moved_back = self.stretch.at - back;
+        if back > 0 && moved_back >= self.agent.from {
+            self.agent.remove(moved_back, back);
+            self.stretch.at = moved_back;
+            self.stretch.moved -= back;
+            self.late = late;
+        }
     }
 
     /// What was to be heard from `now` on is not.
     pub(crate) fn cut_agent(&mut self, now: Moment) {
-        self.agent.truncate(samples(now.saturating_sub(self.started)));
+        self.place(self.late);
+        self.agent.truncate(self.position(now).saturating_add(self.stretch.shift()));
+    }
+
+    /// Settles where the stretch stands, unless it is settled: so much later than the clock says.
+    fn place(&mut self, late: u64) {
+        if std::mem::take(&mut self.stretch.unplaced) {
+            let by = self.stretch.begins.saturating_add(late).saturating_sub(self.stretch.at);
+            self.agent.insert(self.stretch.at, by);
+            self.stretch.at = self.stretch.at.saturating_add(by);
+            self.stretch.moved = by;
+            self.late = late;
+        }
+    }
+
+    fn position(&self, at: Moment) -> u64 {
+        samples(at.saturating_sub(self.started))
     }
 
     /// Hands out the parts that are whole.
     pub(crate) fn advance(&mut self, now: Moment, out: &mut Vec<Action>) {
         while self.has_next() && now >= self.part_ends() {
-            if now < self.part_ends() + CALLER_LATE && self.caller_end() < self.next_end() {
+            let unplaced = self.stretch.unplaced && self.stretch.at < self.next_end();
+            let incomplete = unplaced || self.caller_end() < self.next_end();
+            if incomplete && now < self.part_ends() + CALLER_LATE {
                 break;
+            }
+            if unplaced {
+                self.place(self.late);
             }
             self.hand_out(self.part_samples, out);
         }
@@ -122,13 +199,16 @@ impl Recording {
         match self.caller_from {
             CallerFrom::Settled(_) => self.caller.end(),
             CallerFrom::Estimate(None) => 0,
-            CallerFrom::Estimate(Some(from)) => self.caller.end() + from,
+            CallerFrom::Estimate(Some(from)) => self.caller.end().saturating_add_signed(from),
         }
     }
 
     fn hand_out(&mut self, len: u64, out: &mut Vec<Action>) {
         if let CallerFrom::Estimate(Some(from)) = self.caller_from {
-            self.caller.delay(from);
+            match u64::try_from(from) {
+                Ok(from) => self.caller.insert(0, from),
+                Err(_) => self.caller.remove(0, from.unsigned_abs()),
+            }
             self.caller_from = CallerFrom::Settled(from);
         }
         let offset_samples = self.agent.from;
@@ -139,6 +219,12 @@ impl Recording {
             agent: self.agent.take(len),
         });
         self.parts += 1;
+    }
+}
+
+impl Stretch {
+    fn shift(&self) -> u64 {
+        self.at - self.begins
     }
 }
 
@@ -178,8 +264,17 @@ impl Track {
         self.audio.truncate(keep as usize);
     }
 
-    fn delay(&mut self, by: u64) {
-        self.audio.splice(0..0, std::iter::repeat_n(SILENCE, by as usize));
+    /// Moves what stands from `at` on by so much.
+    fn insert(&mut self, at: u64, by: u64) {
+        let at = at.saturating_sub(self.from).min(self.audio.len() as u64) as usize;
+        let by = by.min(AHEAD_SAMPLES) as usize;
+        self.audio.splice(at..at, std::iter::repeat_n(SILENCE, by));
+    }
+
+    fn remove(&mut self, at: u64, len: u64) {
+        let at = at.saturating_sub(self.from).min(self.audio.len() as u64) as usize;
+        let len = (len as usize).min(self.audio.len() - at);
+        self.audio.drain(at..at + len);
     }
 
     fn take(&mut self, len: u64) -> Vec<u8> {
@@ -224,7 +319,7 @@ mod tests {
         for n in 1..20 {
             recording.caller(n * 160, &[1; 160], ms(500 + 120 + n * 20).max(ms(680)));
         }
-        recording.agent(ms(700), &[2; 160]);
+        recording.agent(ms(700), &[2; 160], true);
         recording.finish(ms(1_500), &mut out);
         let (caller, agent) = sides(&out);
         assert_eq!(caller.iter().position(|code| *code == 1), Some(800));
@@ -232,17 +327,52 @@ mod tests {
     }
 
     #[test]
+    fn what_was_spoken_before_the_start_moves_nothing() {
+        let mut recording = Recording::new(ms(0), ms(60_000), ms(1_000));
+        let mut out = Vec::new();
+        for n in 0..20 {
+            recording.caller(n * 160, &[n as u8 + 1; 160], ms(5 + n * 20));
+        }
+        recording.finish(ms(1_000), &mut out);
+        let (caller, _) = sides(&out);
+        assert_eq!(caller.iter().position(|code| *code == 2), Some(40), "spoken from 5 ms on");
+    }
+
+    #[test]
     fn what_was_cleared_is_not_on_the_recording() {
         let mut recording = Recording::new(ms(0), ms(60_000), ms(1_000));
         let mut out = Vec::new();
-        recording.agent(ms(0), &[2; 1_600]);
+        recording.agent(ms(0), &[2; 1_600], true);
         recording.cut_agent(ms(50));
-        recording.agent(ms(100), &[3; 160]);
+        recording.agent(ms(100), &[3; 160], true);
         recording.finish(ms(200), &mut out);
         let (_, agent) = sides(&out);
         assert_eq!(agent[..400], [2; 400]);
         assert_eq!(agent[400..800], [SILENCE; 400]);
         assert_eq!(agent[800..], [3; 160]);
+    }
+
+    #[test]
+    fn speech_stands_where_its_first_mark_says_that_it_was_heard() {
+        let mut recording = Recording::new(ms(0), ms(60_000), ms(1_000));
+        let mut out = Vec::new();
+        recording.agent(ms(900), &[2; 1_600], true);
+        recording.caller(0, &[1; 8_000], ms(1_000));
+        recording.advance(ms(1_050), &mut out);
+        assert!(out.is_empty(), "nobody knows yet where it stands");
+        // Held up by 20 ms more than the next.
+        recording.agent_heard(ms(1_100), ms(1_200));
+        recording.agent(ms(1_100), &[3; 800], false);
+        recording.agent_heard(ms(1_150), ms(1_230));
+        recording.agent_heard(ms(1_200), ms(1_500));
+        // Sooner than the stretch before has been heard, by the clock; and cut before a mark came back.
+        recording.agent(ms(1_210), &[4; 1_600], true);
+        recording.cut_agent(ms(1_310));
+        recording.finish(ms(1_600), &mut out);
+        let (_, agent) = sides(&out);
+        let from = |code| agent.iter().position(|found| *found == code);
+        assert_eq!([2, 3, 4].map(from), [980 * 8, 1_180 * 8, 1_290 * 8].map(Some));
+        assert_eq!(agent.iter().filter(|code| **code == 4).count(), 800);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use actix_ws::{AggregatedMessage, AggregatedMessageStream};
 use bus::{Queue, TraceContext};
-use call_core::{Action, CallCore, EndReason, Input, Settings, Stages, Transcript};
+use call_core::{Action, CallCore, EndReason, Input, Moment, Settings, Stages, Transcript};
 use domain::{
     CallEndReason, CallStarted, Channel, ConversationId, Envelope, EscalationRequested, EventId,
     Heard, MessageKind, MessageReceived, Payload, Personal, Stage, TenantSettings, Timestamp,
@@ -47,6 +47,8 @@ const MAILBOX: usize = 256;
 pub(super) struct Admitted {
     pub claims: StreamClaims,
     pub stream_sid: String,
+    /// Shows zero when the stream started.
+    pub clock: CallClock,
     pub slot: Option<SocketSlot>,
     pub started_at: Timestamp,
     /// Turns taken and parts recorded on earlier connections of the same call.
@@ -116,7 +118,7 @@ impl Session {
         let mut session = Self::new(services, admitted, mailbox, socket);
         tracing::info!(call = %session.claims.call, attempt = session.claims.attempt, "media stream started");
         session.announce();
-        session.input(Input::StreamStarted);
+        session.input_at(Input::StreamStarted, Moment::ZERO);
         let greeting = session.greeting();
         tokio::pin!(greeting);
         let mut greeted = session.claims.attempt > 0;
@@ -156,15 +158,14 @@ impl Session {
         mailbox: mpsc::Sender<Envelope>,
         socket: SocketSender,
     ) -> Self {
-        let Admitted { claims, stream_sid, slot, started_at, turns_before, parts_before } =
+        let Admitted { claims, stream_sid, clock, slot, started_at, turns_before, parts_before } =
             admitted;
         let settings = services.directory.settings(claims.tenant).unwrap_or_default();
-        let clock = CallClock::start();
         let core_settings =
             Settings { prompts: services.prompts.of(&settings), ..Settings::default() };
         Self {
             conversation: ConversationId::of_call(claims.tenant, &claims.call),
-            core: CallCore::new(core_settings, clock.now()),
+            core: CallCore::new(core_settings, Moment::ZERO),
             effects: Effects::start(&services, claims.call.clone()),
             parts: PartQueue::start(&services, claims.call.clone()),
             _entered: services.live.enter(&services, &claims.call, mailbox),
@@ -224,8 +225,12 @@ impl Session {
     }
 
     fn input(&mut self, input: Input<'_>) {
+        self.input_at(input, self.clock.now());
+    }
+
+    fn input_at(&mut self, input: Input<'_>, at: Moment) {
         let mut actions = Vec::new();
-        self.core.handle(input, self.clock.now(), &mut actions);
+        self.core.handle(input, at, &mut actions);
         for action in actions {
             self.perform(action);
         }

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 
 use super::{
     CallServices,
+    clock::CallClock,
     session::{Admitted, Session},
     state::CallState,
     token::TOKEN_LIFE,
@@ -84,7 +85,9 @@ async fn serve(
 ) {
     let admitted = async {
         let (stream_sid, call_sid, token) = await_start(&mut stream, &socket).await?;
-        admit(&services, stream_sid, &call_sid, &token).await
+        // The caller's first frames arrive while the call is being admitted.
+        let clock = CallClock::start();
+        admit(&services, stream_sid, &call_sid, &token, clock).await
     };
     match admitted.await {
         Ok(admitted) => Session::run(services, admitted, stream, socket).await,
@@ -130,6 +133,7 @@ async fn admit(
     stream_sid: String,
     call_sid: &str,
     token: &str,
+    clock: CallClock,
 ) -> Result<Admitted, &'static str> {
     if token.is_empty() {
         return Err("missing_token");
@@ -166,7 +170,7 @@ async fn admit(
         return Err("call_has_ended");
     }
     let turns_before = if resumed { fence.map_or(0, |turn| turn.0) } else { 0 };
-    Ok(Admitted { claims, stream_sid, slot, started_at, turns_before, parts_before: parts })
+    Ok(Admitted { claims, stream_sid, clock, slot, started_at, turns_before, parts_before: parts })
 }
 
 /// What leaves on a media socket.

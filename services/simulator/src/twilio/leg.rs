@@ -84,6 +84,8 @@ pub struct Leg {
     options: CallOptions,
     callbacks: Callbacks,
     playback: Playback,
+    /// What is being said: it goes out when it has been said.
+    saying: Frame,
     /// Runs from the answer on.
     clock: Option<Interval>,
     decodes: JoinSet<()>,
@@ -117,6 +119,7 @@ impl Leg {
             options,
             callbacks,
             playback: Playback::default(),
+            saying: SILENT_FRAME,
             clock: None,
             decodes: JoinSet::new(),
             base,
@@ -527,7 +530,7 @@ impl Leg {
         if act.hangs_up {
             return Err(Stop::Over(CallStatus::Completed, "caller"));
         }
-        Ok(Passed { said, marks, act })
+        Ok(Passed { said: std::mem::replace(&mut self.saying, said), marks, act })
     }
 
     /// Understands a turn of the agent, on a thread of its own: it takes longer than a frame.

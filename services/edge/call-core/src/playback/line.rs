@@ -16,9 +16,17 @@ pub(super) struct Line {
     plays_out: Moment,
     /// A position and when it was played: where a mark came back, or where sending began after a silence.
     known: (u64, Moment),
-    /// Marks not returned yet, and where they lie.
-    marks: VecDeque<(String, u64)>,
+    /// Marks not returned yet.
+    marks: VecDeque<Mark>,
     marks_sent: u32,
+}
+
+struct Mark {
+    name: String,
+    /// The position it marks.
+    at: u64,
+    /// When that has been played, by the clock.
+    plays: Moment,
 }
 
 impl Line {
@@ -54,20 +62,19 @@ impl Line {
         if self.marks.len() == MARKS_OUT_MAX {
             self.marks.pop_front();
         }
-        self.marks.push_back((name.clone(), self.sent));
+        let mark = Mark { name: name.clone(), at: self.sent, plays: self.plays_out };
+        self.marks.push_back(mark);
         name
     }
 
-    /// Takes in a mark. Those before it have been passed too.
-    pub(super) fn mark_returned(&mut self, name: &str, now: Moment) {
-        let Some(place) = self.marks.iter().position(|(out, _)| out == name) else {
-            return;
-        };
-        if let Some((_, at)) = self.marks.drain(..=place).next_back()
-            && at >= self.known.0
-        {
-            self.known = (at, now);
+    /// Takes in a mark. Those before it have been passed too. Gives when by the clock it was due.
+    pub(super) fn mark_returned(&mut self, name: &str, now: Moment) -> Option<Moment> {
+        let place = self.marks.iter().position(|mark| mark.name == name)?;
+        let mark = self.marks.drain(..=place).next_back()?;
+        if mark.at >= self.known.0 {
+            self.known = (mark.at, now);
         }
+        Some(mark.plays)
     }
 
     /// Whether every mark has come back.

@@ -52,6 +52,10 @@ impl Bench {
         marks.collect()
     }
 
+    fn mark(&mut self, name: &str) {
+        self.playback.mark_returned(name, self.now, &mut self.recording);
+    }
+
     fn heard(&mut self) -> String {
         let heard = self.playback.drop_reply(self.now);
         heard.map(|heard| heard.text).unwrap_or_default()
@@ -99,7 +103,7 @@ fn a_mark_follows_each_second_and_each_sentence() {
     for _ in 0..200 {
         bench.advance(20);
     }
-    assert_eq!(bench.marks(), ["m1", "m2", "m3", "m4"]);
+    assert_eq!(bench.marks(), ["m1", "m2", "m3", "m4", "m5"]);
     let mut sent = 0;
     let mut marked = Vec::new();
     for action in &bench.out {
@@ -109,7 +113,7 @@ fn a_mark_follows_each_second_and_each_sentence() {
             _ => {}
         }
     }
-    assert_eq!(marked, [8_000, 16_000, 20_000, 20_100]);
+    assert_eq!(marked, [1_600, 8_000, 16_000, 20_000, 20_100]);
 }
 
 #[test]
@@ -122,7 +126,7 @@ fn what_is_heard_is_the_last_mark_and_the_time_since() {
         bench.advance(20);
     }
     // By the clock the caller would be 1.5 s in; the mark says that the first second is over only now.
-    bench.playback.mark_returned("m1", bench.now);
+    bench.mark("m2");
     bench.advance(300);
     assert_eq!(bench.heard(), "abcd abcd");
 }
@@ -142,7 +146,7 @@ fn a_mark_after_the_clear_extends_nothing() {
     bench.sentence(1, 0, "efgh efgh efgh efgh", &[2; 16_000]);
     bench.advance(20);
     let again = bench.now;
-    bench.playback.mark_returned("m1", bench.now);
+    bench.mark("m1");
     let before = bench.playback.line.heard(bench.now);
     assert_eq!(before, sent, "as far as was sent until the clear");
     // What follows is timed from its own beginning, not from that of what was cleared.
@@ -178,7 +182,7 @@ fn only_the_attempt_that_was_begun_is_spoken() {
     }
     assert_eq!(bench.sent(), [[1; 160], [2; 160]].concat());
     for mark in ["m1", "m2"] {
-        bench.playback.mark_returned(mark, bench.now);
+        bench.mark(mark);
     }
     let heard = bench.playback.conclude_reply(bench.now);
     let whole = Heard { turn: 1, text: "a b".to_owned(), complete: true };
