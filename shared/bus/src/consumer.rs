@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::anyhow;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName as System};
-use domain::{Dependency, Envelope, StartCounter, Starts, Timestamp};
+use domain::{Dependency, Envelope, EventId, StartCounter, Starts, Timestamp};
 use futures::{
     FutureExt as _,
     future::{self, MaybeDone, maybe_done},
@@ -372,7 +372,7 @@ impl Worker {
             return self.done(held).await;
         }
         let counter = &self.consumer.starts;
-        let mut counting = pin!(maybe_done(counter.started(&self.queue, envelope.event_id)));
+        let mut counting = pin!(maybe_done(counter.started(&self.queue, counted(&envelope))));
         // Handed out for the first time it has not been begun too often, so its start is counted
         // beside the handler. A handler that kills the process at once may leave that one start
         // uncounted; every later one is counted before it.
@@ -398,12 +398,12 @@ impl Worker {
             () = lost.cancelled() => {
                 tracing::warn!("visibility lost: handler aborted");
                 counting.await;
-                counter.given_back(&self.queue, envelope.event_id).await;
+                counter.given_back(&self.queue, counted(&envelope)).await;
                 return Next::Back(Duration::ZERO);
             }
             () = self.abandon.cancelled() => {
                 counting.await;
-                counter.given_back(&self.queue, envelope.event_id).await;
+                counter.given_back(&self.queue, counted(&envelope)).await;
                 let held = Held { lease: context.lease, ..held };
                 self.hide(&held, Duration::ZERO).await;
                 return Next::Back(Duration::ZERO);
@@ -445,7 +445,7 @@ impl Worker {
         for dependency in &self.consumer.dependencies {
             if !dependency.is_up().await {
                 if let Some(e) = envelope {
-                    self.consumer.starts.given_back(&self.queue, e.event_id).await;
+                    self.consumer.starts.given_back(&self.queue, counted(e)).await;
                 }
                 self.hide(held, Duration::ZERO).await;
                 return Next::Pause(dependency.clone());
@@ -514,6 +514,15 @@ fn hold(message: Message, keeper: &Arc<Keeper>, now: Instant) -> Held {
         sent_at: Timestamp::from_micros(sent_ms.saturating_mul(1000)),
         message_id: message.message_id.unwrap_or_default(),
         body: message.body.unwrap_or_default(),
+    }
+}
+
+/// What starts are counted under: a replay keeps its event id and begins a count of its own, or the
+/// letter that failed five times would be buried again unread.
+fn counted(envelope: &Envelope) -> EventId {
+    match envelope.replays {
+        0 => envelope.event_id,
+        n => envelope.event_id.child(&format!("replay:{n}")),
     }
 }
 

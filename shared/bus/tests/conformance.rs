@@ -277,6 +277,31 @@ async fn a_replayed_letter_is_handled_and_counts_its_replays(broker: Broker) {
     running.stop().await;
 }
 
+async fn a_letter_that_failed_five_times_has_all_its_starts_again_when_replayed(broker: Broker) {
+    let rig = Rig::new(broker).await;
+    let failures = AtomicU32::new(5 + 2);
+    let (handler, mut starts) = told(move |_| {
+        let left = failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+        match left {
+            Ok(_) => Outcome::Retry { after: Duration::ZERO, cause: anyhow!("not yet") },
+            Err(_) => Outcome::Done,
+        }
+    });
+    let running = rig.consume(Source::Shared(Queue::Orchestrator), handler);
+    let group = conversation();
+    rig.bus.publish(&[event(group, "stubborn")]).await.unwrap();
+    for _ in 0..5 {
+        assert_eq!(next(&mut starts).await.replays, 0);
+    }
+    rig.dead_letter(Queue::Orchestrator).await;
+    assert_eq!(rig.bus.replay(Queue::Orchestrator, 10).await.unwrap().len(), 1);
+    for _ in 0..3 {
+        assert_eq!(next(&mut starts).await.replays, 1);
+    }
+    running.stop().await;
+    assert!(rig.bus.dead_letters(Queue::Orchestrator).await.unwrap().is_empty());
+}
+
 async fn the_topic_feeds_each_queue_with_what_it_asked_for(broker: Broker) {
     let rig = Rig::new(broker).await;
     let (handler, mut outbound) = told(|_| Outcome::Done);
@@ -427,6 +452,7 @@ on_both_brokers!(
     an_expired_job_is_never_done,
     an_event_too_large_for_the_topic_arrives_whole,
     a_replayed_letter_is_handled_and_counts_its_replays,
+    a_letter_that_failed_five_times_has_all_its_starts_again_when_replayed,
     the_topic_feeds_each_queue_with_what_it_asked_for,
     a_task_queue_answers_its_ping_and_is_gone_when_deleted,
     stopping_finishes_what_runs_and_gives_back_what_waits,
