@@ -14,6 +14,9 @@ const CALLER_LATE: Duration = Duration::from_secs(2);
 /// How much earlier than the start the caller's first frame may have begun: its own 20 ms, and what the start was held up.
 const BEFORE_START_SAMPLES: i64 = SAMPLE_RATE_HZ as i64 / 10;
 
+/// What telephony plays at a time: 20 ms.
+const FRAME_SAMPLES: u64 = 160;
+
 /// A mark that is later than this has been held up; speech is not held up so long.
 const MARK_LATE: Duration = Duration::from_secs(1);
 
@@ -39,6 +42,8 @@ pub(crate) struct Recording {
     stretch: Stretch,
     /// How late the last stretch was heard, samples.
     late: u64,
+    /// What a mark has told to be heard, by the clock.
+    heard_to: u64,
 }
 
 /// What the agent says without falling silent.
@@ -74,6 +79,7 @@ impl Recording {
             caller_from: CallerFrom::Estimate(None),
             stretch: Stretch::default(),
             late: 0,
+            heard_to: 0,
         }
     }
 
@@ -113,10 +119,16 @@ impl Recording {
 
     /// A mark came back at `now` whose audio had played at `played` by the clock.
     pub(crate) fn agent_heard(&mut self, played: Moment, now: Moment) {
-        if self.position(played) <= self.stretch.begins {
+        let Some(into @ 1..) = self.position(played).checked_sub(self.stretch.begins) else {
             return;
-        }
-        let late = samples(now.saturating_sub(played).min(MARK_LATE));
+        };
+        self.heard_to = self.position(played);
+        // What ends within a frame has been played when the frame has.
+        let due = self
+            .stretch
+            .begins
+            .saturating_add(into.div_ceil(FRAME_SAMPLES).saturating_mul(FRAME_SAMPLES));
+        let late = self.position(now).saturating_sub(due).min(samples(MARK_LATE));
         if self.stretch.unplaced {
             return self.place(late);
         }
@@ -130,10 +142,11 @@ impl Recording {
         }
     }
 
-    /// What was to be heard from `now` on is not.
+    /// What was to be heard from `now` on is not, unless a mark has told that it was.
     pub(crate) fn cut_agent(&mut self, now: Moment) {
         self.place(self.late);
-        self.agent.truncate(self.position(now).saturating_add(self.stretch.shift()));
+        let heard = self.position(now).max(self.heard_to);
+        self.agent.truncate(heard.saturating_add(self.stretch.shift()));
     }
 
     /// Settles where the stretch stands, unless it is settled: so much later than the clock says.
@@ -363,7 +376,7 @@ mod tests {
         // Held up by 20 ms more than the next.
         recording.agent_heard(ms(1_100), ms(1_200));
         recording.agent(ms(1_100), &[3; 800], false);
-        recording.agent_heard(ms(1_150), ms(1_230));
+        recording.agent_heard(ms(1_160), ms(1_240));
         recording.agent_heard(ms(1_200), ms(1_500));
         // Sooner than the stretch before has been heard, by the clock; and cut before a mark came back.
         recording.agent(ms(1_210), &[4; 1_600], true);
