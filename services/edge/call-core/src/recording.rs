@@ -14,6 +14,9 @@ const CALLER_LATE: Duration = Duration::from_secs(2);
 /// How much earlier than the start the caller's first frame may have begun: its own 20 ms, and what the start was held up.
 const BEFORE_START_SAMPLES: i64 = SAMPLE_RATE_HZ as i64 / 10;
 
+/// So many marks tell reliably where a stretch of speech stands: one may have been held up.
+const SETTLED_BY_MARKS: u32 = 2;
+
 /// What telephony plays at a time: 20 ms.
 const FRAME_SAMPLES: u64 = 160;
 
@@ -57,6 +60,8 @@ struct Stretch {
     moved: u64,
     /// No mark has told yet where it is to stand.
     unplaced: bool,
+    /// Marks that have told.
+    marks: u32,
 }
 
 enum CallerFrom {
@@ -112,7 +117,7 @@ impl Recording {
         if begins {
             self.place(self.late);
             let (begins, at) = (at, at.max(self.agent.end()));
-            self.stretch = Stretch { begins, at, moved: 0, unplaced: true };
+            self.stretch = Stretch { begins, at, moved: 0, unplaced: true, marks: 0 };
         }
         self.agent.write(at.saturating_add(self.stretch.shift()), audio);
     }
@@ -123,12 +128,13 @@ impl Recording {
             return;
         };
         self.heard_to = self.position(played);
+        self.stretch.marks += 1;
         // What ends within a frame has been played when the frame has.
         let due = self
             .stretch
             .begins
             .saturating_add(into.div_ceil(FRAME_SAMPLES).saturating_mul(FRAME_SAMPLES));
-        let late = self.position(now).saturating_sub(due).min(samples(MARK_LATE));
+        let late = self.by_caller(now).saturating_sub(due).min(samples(MARK_LATE));
         if self.stretch.unplaced {
             return self.place(late);
         }
@@ -160,6 +166,15 @@ impl Recording {
         }
     }
 
+    /// Where `now` is, by the caller's audio where that flows: it comes in one row with the marks, and what holds up the
+    /// one holds up the other.
+    fn by_caller(&self, now: Moment) -> u64 {
+        let by_clock = self.position(now);
+        let by_caller = self.caller_end().saturating_add(FRAME_SAMPLES);
+        let flows = by_clock.abs_diff(by_caller) < samples(MARK_LATE);
+        if flows { by_caller } else { by_clock }
+    }
+
     fn position(&self, at: Moment) -> u64 {
         samples(at.saturating_sub(self.started))
     }
@@ -167,12 +182,13 @@ impl Recording {
     /// Hands out the parts that are whole.
     pub(crate) fn advance(&mut self, now: Moment, out: &mut Vec<Action>) {
         while self.has_next() && now >= self.part_ends() {
-            let unplaced = self.stretch.unplaced && self.stretch.at < self.next_end();
-            let incomplete = unplaced || self.caller_end() < self.next_end();
+            let begun = self.stretch.at < self.next_end() && self.agent.end() > self.agent.from;
+            let unsettled = begun && self.stretch.marks < SETTLED_BY_MARKS;
+            let incomplete = unsettled || self.caller_end() < self.next_end();
             if incomplete && now < self.part_ends() + CALLER_LATE {
                 break;
             }
-            if unplaced {
+            if begun {
                 self.place(self.late);
             }
             self.hand_out(self.part_samples, out);
@@ -373,11 +389,14 @@ mod tests {
         recording.caller(0, &[1; 8_000], ms(1_000));
         recording.advance(ms(1_050), &mut out);
         assert!(out.is_empty(), "nobody knows yet where it stands");
-        // Held up by 20 ms more than the next.
+        // Held up by 20 ms more than the next; the second itself is 300 ms late, but so is the caller's audio.
+        recording.caller(8_000, &[1; 1_440], ms(1_180));
         recording.agent_heard(ms(1_100), ms(1_200));
         recording.agent(ms(1_100), &[3; 800], false);
-        recording.agent_heard(ms(1_160), ms(1_240));
-        recording.agent_heard(ms(1_200), ms(1_500));
+        recording.caller(9_440, &[1; 320], ms(1_540));
+        recording.agent_heard(ms(1_160), ms(1_540));
+        recording.caller(9_760, &[1; 2_080], ms(1_540));
+        recording.agent_heard(ms(1_200), ms(1_540));
         // Sooner than the stretch before has been heard, by the clock; and cut before a mark came back.
         recording.agent(ms(1_210), &[4; 1_600], true);
         recording.cut_agent(ms(1_310));
