@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use aws_config::{Region, SdkConfig};
-use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
 use boot::Environment;
 use domain::{CallSid, ConversationId, Stage, Turn};
 use store::messages::Line;
 use store::seed::DEMO;
 use store::{Store, TenantTx};
 use vault::FieldKeys;
+
+use crate::aws;
 
 /// How long the writer may be behind.
 const WRITE_LIMIT: Duration = Duration::from_secs(30);
@@ -33,7 +33,7 @@ impl History {
         let kms_key =
             reader.optional("SB_KMS_KEY").unwrap_or_else(|| "alias/switchboard".to_owned());
         let database_url = reader.finish(database_url)?;
-        let aws = aws_of(environment).await;
+        let aws = aws::config(environment).await;
         let keys = FieldKeys::new(aws_sdk_kms::Client::new(&aws), kms_key);
         Store::connect(&database_url, CONNECTIONS, Arc::new(keys))
             .context("prepare PostgreSQL")
@@ -92,19 +92,4 @@ impl History {
         });
         found.await.unwrap_or_else(|_| anyhow::bail!("not within {} s", WRITE_LIMIT.as_secs()))
     }
-}
-
-/// AWS as the mesh's own processes find it in `environment`, which need not be that of this process.
-async fn aws_of(environment: &Environment) -> SdkConfig {
-    let mut aws = boot::aws_config().await.into_builder();
-    aws.set_endpoint_url(environment.get("AWS_ENDPOINT_URL").map(str::to_owned));
-    if let Some(region) = environment.get("AWS_REGION") {
-        aws.set_region(Region::new(region.to_owned()));
-    }
-    let key = environment.get("AWS_ACCESS_KEY_ID").zip(environment.get("AWS_SECRET_ACCESS_KEY"));
-    if let Some((id, secret)) = key {
-        let credentials = Credentials::new(id, secret, None, None, "the mesh's environment");
-        aws.set_credentials_provider(Some(SharedCredentialsProvider::new(credentials)));
-    }
-    aws.build()
 }

@@ -3,6 +3,7 @@
 //!
 //! The binaries in `src/bin` are thin; integration tests start a mesh of their own through this library.
 
+pub mod aws;
 pub mod bench;
 pub mod demo;
 pub mod history;

@@ -1,6 +1,8 @@
 //! Free ports, and waiting until a store answers.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -20,15 +22,17 @@ const LOG_LINES_IN_ERROR: usize = 12;
 const PORTS: std::ops::Range<u16> = 12_000..22_000;
 const PORT_ATTEMPTS: usize = 1_000;
 
-/// A loopback address whose port nothing listens on at this moment. Chosen at random, so that meshes that start at the
-/// same time hardly meet.
+/// A loopback address whose port nothing listens on at this moment, and which this process was not given before. A
+/// process takes one port after the other from a random one on, so that meshes that start at the same time hardly meet.
 ///
 /// # Errors
 /// When a thousand ports are taken.
 pub(crate) fn free_address() -> anyhow::Result<SocketAddr> {
+    static NEXT: LazyLock<AtomicU64> =
+        LazyLock::new(|| AtomicU64::new(Uuid::new_v4().as_u64_pair().1 >> 16));
     for _ in 0..PORT_ATTEMPTS {
-        let random = Uuid::new_v4().as_u64_pair().1;
-        let offset = u16::try_from(random % u64::from(PORTS.end - PORTS.start))?;
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        let offset = u16::try_from(next % u64::from(PORTS.end - PORTS.start))?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, PORTS.start + offset));
         if TcpListener::bind(address).is_ok() {
             return Ok(address);

@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use aws_sdk_s3::config::{Credentials, Region, SharedCredentialsProvider};
 use domain::{CallSid, ConversationId};
 use scripts::history::History;
 use scripts::log::{Echo, Log};
@@ -48,7 +47,7 @@ impl Desk {
         Self {
             outside: Outside::new(&mesh.endpoints().simulator).unwrap(),
             history: History::open(&environment).await.unwrap(),
-            s3: s3(&mesh).await,
+            s3: s3(&environment).await,
             owner,
             mesh,
         }
@@ -152,21 +151,8 @@ pub fn said(report: &CallReport) -> Vec<&str> {
     report.said.iter().map(|said| said.text.as_str()).collect()
 }
 
-async fn s3(mesh: &Mesh) -> aws_sdk_s3::Client {
-    let environment = mesh.environment();
-    let keys = Credentials::new(
-        &environment["AWS_ACCESS_KEY_ID"],
-        &environment["AWS_SECRET_ACCESS_KEY"],
-        None,
-        None,
-        "the mesh",
-    );
-    let aws = boot::aws_config().await.into_builder();
-    let aws = aws
-        .endpoint_url(&environment["AWS_ENDPOINT_URL"])
-        .region(Region::new(environment["AWS_REGION"].clone()))
-        .credentials_provider(SharedCredentialsProvider::new(keys))
-        .build();
+async fn s3(environment: &boot::Environment) -> aws_sdk_s3::Client {
+    let aws = scripts::aws::config(environment).await;
     let path_style = aws_sdk_s3::config::Builder::from(&aws).force_path_style(true).build();
     aws_sdk_s3::Client::from_conf(path_style)
 }

@@ -310,8 +310,11 @@ impl Dependency for Bus {
     fn is_up(&self) -> BoxFuture<'_, bool> {
         Box::pin(async {
             let name = self.inner.topology.queue_name(Queue::Orchestrator);
-            let asked = self.inner.sqs.get_queue_url().queue_name(name).send();
-            matches!(tokio::time::timeout(Duration::from_secs(2), asked).await, Ok(Ok(_)))
+            let queue = self.inner.sqs.get_queue_url().queue_name(name).send();
+            // The topic too, which is looked up once: a task that is ready publishes its first event
+            // as quickly as its later ones, and so in the order of arrival.
+            let asked = async { queue.await.is_ok() && self.topic_arn().await.is_ok() };
+            tokio::time::timeout(Duration::from_secs(2), asked).await.unwrap_or(false)
         })
     }
 }
