@@ -11,8 +11,8 @@ use boot::crash_point;
 use bus::{Destination, Queue, SendError};
 use dialogue_core::{Answer, Choice, Reply, ReplyAction, ReplyInput, join};
 use domain::{
-    CallSid, Envelope, MessageReceived, MessageSent, ReplyFinished, SpeakSentence, Stage,
-    Timestamp, Turn, TurnAccount,
+    CallSid, Envelope, MessageReceived, MessageSent, ReplyFinished, SpeakSentence, SpeechRate,
+    Stage, Timestamp, Turn, TurnAccount,
 };
 use futures::StreamExt as _;
 use serde::{Deserialize, Serialize};
@@ -325,6 +325,8 @@ impl TurnRun<'_> {
             index: u32::try_from(index).unwrap_or(u32::MAX),
             text: ledger.sentences()[index].trim().into(),
             voice: self.tenant.settings.voice.clone(),
+            rate: SpeechRate::NORMAL,
+            cacheable: false,
         };
         let name = format!("speak:{attempt}:{index}");
         let mut job = self

@@ -261,6 +261,7 @@ mod tests {
             "ReplyFinished",
             "FinishRecording",
             "Ping",
+            "ControlCall",
         ];
         for name in Payload::NAMES {
             assert_ne!(jobs.contains(name), delivered.contains(*name), "{name}");

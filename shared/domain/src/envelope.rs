@@ -27,6 +27,9 @@ pub struct Envelope {
     pub replays: u32,
     /// When the turn reached each stage so far.
     pub stages: Vec<Stage>,
+    /// Said while the recording was paused, or in answer to that: whoever keeps the words masks the
+    /// numbers in them ([`Personal::without_numbers`](crate::Personal::without_numbers)).
+    pub off_record: bool,
     /// What happened, or what is to be done.
     pub payload: Payload,
 }
@@ -53,17 +56,19 @@ impl Envelope {
             traceparent: None,
             replays: 0,
             stages: Vec::new(),
+            off_record: false,
             payload: payload.into(),
         }
     }
 
     /// An envelope for what a handler emits while it handles `self`: same tenant, conversation,
-    /// channel, turn and stages, an id derived from `name`. It expires only if asked to.
+    /// channel, turn and stages, off the record where `self` is, an id derived from `name`. It expires only if asked to.
     pub fn follow(&self, name: &str, at: Timestamp, payload: impl Into<Payload>) -> Self {
         Self {
             turn: self.turn,
             stages: self.stages.clone(),
             traceparent: self.traceparent.clone(),
+            off_record: self.off_record,
             ..Self::new(
                 self.event_id.child(name),
                 self.tenant,

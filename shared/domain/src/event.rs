@@ -63,6 +63,8 @@ payloads! {
     job FinishRecording,
     /// A task's own queue works once this has come through it.
     job Ping,
+    /// Do something with a call that is going on, for its edge task.
+    job ControlCall,
 }
 
 /// A call was connected to us.
@@ -233,6 +235,17 @@ pub struct RecordingFinished {
     pub duration_ms: u64,
     /// Size of the file.
     pub bytes: u64,
+    /// Where recording was paused, in order: both sides are silent there.
+    pub paused: Vec<PausedSpan>,
+}
+
+/// A stretch of a recording in which it was paused, ms from its start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PausedSpan {
+    /// From here,
+    pub from_ms: u64,
+    /// to before here.
+    pub to_ms: u64,
 }
 
 /// A human is wanted (A7).
@@ -255,6 +268,8 @@ pub struct TranscribeSegment {
     pub audio: Vec<u8>,
     /// BCP 47.
     pub language: String,
+    /// Who is asked, in order; empty means `SB_STT` (C8).
+    pub vendors: Vec<String>,
 }
 
 /// The words of a segment.
@@ -295,6 +310,47 @@ pub struct SpeakSentence {
     pub text: Personal,
     /// With which voice.
     pub voice: Voice,
+    /// How fast.
+    pub rate: SpeechRate,
+    /// Whether the text is the same for everybody and said often, so that its audio may be kept: no
+    /// personal data is in it.
+    pub cacheable: bool,
+}
+
+/// How fast a sentence is spoken, in percent of the voice's own pace.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct SpeechRate(u8);
+
+impl SpeechRate {
+    /// The voice's own pace.
+    pub const NORMAL: Self = Self(100);
+    /// For who did not understand (B3). Every vendor can speak so slowly.
+    pub const SLOWER: Self = Self(80);
+
+    /// A pace in percent, held within what every vendor can do: 70 to 150 (PROTOCOLS 3.4, 4, 5.3).
+    pub const fn percent(percent: u8) -> Self {
+        match percent {
+            ..70 => Self(70),
+            70..=150 => Self(percent),
+            151.. => Self(150),
+        }
+    }
+
+    /// In percent.
+    pub const fn as_percent(self) -> u8 {
+        self.0
+    }
+
+    /// As a factor: 1 is the voice's own pace.
+    pub fn factor(self) -> f32 {
+        f32::from(self.0) / 100.0
+    }
+}
+
+impl Default for SpeechRate {
+    fn default() -> Self {
+        Self::NORMAL
+    }
 }
 
 /// The audio of a sentence.
@@ -342,4 +398,22 @@ pub struct FinishRecording {
 pub struct Ping {
     /// Says which ping it is.
     pub nonce: u64,
+}
+
+/// Do something with a call that is going on, by its edge task.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ControlCall {
+    /// The call.
+    pub call: CallSid,
+    /// What to do.
+    pub command: CallCommand,
+}
+
+/// What an agent can have done with a call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CallCommand {
+    /// Keep nothing of what is said from now on: a card number is about to be read out.
+    PauseRecording,
+    /// Go on recording, once the reply that is being spoken is over, for it may repeat the number.
+    ResumeRecording,
 }

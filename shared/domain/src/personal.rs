@@ -21,6 +21,13 @@ impl Personal {
         self.0
     }
 
+    /// The text with every digit and number word masked, as long as before: what may be kept of words
+    /// that were said off the record, such as a card number.
+    #[must_use]
+    pub fn without_numbers(&self) -> Self {
+        Self(crate::mask::numbers(&self.0))
+    }
+
     /// Whether there is any text at all.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -53,6 +53,25 @@ pub struct Voice {
     pub model: String,
     /// BCP 47, such as `en-US`.
     pub language: String,
+    /// Who speaks, in the order in which one takes over from another; empty means `SB_TTS` (C8).
+    pub vendors: Vec<VendorVoice>,
+}
+
+impl Voice {
+    /// The voice of that model or name, from the vendors of `SB_TTS`.
+    pub fn named(model: impl Into<String>, language: impl Into<String>) -> Self {
+        Self { model: model.into(), language: language.into(), vendors: Vec::new() }
+    }
+}
+
+/// Who speaks, and with which of its voices.
+#[derive(Clone, PartialEq, Eq, Debug, Hash)]
+pub struct VendorVoice {
+    /// The vendor's name, as in `SB_TTS`.
+    pub vendor: String,
+    /// Its name for the voice; `None` means [`Voice::model`] where that is the vendor's, else the one
+    /// the task is configured with.
+    pub name: Option<String>,
 }
 
 /// What a tenant says about itself. Held in memory by `edge` and `orchestrator`, refreshed from
@@ -69,6 +88,8 @@ pub struct TenantSettings {
     pub timezone: String,
     /// The voice of everything audible.
     pub voice: Voice,
+    /// Who recognises, in the order in which one takes over from another; empty means `SB_STT` (C8).
+    pub stt: Vec<String>,
     /// Spoken when a call begins.
     pub greeting: String,
     /// Spoken when the mesh has been silent for 2.5 s.
@@ -79,8 +100,19 @@ pub struct TenantSettings {
     pub repeat_request: String,
     /// Spoken when a call reaches its time limit (B4).
     pub goodbye: String,
+    /// Whether calls are recorded (B4).
+    pub recording: bool,
+    /// Spoken before the greeting of a call that is recorded: "This call is recorded."
+    pub recording_consent: Option<String>,
     /// The number calls fall back to when the platform cannot go on, E.164.
     pub fallback_number: Option<String>,
+}
+
+impl TenantSettings {
+    /// Who can be asked to recognise: the names in `SB_STT` and [`stt`](Self::stt) (C8).
+    pub const STT_VENDORS: &'static [&'static str] = &["deepgram", "openai", "transcribe"];
+    /// Who can be asked to speak: the names in `SB_TTS` and [`Voice::vendors`] (C8).
+    pub const TTS_VENDORS: &'static [&'static str] = &["deepgram", "openai", "polly"];
 }
 
 impl Default for TenantSettings {
@@ -90,12 +122,15 @@ impl Default for TenantSettings {
             slug: String::new(),
             business: String::new(),
             timezone: "UTC".into(),
-            voice: Voice { model: "aura-2-thalia-en".into(), language: "en-US".into() },
+            voice: Voice::named("aura-2-thalia-en", "en-US"),
+            stt: Vec::new(),
             greeting: "Hello, how can I help you today?".into(),
             filler: "One moment, please.".into(),
             apology: "I am sorry, this is taking too long. Let me get someone to help you.".into(),
             repeat_request: "Sorry, I did not catch that. Could you say it again?".into(),
             goodbye: "We have reached the time limit of this call. Goodbye.".into(),
+            recording: true,
+            recording_consent: None,
             fallback_number: None,
         }
     }

@@ -1,6 +1,6 @@
 //! Tenants and what they say about themselves.
 
-use domain::{TenantId, TenantSettings, Voice};
+use domain::{TenantId, TenantSettings, VendorVoice, Voice};
 use serde::Deserialize;
 
 use crate::{Store, StoreError};
@@ -42,6 +42,12 @@ struct Column {
     business: String,
     timezone: Option<String>,
     voice: Option<VoiceColumn>,
+    #[serde(default)]
+    stt: Vec<String>,
+    #[serde(default)]
+    tts: Vec<VendorColumn>,
+    recording: Option<bool>,
+    recording_consent: Option<String>,
     greeting: Option<String>,
     filler: Option<String>,
     apology: Option<String>,
@@ -57,6 +63,23 @@ struct VoiceColumn {
     language: String,
 }
 
+/// A vendor by its name, with one of its voices or with its usual one.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum VendorColumn {
+    Usual(String),
+    Voice { vendor: String, voice: String },
+}
+
+impl From<VendorColumn> for VendorVoice {
+    fn from(column: VendorColumn) -> Self {
+        match column {
+            VendorColumn::Usual(vendor) => Self { vendor, name: None },
+            VendorColumn::Voice { vendor, voice } => Self { vendor, name: Some(voice) },
+        }
+    }
+}
+
 /// Reads settings, or says what is wrong with them.
 pub fn parse(
     tenant: TenantId,
@@ -70,7 +93,13 @@ pub fn parse(
         slug: slug.to_owned(),
         business: column.business,
         timezone: column.timezone.unwrap_or(usual.timezone),
-        voice: column.voice.map_or(usual.voice, |v| Voice { model: v.model, language: v.language }),
+        voice: Voice {
+            vendors: column.tts.into_iter().map(VendorVoice::from).collect(),
+            ..column.voice.map_or(usual.voice, |v| Voice::named(v.model, v.language))
+        },
+        stt: column.stt,
+        recording: column.recording.unwrap_or(usual.recording),
+        recording_consent: column.recording_consent,
         greeting: column.greeting.unwrap_or(usual.greeting),
         filler: column.filler.unwrap_or(usual.filler),
         apology: column.apology.unwrap_or(usual.apology),
@@ -91,6 +120,12 @@ pub fn parse(
     if let Some((key, _)) = spoken.iter().find(|(_, text)| text.trim().is_empty()) {
         return Err(format!("{key}: must not be empty"));
     }
+    if settings.recording_consent.as_ref().is_some_and(|text| text.trim().is_empty()) {
+        return Err("recording_consent: must not be empty; leave it out".to_owned());
+    }
+    let speakers = settings.voice.vendors.iter().map(|v| &v.vendor);
+    known("stt", TenantSettings::STT_VENDORS, settings.stt.iter())?;
+    known("tts", TenantSettings::TTS_VENDORS, speakers)?;
     if let Some(number) = &settings.fallback_number {
         let digits = number.strip_prefix('+').unwrap_or_default();
         if !(8..=15).contains(&digits.len()) || !digits.bytes().all(|b| b.is_ascii_digit()) {
@@ -98,4 +133,15 @@ pub fn parse(
         }
     }
     Ok(settings)
+}
+
+fn known<'a>(
+    key: &str,
+    vendors: &[&str],
+    mut named: impl Iterator<Item = &'a String>,
+) -> Result<(), String> {
+    match named.find(|name| !vendors.contains(&name.as_str())) {
+        Some(name) => Err(format!("{key}: {name:?} is none of {}", vendors.join(", "))),
+        None => Ok(()),
+    }
 }

@@ -1,11 +1,12 @@
 //! Between the domain's types and prost's.
 
 use domain::{
-    CallEndReason, CallEnded, CallSid, CallStarted, Channel, ConversationId, DeliveryStatus,
-    DeliveryUpdated, Envelope, EscalationRequested, EventId, FinishRecording, Heard, MessageKind,
-    MessageReceived, MessageSent, Payload, Personal, Ping, RecordingFinished, ReplyFinished,
-    SegmentTranscribed, SentenceSpoken, SpeakSentence, SpeechFailure, Stage, TenantId, Timestamp,
-    TranscribeSegment, Transcript, Turn, TurnAccount, TurnTimed, Voice,
+    CallCommand, CallEndReason, CallEnded, CallSid, CallStarted, Channel, ControlCall,
+    ConversationId, DeliveryStatus, DeliveryUpdated, Envelope, EscalationRequested, EventId,
+    FinishRecording, Heard, MessageKind, MessageReceived, MessageSent, PausedSpan, Payload,
+    Personal, Ping, RecordingFinished, ReplyFinished, SegmentTranscribed, SentenceSpoken,
+    SpeakSentence, SpeechFailure, SpeechRate, Stage, TenantId, Timestamp, TranscribeSegment,
+    Transcript, Turn, TurnAccount, TurnTimed, VendorVoice, Voice,
 };
 use uuid::Uuid;
 
@@ -29,6 +30,7 @@ pub(crate) fn head_to_proto(e: &Envelope) -> p::Envelope {
             .map(|s| p::Stage { name: s.name.to_string(), at_us: s.at.as_micros() })
             .collect(),
         claim_check: None,
+        off_record: e.off_record,
         payload: None,
     }
 }
@@ -58,6 +60,7 @@ pub(crate) fn from_proto(e: p::Envelope) -> Result<Envelope, DecodeError> {
             .into_iter()
             .map(|s| Stage::new(s.name, Timestamp::from_micros(s.at_us)))
             .collect(),
+        off_record: e.off_record,
         payload: payload_from_proto(e.payload.ok_or(DecodeError::UnknownPayload)?)?,
     })
 }
@@ -126,6 +129,11 @@ fn payload_to_proto(payload: &Payload) -> p::envelope::Payload {
             key: m.key.clone(),
             duration_ms: m.duration_ms,
             bytes: m.bytes,
+            paused: m
+                .paused
+                .iter()
+                .map(|span| p::PausedSpan { from_ms: span.from_ms, to_ms: span.to_ms })
+                .collect(),
         }),
         Payload::EscalationRequested(m) => Out::EscalationRequested(p::EscalationRequested {
             reason: m.reason.clone(),
@@ -136,6 +144,7 @@ fn payload_to_proto(payload: &Payload) -> p::envelope::Payload {
             segment: m.segment,
             audio: m.audio.clone(),
             language: m.language.clone(),
+            vendors: m.vendors.clone(),
         }),
         Payload::SegmentTranscribed(m) => Out::SegmentTranscribed(p::SegmentTranscribed {
             call: m.call.to_string(),
@@ -153,10 +162,12 @@ fn payload_to_proto(payload: &Payload) -> p::envelope::Payload {
             attempt: m.attempt,
             index: m.index,
             text: m.text.reveal().to_owned(),
-            voice: Some(p::Voice {
-                model: m.voice.model.clone(),
-                language: m.voice.language.clone(),
-            }),
+            voice: Some(voice_to_proto(&m.voice)),
+            rate_percent: match m.rate {
+                SpeechRate::NORMAL => 0,
+                rate => u32::from(rate.as_percent()),
+            },
+            cacheable: m.cacheable,
         }),
         Payload::SentenceSpoken(m) => Out::SentenceSpoken(p::SentenceSpoken {
             call: m.call.to_string(),
@@ -180,6 +191,10 @@ fn payload_to_proto(payload: &Payload) -> p::envelope::Payload {
             parts: m.parts,
         }),
         Payload::Ping(m) => Out::Ping(p::Ping { nonce: m.nonce }),
+        Payload::ControlCall(m) => Out::ControlCall(p::ControlCall {
+            call: m.call.to_string(),
+            command: command_to_proto(m.command).into(),
+        }),
     }
 }
 
@@ -258,6 +273,11 @@ fn payload_from_proto(payload: p::envelope::Payload) -> Result<Payload, DecodeEr
             key: m.key,
             duration_ms: m.duration_ms,
             bytes: m.bytes,
+            paused: m
+                .paused
+                .iter()
+                .map(|span| PausedSpan { from_ms: span.from_ms, to_ms: span.to_ms })
+                .collect(),
         }
         .into(),
         In::EscalationRequested(m) => {
@@ -268,6 +288,7 @@ fn payload_from_proto(payload: p::envelope::Payload) -> Result<Payload, DecodeEr
             segment: m.segment,
             audio: m.audio,
             language: m.language,
+            vendors: m.vendors,
         }
         .into(),
         In::SegmentTranscribed(m) => SegmentTranscribed {
@@ -291,7 +312,12 @@ fn payload_from_proto(payload: p::envelope::Payload) -> Result<Payload, DecodeEr
                 attempt: m.attempt,
                 index: m.index,
                 text: m.text.into(),
-                voice: Voice { model: voice.model, language: voice.language },
+                voice: voice_from_proto(voice),
+                rate: match m.rate_percent {
+                    0 => SpeechRate::NORMAL,
+                    percent => SpeechRate::percent(u8::try_from(percent).unwrap_or(u8::MAX)),
+                },
+                cacheable: m.cacheable,
             }
             .into()
         }
@@ -320,6 +346,42 @@ fn payload_from_proto(payload: p::envelope::Payload) -> Result<Payload, DecodeEr
         }
         .into(),
         In::Ping(m) => Ping { nonce: m.nonce }.into(),
+        In::ControlCall(m) => ControlCall {
+            call: call("control_call.call", &m.call)?,
+            command: command_from_proto(m.command())?,
+        }
+        .into(),
+    })
+}
+
+fn voice_to_proto(v: &Voice) -> p::Voice {
+    let vendors = v.vendors.iter().map(|v| p::VendorVoice {
+        vendor: v.vendor.clone(),
+        name: v.name.clone().unwrap_or_default(),
+    });
+    p::Voice { model: v.model.clone(), language: v.language.clone(), vendors: vendors.collect() }
+}
+
+fn voice_from_proto(v: p::Voice) -> Voice {
+    let vendors = v.vendors.into_iter();
+    let vendors = vendors.map(|v| VendorVoice { vendor: v.vendor, name: some_text(v.name) });
+    Voice { model: v.model, language: v.language, vendors: vendors.collect() }
+}
+
+fn command_to_proto(c: CallCommand) -> p::control_call::Command {
+    use p::control_call::Command as Out;
+    match c {
+        CallCommand::PauseRecording => Out::PauseRecording,
+        CallCommand::ResumeRecording => Out::ResumeRecording,
+    }
+}
+
+fn command_from_proto(c: p::control_call::Command) -> Result<CallCommand, DecodeError> {
+    use p::control_call::Command as In;
+    Ok(match c {
+        In::PauseRecording => CallCommand::PauseRecording,
+        In::ResumeRecording => CallCommand::ResumeRecording,
+        In::Unspecified => return Err(field("control_call.command", "is unknown to this release")),
     })
 }
 

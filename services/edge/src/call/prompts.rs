@@ -12,7 +12,7 @@ use bus::{Bus, Destination, Queue};
 use call_core::{Audio, Prompt, Prompts};
 use domain::{
     CallSid, Channel, ConversationId, Envelope, EventId, Personal, SentenceSpoken, SpeakSentence,
-    TenantSettings, Timestamp,
+    SpeechRate, TenantSettings, Timestamp, Voice,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -41,9 +41,10 @@ impl Default for PromptStore {
 
 /// A prompt's name: tenant, voice and text.
 fn name_of(settings: &TenantSettings, text: &str) -> Uuid {
-    settings
-        .tenant
-        .derive(&format!("prompt:{}:{}:{text}", settings.voice.model, settings.voice.language))
+    let Voice { model, language, vendors } = &settings.voice;
+    let vendors = vendors.iter().flat_map(|v| [v.vendor.as_str(), v.name.as_deref().unwrap_or("")]);
+    let vendors = vendors.collect::<Vec<_>>().join(":");
+    settings.tenant.derive(&format!("prompt:{model}:{language}:{vendors}:{text}"))
 }
 
 impl PromptStore {
@@ -179,6 +180,8 @@ fn job(
             index: 0,
             text: Personal::from(text),
             voice: settings.voice.clone(),
+            rate: SpeechRate::NORMAL,
+            cacheable: true,
         },
     )
     .expiring_at(now.plus(ASK_EVERY))

@@ -422,6 +422,7 @@ impl Session {
             segment,
             audio,
             language: self.settings.voice.language.clone(),
+            vendors: self.settings.stt.clone(),
         };
         let mut job = self.envelope(&format!("segment:{segment}"), turn, job);
         job.stamp(Stage::SEGMENT_SENT, job.occurred_at);

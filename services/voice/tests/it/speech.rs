@@ -2,8 +2,8 @@
 
 use bus::Queue;
 use domain::{
-    Envelope, Payload, Personal, SegmentTranscribed, SentenceSpoken, SpeakSentence, Stage,
-    Timestamp, TranscribeSegment, Turn, Voice,
+    Envelope, Payload, Personal, SegmentTranscribed, SentenceSpoken, SpeakSentence, SpeechRate,
+    Stage, Timestamp, TranscribeSegment, Turn, Voice,
 };
 use simulator::{audio, faults::Fault, modem};
 use tokio::{io::AsyncReadExt as _, net::TcpListener, time::timeout};
@@ -11,14 +11,20 @@ use tokio::{io::AsyncReadExt as _, net::TcpListener, time::timeout};
 use crate::mesh::{Call, HANG, Mesh};
 
 fn sentence(call: &Call, turn: u32, index: u32, text: &str) -> Envelope {
-    let voice = Voice { model: "aura-2-thalia-en".into(), language: "en-US".into() };
+    let voice = Voice::named("aura-2-thalia-en", "en-US");
     let text = Personal::from(text);
-    call.job(turn, SpeakSentence { call: call.sid.clone(), attempt: 7, index, text, voice })
+    let (rate, cacheable) = (SpeechRate::NORMAL, false);
+    let call_sid = call.sid.clone();
+    call.job(
+        turn,
+        SpeakSentence { call: call_sid, attempt: 7, index, text, voice, rate, cacheable },
+    )
 }
 
 fn segment(call: &Call, turn: u32, audio: Vec<u8>) -> Envelope {
     let (call_sid, language) = (call.sid.clone(), "en-US".to_owned());
-    call.job(turn, TranscribeSegment { call: call_sid, segment: 3, audio, language })
+    let vendors = Vec::new();
+    call.job(turn, TranscribeSegment { call: call_sid, segment: 3, audio, language, vendors })
 }
 
 fn spoken(answer: &Envelope) -> &SentenceSpoken {

@@ -73,6 +73,7 @@ pub async fn record(tx: &TenantTx, event: &Envelope) -> Result<(), StoreError> {
         | Payload::SentenceSpoken(_)
         | Payload::ReplyFinished(_)
         | Payload::FinishRecording(_)
-        | Payload::Ping(_) => Ok(()),
+        | Payload::Ping(_)
+        | Payload::ControlCall(_) => Ok(()),
     }
 }

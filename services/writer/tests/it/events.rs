@@ -97,6 +97,7 @@ pub fn call(tenant: TenantId, n: usize) -> Vec<Envelope> {
                 key: format!("audio-recordings/2027/01/15/{sid}.wav"),
                 duration_ms: 17_000,
                 bytes: 544_044,
+                paused: Vec::new(),
             }
             .into(),
         ),

@@ -63,10 +63,24 @@ fn a_wrong_setting_is_refused_by_name() {
         (json!({ "business": "B", "greeting": " " }), "greeting"),
         (json!({ "business": "B", "voice": { "model": "x" } }), "language"),
         (json!({ "business": "B", "fallback_number": "911" }), "fallback_number"),
+        (json!({ "business": "B", "stt": ["polly"] }), "stt"),
+        (json!({ "business": "B", "tts": [{ "vendor": "aura", "voice": "x" }] }), "tts"),
+        (json!({ "business": "B", "recording_consent": "" }), "recording_consent"),
     ] {
         let reason = tenants::parse(nobody, "b", wrong).unwrap_err();
         assert!(reason.contains(named), "{reason}");
     }
     let least = tenants::parse(nobody, "b", json!({ "business": "B" })).unwrap();
     assert_eq!(least.greeting, TenantSettings::default().greeting);
+    assert!(least.recording && least.recording_consent.is_none());
+    let speech = json!({
+        "business": "B", "stt": ["transcribe", "deepgram"],
+        "tts": [{ "vendor": "polly", "voice": "Joanna" }, "openai"], "recording": false,
+    });
+    let settings = tenants::parse(nobody, "b", speech).unwrap();
+    assert_eq!(settings.stt, ["transcribe", "deepgram"]);
+    let speakers = settings.voice.vendors.iter();
+    let speakers: Vec<_> = speakers.map(|v| (v.vendor.as_str(), v.name.as_deref())).collect();
+    assert_eq!(speakers, [("polly", Some("Joanna")), ("openai", None)]);
+    assert!(!settings.recording);
 }

@@ -41,7 +41,7 @@ fn heard() -> Heard {
 }
 
 fn voice() -> Voice {
-    Voice { model: "aura-2-thalia-en".into(), language: "en-US".into() }
+    Voice::named("aura-2-thalia-en", "en-US")
 }
 
 fn received(kind: MessageKind) -> Payload {
@@ -124,6 +124,16 @@ fn payloads() -> Vec<Payload> {
             key: "audio-recordings/2026/05/28/CA0123456789abcdef0123456789abcdef.wav".into(),
             duration_ms: 61_020,
             bytes: 976_364,
+            paused: Vec::new(),
+        }
+        .into(),
+        RecordingFinished {
+            call: call(),
+            bucket: "switchboard-dev".into(),
+            key: "audio-recordings/2026/05/28/CA1.wav".into(),
+            duration_ms: 61_020,
+            bytes: 976_364,
+            paused: vec![PausedSpan { from_ms: 1_000, to_ms: 9_500 }],
         }
         .into(),
         EscalationRequested { reason: "no_answer".into(), summary: "wants Tuesday".into() }.into(),
@@ -132,6 +142,15 @@ fn payloads() -> Vec<Payload> {
             segment: 5,
             audio: vec![0xff, 0x7f, 0x00],
             language: "en-US".into(),
+            vendors: Vec::new(),
+        }
+        .into(),
+        TranscribeSegment {
+            call: call(),
+            segment: 6,
+            audio: vec![0xff],
+            language: "en-US".into(),
+            vendors: vec!["transcribe".into(), "deepgram".into()],
         }
         .into(),
         SegmentTranscribed {
@@ -147,6 +166,24 @@ fn payloads() -> Vec<Payload> {
             index: 1,
             text: "Tomorrow at two it is.".into(),
             voice: voice(),
+            rate: SpeechRate::NORMAL,
+            cacheable: false,
+        }
+        .into(),
+        SpeakSentence {
+            call: call(),
+            attempt: 77,
+            index: 2,
+            text: "Could you say that again?".into(),
+            voice: Voice {
+                vendors: vec![
+                    VendorVoice { vendor: "polly".into(), name: Some("Joanna".into()) },
+                    VendorVoice { vendor: "deepgram".into(), name: None },
+                ],
+                ..voice()
+            },
+            rate: SpeechRate::SLOWER,
+            cacheable: true,
         }
         .into(),
         SentenceSpoken {
@@ -173,5 +210,7 @@ fn payloads() -> Vec<Payload> {
         }
         .into(),
         Ping { nonce: 42 }.into(),
+        ControlCall { call: call(), command: CallCommand::PauseRecording }.into(),
+        ControlCall { call: call(), command: CallCommand::ResumeRecording }.into(),
     ]
 }
