@@ -353,7 +353,7 @@ impl Default for SpeechRate {
     }
 }
 
-/// The audio of a sentence.
+/// The audio of a sentence, or a part of it: the first one is played while the others are on their way.
 #[derive(Clone, PartialEq, Debug)]
 pub struct SentenceSpoken {
     /// The call.
@@ -364,8 +364,12 @@ pub struct SentenceSpoken {
     pub index: u32,
     /// What is said.
     pub text: Personal,
-    /// Mu-law, 8 kHz, mono, as the vendor gave it; or why there is none.
+    /// Mu-law, 8 kHz, mono, as the vendor gave it; or why there is none, from this part on.
     pub result: Result<Vec<u8>, SpeechFailure>,
+    /// The place of this audio in the sentence's, from 0.
+    pub part: u32,
+    /// Whether further parts follow. A whole sentence is part 0 of one.
+    pub more: bool,
 }
 
 /// No more sentences follow in this reply.

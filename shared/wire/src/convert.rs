@@ -178,6 +178,8 @@ fn payload_to_proto(payload: &Payload) -> p::envelope::Payload {
                 Ok(audio) => p::sentence_spoken::Result::Audio(audio.clone()),
                 Err(why) => p::sentence_spoken::Result::Failure(why.0.clone()),
             }),
+            part: m.part,
+            more: m.more,
         }),
         Payload::ReplyFinished(m) => Out::ReplyFinished(p::ReplyFinished {
             call: m.call.to_string(),
@@ -330,6 +332,8 @@ fn payload_from_proto(payload: p::envelope::Payload) -> Result<Payload, DecodeEr
                 p::sentence_spoken::Result::Audio(audio) => Ok(audio),
                 p::sentence_spoken::Result::Failure(why) => Err(SpeechFailure(why)),
             },
+            part: m.part,
+            more: m.more,
         }
         .into(),
         In::ReplyFinished(m) => ReplyFinished {

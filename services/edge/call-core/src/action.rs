@@ -52,6 +52,17 @@ pub enum Action {
         /// Times, now whole.
         stages: Stages,
     },
+    /// A mark has told that more of a reply was heard than was known before.
+    HeardProgress {
+        /// The turn answered; 0 is the greeting.
+        turn: u32,
+        /// The attempt that is spoken.
+        attempt: u32,
+        /// The sentence heard last, wholly or in part, from 0.
+        sentence: u32,
+        /// All that was heard of the reply so far.
+        text: String,
+    },
     /// A reply is over, heard to its end or cut. Comes once per reply at most, before the
     /// [`TurnTaken`](Action::TurnTaken) that repeats it.
     ReplyHeard(Heard),
@@ -166,6 +177,13 @@ impl fmt::Debug for Action {
             Self::TurnAudible { turn, stages } => {
                 f.debug_struct("TurnAudible").field("turn", turn).field("stages", stages).finish()
             }
+            Self::HeardProgress { turn, attempt, sentence, text } => f
+                .debug_struct("HeardProgress")
+                .field("turn", turn)
+                .field("attempt", attempt)
+                .field("sentence", sentence)
+                .field("chars", &text.chars().count())
+                .finish(),
             Self::ReplyHeard(heard) => f.debug_tuple("ReplyHeard").field(heard).finish(),
             Self::PromptStarted { prompt, turn, .. } => f
                 .debug_struct("PromptStarted")

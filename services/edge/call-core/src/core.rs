@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::{
-    Action, Audio, EndReason, Heard, Input, Moment, Prompt, PromptKind, Settings, Stages,
+    Action, EndReason, Heard, Input, Moment, Prompt, PromptKind, Settings, Stages,
     g711::SILENCE,
     media_clock::{MediaClock, Placed, duration, samples},
-    playback::Playback,
+    playback::{Piece, Playback, Progress},
     recording::Recording,
     turn::{Event, Outcome, ReadySegment, Times, TurnTaker},
 };
@@ -112,11 +112,7 @@ impl CallCore {
             (_, Input::Stop) => return self.stop(out),
             (_, Input::StreamStarted) => self.start(),
             (_, Input::AudioFrame { payload, timestamp }) => self.listen(payload, timestamp, out),
-            (_, Input::MarkReturned { name }) => {
-                if let Some(stream) = &mut self.stream {
-                    self.playback.mark_returned(name, self.now, &mut stream.recording);
-                }
-            }
+            (_, Input::MarkReturned { name }) => self.mark_returned(name, out),
             (_, Input::Dtmf { digit }) => {
                 if matches!(digit, '0'..='9' | '*' | '#' | 'A'..='D') {
                     out.push(Action::DigitPressed(digit));
@@ -125,15 +121,18 @@ impl CallCore {
             (_, Input::Tick) => {}
             (Phase::Closing(_), _) => {}
             (Phase::Talking, Input::Greeting { text, audio }) => {
-                self.add_sentence(0, 0, 0, text, audio);
+                let audio = Some(audio);
+                let piece = Piece { attempt: 0, index: 0, part: 0, more: false, text, audio };
+                self.add_sentence(0, piece);
                 self.finish_reply(0, 0, 1);
             }
             (Phase::Talking, Input::SegmentTranscribed { segment, result }) => {
                 self.turn.transcribed(segment, result, self.now);
             }
-            (Phase::Talking, Input::SentenceSpoken { turn, attempt, index, text, audio }) => {
-                self.add_sentence(turn, attempt, index, text, audio)
-            }
+            (
+                Phase::Talking,
+                Input::SentenceSpoken { turn, attempt, index, part, more, text, audio },
+            ) => self.add_sentence(turn, Piece { attempt, index, part, more, text, audio }),
             (Phase::Talking, Input::ReplyFinished { turn, attempt, sentences }) => {
                 self.finish_reply(turn, attempt, sentences)
             }
@@ -253,11 +252,21 @@ impl CallCore {
         });
     }
 
-    fn add_sentence(&mut self, turn: u32, attempt: u32, index: u32, text: String, audio: Audio) {
+    fn mark_returned(&mut self, name: &str, out: &mut Vec<Action>) {
+        let Some(stream) = &mut self.stream else {
+            return;
+        };
+        let progress = self.playback.mark_returned(name, self.now, &mut stream.recording);
+        out.extend(progress.map(|Progress { turn, attempt, sentence, text }| {
+            Action::HeardProgress { turn, attempt, sentence, text }
+        }));
+    }
+
+    fn add_sentence(&mut self, turn: u32, piece: Piece) {
         let reply = self.playback.reply().filter(|reply| reply.turn() == turn);
         if let Some(reply) = reply {
             self.stages.first_audio_received.get_or_insert(self.now);
-            reply.add(attempt, index, text, audio);
+            reply.add(piece);
         }
     }
 

@@ -50,7 +50,8 @@ pub enum Input<'a> {
         /// What was understood.
         result: Transcript,
     },
-    /// Audio of one sentence of a reply (`SentenceSpoken`).
+    /// Audio of one sentence of a reply, whole or a part of it (`SentenceSpoken`). Parts may come in any order; the
+    /// first is spoken at once.
     SentenceSpoken {
         /// Turn it answers.
         turn: u32,
@@ -58,10 +59,15 @@ pub enum Input<'a> {
         attempt: u32,
         /// Place in the reply, from 0.
         index: u32,
-        /// What it says.
+        /// Place of this audio in the sentence, from 0.
+        part: u32,
+        /// Whether further parts follow.
+        more: bool,
+        /// What the whole sentence says.
         text: String,
-        /// How it sounds. Goes out byte for byte (DESIGN 9).
-        audio: Audio,
+        /// How it sounds. Goes out byte for byte (DESIGN 9). Nothing where it could not be spoken: the sentence ends
+        /// before this part, and does not count as heard to its end.
+        audio: Option<Audio>,
     },
     /// The reply is whole: no sentence follows the ones counted here.
     ReplyFinished {
@@ -126,12 +132,14 @@ impl fmt::Debug for Input<'_> {
                 .field("segment", segment)
                 .field("result", result)
                 .finish(),
-            Self::SentenceSpoken { turn, attempt, index, audio, .. } => f
+            Self::SentenceSpoken { turn, attempt, index, part, more, audio, .. } => f
                 .debug_struct("SentenceSpoken")
                 .field("turn", turn)
                 .field("attempt", attempt)
                 .field("index", index)
-                .field("bytes", &audio.len())
+                .field("part", part)
+                .field("more", more)
+                .field("bytes", &audio.as_ref().map(|audio| audio.len()))
                 .finish_non_exhaustive(),
             Self::ReplyFinished { turn, attempt, sentences } => f
                 .debug_struct("ReplyFinished")

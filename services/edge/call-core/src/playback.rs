@@ -6,15 +6,17 @@
 
 mod line;
 mod reply;
+mod sentence;
 mod words;
 
 use std::{collections::VecDeque, time::Duration};
 
 use crate::{
-    Action, Audio, Heard, Moment, Prompt, PromptKind, media_clock::samples, recording::Recording,
+    Action, Heard, Moment, Prompt, PromptKind, media_clock::samples, recording::Recording,
 };
 use line::Line;
-pub(crate) use reply::Reply;
+pub(crate) use reply::{Piece, Progress, Reply};
+use sentence::Sentence;
 
 /// 20 ms: audio goes out in whole ones of these, so many at a time as there is room for. At the beginning of a sentence
 /// that is all that may be ahead, in one message: there is none that the second could be late for.
@@ -33,21 +35,27 @@ const BREATH: Duration = Duration::from_millis(500);
 /// How long after its time a mark is waited for, before what it marks counts as heard.
 const MARK_LATE: Duration = Duration::from_secs(2);
 
+/// How long after the end of what is there the next part of a sentence is waited for, before it counts as broken off.
+/// Longer than a redelivery takes after the death of a voice task (6 s, DESIGN 2).
+const PART_LATE: Duration = Duration::from_secs(8);
+
 /// The agent's mouth.
 pub(crate) struct Playback {
     send_ahead: Duration,
     line: Line,
     /// Sentences rendered ahead come before those of the reply, but not into the middle of one.
     prompts: VecDeque<(PromptKind, Prompt)>,
-    saying: Option<Saying>,
+    /// The prompt begun last.
+    prompt: Option<Sentence>,
     reply: Option<Reply>,
+    saying: Option<Saying>,
 }
 
-/// A sentence on its way out.
-struct Saying {
-    audio: Audio,
-    sent: usize,
-    of_reply: bool,
+/// Whose sentence is on its way out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Saying {
+    Prompt,
+    Reply,
 }
 
 impl Playback {
@@ -57,8 +65,9 @@ impl Playback {
             send_ahead: send_ahead.max(Duration::from_millis(40)),
             line: Line::default(),
             prompts: VecDeque::new(),
-            saying: None,
+            prompt: None,
             reply: None,
+            saying: None,
         }
     }
 
@@ -115,51 +124,36 @@ impl Playback {
             if room == 0 {
                 break;
             }
-            let saying = match &mut self.saying {
-                Some(saying) => saying,
-                free => {
-                    let next =
-                        if let Some((prompt, Prompt { text, audio })) = self.prompts.pop_front() {
-                            out.push(Action::PromptStarted { prompt, turn: prompts_in, text });
-                            Saying { audio, sent: 0, of_reply: false }
-                        } else {
-                            let at = self.line.sent();
-                            let ready = |reply: &&mut Reply| !hold || reply.has_begun();
-                            let Some(reply) = self.reply.as_mut().filter(ready) else {
-                                break;
-                            };
-                            let first = !reply.has_begun();
-                            let Some(audio) = reply.begin_next(at) else {
-                                break;
-                            };
-                            if first {
-                                began = Some(reply.turn());
-                            }
-                            Saying { audio, sent: 0, of_reply: true }
-                        };
-                    free.insert(next)
-                }
+            if self.saying.is_none() {
+                self.saying = self.begin_next(hold, prompts_in, &mut began, out);
+            }
+            let Some(sentence) = self.current() else {
+                break;
             };
-            let rest = &saying.audio[saying.sent..];
-            let to_mark = match saying.sent {
+            let to_mark = match sentence.since_begun() {
                 sent if sent < FIRST_MARK_SAMPLES => FIRST_MARK_SAMPLES - sent,
                 sent => MARK_EVERY_SAMPLES - sent % MARK_EVERY_SAMPLES,
             };
-            let frame = &rest[..rest.len().min(room).min(to_mark)];
+            let rest = sentence.rest();
+            let frame = rest[..rest.len().min(room).min(to_mark)].to_vec();
+            sentence.send(frame.len());
+            if sentence.is_stuck() && frame.is_empty() {
+                if now < self.line.plays_out() + PART_LATE {
+                    break;
+                }
+                // Not `sentence`, which the look at the line has let go.
+                self.current().map(Sentence::break_off);
+                continue;
+            }
+            let over = sentence.is_sent();
+            let marked = frame.len() == to_mark;
             if !frame.is_empty() {
                 let begins = self.line.plays_out() < now || self.line.sent() == 0;
-                recording.agent(self.line.send(frame.len(), now), frame, begins);
-                out.push(Action::SendAudio(frame.to_vec()));
+                recording.agent(self.line.send(frame.len(), now), &frame, begins);
+                out.push(Action::SendAudio(frame));
             }
-            saying.sent += frame.len();
-            let of_reply = saying.of_reply;
-            let over = saying.sent == saying.audio.len();
-            let marked = frame.len() == to_mark;
             if over {
                 self.saying = None;
-            }
-            if let Some(reply) = self.reply.as_mut().filter(|_| of_reply) {
-                reply.sent(self.line.sent());
             }
             if over || marked {
                 out.push(Action::SendMark(self.line.mark()));
@@ -168,11 +162,52 @@ impl Playback {
         began
     }
 
-    /// Takes in a mark that came back.
-    pub(crate) fn mark_returned(&mut self, name: &str, now: Moment, recording: &mut Recording) {
-        if let Some(played) = self.line.mark_returned(name, now) {
-            recording.agent_heard(played, now);
+    /// Begins what is to be said next: prompts before sentences of the reply.
+    fn begin_next(
+        &mut self,
+        hold: bool,
+        prompts_in: u32,
+        began: &mut Option<u32>,
+        out: &mut Vec<Action>,
+    ) -> Option<Saying> {
+        let at = self.line.sent();
+        if let Some((prompt, Prompt { text, audio })) = self.prompts.pop_front() {
+            out.push(Action::PromptStarted { prompt, turn: prompts_in, text: text.clone() });
+            let mut sentence = Sentence::whole(text, audio);
+            sentence.begin(at);
+            self.prompt = Some(sentence);
+            return Some(Saying::Prompt);
         }
+        let ready = |reply: &&mut Reply| !hold || reply.has_begun();
+        let reply = self.reply.as_mut().filter(ready)?;
+        let first = !reply.has_begun();
+        if !reply.begin_next(at) {
+            return None;
+        }
+        if first {
+            *began = Some(reply.turn());
+        }
+        Some(Saying::Reply)
+    }
+
+    /// The sentence on its way out.
+    fn current(&mut self) -> Option<&mut Sentence> {
+        match self.saying? {
+            Saying::Prompt => self.prompt.as_mut(),
+            Saying::Reply => self.reply.as_mut().and_then(Reply::current),
+        }
+    }
+
+    /// Takes in a mark that came back. Tells how far the reply is known to be heard, if that is further than before.
+    pub(crate) fn mark_returned(
+        &mut self,
+        name: &str,
+        now: Moment,
+        recording: &mut Recording,
+    ) -> Option<Progress> {
+        let (at, played) = self.line.mark_returned(name, now)?;
+        recording.agent_heard(played, now);
+        self.reply.as_mut()?.progress(at)
     }
 
     /// What was heard of the reply if it is whole and has been heard to its end.
@@ -186,7 +221,7 @@ impl Playback {
     /// what was heard of it until now, if there was one.
     pub(crate) fn drop_reply(&mut self, now: Moment) -> Option<Heard> {
         let reply = self.reply.take()?;
-        self.saying.take_if(|saying| saying.of_reply);
+        self.saying.take_if(|saying| *saying == Saying::Reply);
         reply.heard(self.line.heard(now))
     }
 
@@ -203,6 +238,13 @@ impl Playback {
     /// When [`advance`](Self::advance) or [`conclude_reply`](Self::conclude_reply) has something to do, if no mark or
     /// sentence comes.
     pub(crate) fn next_wake(&self, hold: bool) -> Option<Moment> {
+        let stuck = match self.saying {
+            Some(Saying::Reply) => self.reply.as_ref().is_some_and(Reply::is_stuck),
+            _ => false,
+        };
+        if stuck {
+            return Some(self.line.plays_out() + PART_LATE);
+        }
         let more = self.saying.is_some()
             || !self.prompts.is_empty()
             || (self.reply.as_ref())

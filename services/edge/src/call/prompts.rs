@@ -194,7 +194,15 @@ mod tests {
 
     fn spoken(name: Uuid, result: Result<Vec<u8>, domain::SpeechFailure>) -> SentenceSpoken {
         let call = CallSid::parse(&format!("{CALL_PREFIX}{name}")).unwrap();
-        SentenceSpoken { call, attempt: 0, index: 0, text: "x".into(), result }
+        SentenceSpoken {
+            call,
+            attempt: 0,
+            index: 0,
+            text: "x".into(),
+            result,
+            part: 0,
+            more: false,
+        }
     }
 
     #[test]

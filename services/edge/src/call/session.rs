@@ -304,25 +304,24 @@ impl Session {
             Payload::SentenceSpoken(spoken) => {
                 // The attempt begun first is the one that is played.
                 let begun = self.reply_stages.get(&turn).is_some_and(|(attempt, _)| *attempt > 0);
-                if spoken.index == 0 && !begun {
+                if spoken.index == 0 && spoken.part == 0 && !begun {
                     self.reply_stages.insert(turn, (spoken.attempt, envelope.stages));
                 }
-                // A sentence that could not be spoken is passed over, so that the reply goes on; nothing of it counts
-                // as heard.
-                let (text, audio) = match spoken.result {
-                    Ok(audio) => (spoken.text.into_revealed(), audio),
+                let audio = match spoken.result {
+                    Ok(audio) => Some(audio.into()),
                     Err(failure) => {
                         tracing::warn!(call = %self.claims.call, failure = %failure.0, "sentence not spoken");
-                        (String::new(), Vec::new())
+                        None
                     }
                 };
-                let (attempt, index) = (spoken.attempt, spoken.index);
                 self.input(Input::SentenceSpoken {
                     turn,
-                    attempt,
-                    index,
-                    text,
-                    audio: audio.into(),
+                    attempt: spoken.attempt,
+                    index: spoken.index,
+                    part: spoken.part,
+                    more: spoken.more,
+                    text: spoken.text.into_revealed(),
+                    audio,
                 });
             }
             Payload::ReplyFinished(reply) => {
@@ -349,6 +348,7 @@ impl Session {
                 self.turn_taken(turn, text, heard, &stages)
             }
             Action::TurnAudible { turn, stages } => self.turn_audible(turn, &stages),
+            Action::HeardProgress { .. } => {}
             Action::ReplyHeard(heard) => {
                 // Who talks into the farewell is listened to.
                 self.hang_up |= heard.complete && self.hang_up_after == Some(heard.turn);

@@ -239,6 +239,8 @@ impl Handler for Voice {
             index: job.index,
             text: job.text.clone(),
             result: Ok(audio_of(job.text.reveal())),
+            part: 0,
+            more: false,
         };
         let answer = message.follow("spoken", Timestamp::now(), spoken);
         context.send(&Destination::Task(reply_to.clone()), &[answer]).await.into()

@@ -53,6 +53,8 @@ async fn speak(
         index: job.index,
         text: job.text.clone(),
         result,
+        part: 0,
+        more: false,
     };
     let now = Timestamp::now();
     let mut answer = message.follow("sentence-spoken", now, spoken);

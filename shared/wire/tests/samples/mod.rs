@@ -192,6 +192,18 @@ fn payloads() -> Vec<Payload> {
             index: 1,
             text: "Tomorrow at two it is.".into(),
             result: Ok(vec![1, 2, 3]),
+            part: 0,
+            more: false,
+        }
+        .into(),
+        SentenceSpoken {
+            call: call(),
+            attempt: 77,
+            index: 1,
+            text: "Tomorrow at two it is.".into(),
+            result: Ok(vec![1, 2, 3]),
+            part: 2,
+            more: true,
         }
         .into(),
         SentenceSpoken {
@@ -200,6 +212,8 @@ fn payloads() -> Vec<Payload> {
             index: 1,
             text: "Tomorrow at two it is.".into(),
             result: Err(failure()),
+            part: 0,
+            more: false,
         }
         .into(),
         ReplyFinished { call: call(), attempt: 77, sentences: 2, hang_up: true }.into(),

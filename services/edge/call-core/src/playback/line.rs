@@ -67,14 +67,14 @@ impl Line {
         name
     }
 
-    /// Takes in a mark. Those before it have been passed too. Gives when by the clock it was due.
-    pub(super) fn mark_returned(&mut self, name: &str, now: Moment) -> Option<Moment> {
+    /// Takes in a mark. Those before it have been passed too. Gives what it marks, and when by the clock it was due.
+    pub(super) fn mark_returned(&mut self, name: &str, now: Moment) -> Option<(u64, Moment)> {
         let place = self.marks.iter().position(|mark| mark.name == name)?;
         let mark = self.marks.drain(..=place).next_back()?;
         if mark.at >= self.known.0 {
             self.known = (mark.at, now);
         }
-        Some(mark.plays)
+        Some((mark.at, mark.plays))
     }
 
     /// Whether every mark has come back.

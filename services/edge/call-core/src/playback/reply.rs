@@ -1,6 +1,6 @@
 //! One reply of the agent: its sentences, whichever order they come in, and what of them was sent.
 
-use super::words;
+use super::sentence::Sentence;
 use crate::{Audio, Heard};
 
 /// Sentences of a reply that may wait. More would be a fault of the sender.
@@ -14,50 +14,78 @@ pub(crate) struct Reply {
     /// The attempt that is spoken; another is never mixed in (DESIGN 2, turn ledger).
     begun: Option<u32>,
     waiting: Vec<Waiting>,
-    spoken: Vec<Spoken>,
+    spoken: Vec<Sentence>,
     /// How many sentences an attempt has, as far as told.
     totals: Vec<(u32, u32)>,
+    /// Bytes of the heard text that were told as progress.
+    told: usize,
 }
 
 struct Waiting {
     attempt: u32,
     index: u32,
-    text: String,
-    audio: Audio,
+    sentence: Sentence,
 }
 
-struct Spoken {
-    text: String,
-    /// Position of its first sample.
-    at: u64,
-    audio: Audio,
-    /// How much of it was sent.
-    sent: u64,
+/// A sentence of a reply as it comes: whole, or a part of it.
+pub(crate) struct Piece {
+    pub(crate) attempt: u32,
+    /// Place in the reply, from 0.
+    pub(crate) index: u32,
+    /// Place in the sentence, from 0.
+    pub(crate) part: u32,
+    /// Whether further parts follow.
+    pub(crate) more: bool,
+    pub(crate) text: String,
+    /// Nothing where it could not be spoken.
+    pub(crate) audio: Option<Audio>,
 }
 
-impl Spoken {
-    fn len(&self) -> u64 {
-        self.audio.len() as u64
-    }
+/// How far a reply has been heard.
+pub(crate) struct Progress {
+    pub(crate) turn: u32,
+    pub(crate) attempt: u32,
+    /// The sentence heard last, wholly or in part.
+    pub(crate) sentence: u32,
+    /// All that was heard of the reply.
+    pub(crate) text: String,
 }
 
 impl Reply {
     pub(super) fn new(turn: u32) -> Self {
-        Self { turn, begun: None, waiting: Vec::new(), spoken: Vec::new(), totals: Vec::new() }
+        Self {
+            turn,
+            begun: None,
+            waiting: Vec::new(),
+            spoken: Vec::new(),
+            totals: Vec::new(),
+            told: 0,
+        }
     }
 
     pub(crate) fn turn(&self) -> u32 {
         self.turn
     }
 
-    /// Takes in a sentence, unless it has come before or is of an attempt that is not spoken.
-    pub(crate) fn add(&mut self, attempt: u32, index: u32, text: String, audio: Audio) {
-        let other = self.begun.is_some_and(|begun| begun != attempt);
-        let spoken = (index as usize) < self.spoken.len();
-        let waits = (self.waiting.iter()).any(|s| (s.attempt, s.index) == (attempt, index));
-        if !other && !spoken && !waits && self.waiting.len() < WAITING_MAX {
-            self.waiting.push(Waiting { attempt, index, text, audio });
+    /// Takes in a piece, unless it has come before or is of an attempt that is not spoken.
+    pub(crate) fn add(&mut self, piece: Piece) {
+        let Piece { attempt, index, part, more, text, audio } = piece;
+        if self.begun.is_some_and(|begun| begun != attempt) {
+            return;
         }
+        let waiting = |other: &&mut Waiting| (other.attempt, other.index) == (attempt, index);
+        let sentence = if let Some(spoken) = self.spoken.get_mut(index as usize) {
+            spoken
+        } else if let Some(waiting) = self.waiting.iter_mut().find(waiting) {
+            &mut waiting.sentence
+        } else if self.waiting.len() < WAITING_MAX {
+            let place = self.waiting.len();
+            self.waiting.push(Waiting { attempt, index, sentence: Sentence::new(text) });
+            &mut self.waiting[place].sentence
+        } else {
+            return;
+        };
+        sentence.add(part, more, audio);
     }
 
     /// Takes in how many sentences an attempt has. One without any is begun, and over, with that.
@@ -79,61 +107,80 @@ impl Reply {
         self.next().is_some()
     }
 
-    /// Begins the next sentence at position `at`, if it is there.
-    pub(super) fn begin_next(&mut self, at: u64) -> Option<Audio> {
-        let sentence = self.waiting.swap_remove(self.next()?);
+    /// Begins the next sentence at position `at`, if its first part is there. Says whether it was.
+    pub(super) fn begin_next(&mut self, at: u64) -> bool {
+        let Some(next) = self.next() else {
+            return false;
+        };
+        let Waiting { attempt, mut sentence, .. } = self.waiting.swap_remove(next);
         if self.begun.is_none() {
-            self.begun = Some(sentence.attempt);
-            self.waiting.retain(|other| other.attempt == sentence.attempt);
+            self.begun = Some(attempt);
+            self.waiting.retain(|other| other.attempt == attempt);
         }
-        let audio = sentence.audio.clone();
-        self.spoken.push(Spoken { text: sentence.text, at, audio: sentence.audio, sent: 0 });
-        Some(audio)
+        sentence.begin(at);
+        self.spoken.push(sentence);
+        true
     }
 
-    /// The sentence begun last has been sent up to position `to`.
-    pub(super) fn sent(&mut self, to: u64) {
-        if let Some(last) = self.spoken.last_mut() {
-            last.sent = to - last.at;
-        }
+    /// The sentence begun last.
+    pub(super) fn current(&mut self) -> Option<&mut Sentence> {
+        self.spoken.last_mut()
+    }
+
+    /// Whether the sentence begun last cannot go on before another part of it comes.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.spoken.last().is_some_and(Sentence::is_stuck)
     }
 
     /// Whether all its sentences have been sent.
     pub(super) fn is_whole(&self) -> bool {
         let total = (self.totals.iter()).find(|(attempt, _)| Some(*attempt) == self.begun);
         total.is_some_and(|(_, sentences)| *sentences as usize == self.spoken.len())
-            && self.spoken.iter().all(|sentence| sentence.sent == sentence.len())
+            && self.spoken.iter().all(Sentence::is_sent)
     }
 
     /// What was heard of it by one who has heard up to position `to`. Nothing is told of a greeting that never came.
-    pub(super) fn heard(self, to: u64) -> Option<Heard> {
+    pub(super) fn heard(mut self, to: u64) -> Option<Heard> {
         if self.turn == 0 && self.spoken.is_empty() {
             return None;
         }
-        let mut complete = self.is_whole();
-        let mut text = String::new();
-        for sentence in &self.spoken {
-            let played = to.saturating_sub(sentence.at).min(sentence.sent);
-            let words = if played == 0 {
-                ""
-            } else {
-                words::heard(&sentence.text, &sentence.audio, played)
-            };
-            complete &= played == sentence.len() && played > 0;
+        let whole = self.is_whole();
+        let (text, all, _) = self.text_heard(to);
+        Some(Heard { turn: self.turn, text, complete: whole && all })
+    }
+
+    /// What is known to be heard of it when a mark has returned for position `to`, if that is more than before.
+    pub(super) fn progress(&mut self, to: u64) -> Option<Progress> {
+        let attempt = self.begun?;
+        let (text, _, sentence) = self.text_heard(to);
+        let more = text.len() > self.told;
+        self.told = self.told.max(text.len());
+        more.then_some(Progress { turn: self.turn, attempt, sentence, text })
+    }
+
+    /// The words heard up to position `to`, whether they are all of what has been begun, and the sentence they end in.
+    fn text_heard(&mut self, to: u64) -> (String, bool, u32) {
+        let (mut text, mut all, mut last) = (String::new(), true, 0);
+        for (index, sentence) in self.spoken.iter_mut().enumerate() {
+            let (words, whole) = sentence.heard(to);
+            all &= whole;
             if !words.is_empty() {
                 if !text.is_empty() {
                     text.push(' ');
                 }
                 text.push_str(words);
+                last = index as u32;
             }
         }
-        Some(Heard { turn: self.turn, text, complete })
+        (text, all, last)
     }
 
     fn next(&self) -> Option<usize> {
         let index = self.spoken.len() as u32;
-        self.waiting.iter().position(|sentence| {
-            sentence.index == index && self.begun.is_none_or(|begun| begun == sentence.attempt)
+        self.waiting.iter().position(|waiting| {
+            waiting.index == index
+                && self.begun.is_none_or(|begun| begun == waiting.attempt)
+                && waiting.sentence.can_begin()
         })
     }
 }

@@ -23,7 +23,14 @@ impl Bench {
 
     fn sentence(&mut self, attempt: u32, index: u32, text: &str, audio: &[u8]) {
         let reply = self.playback.reply().expect("a reply is due");
-        reply.add(attempt, index, text.to_owned(), audio.into());
+        let audio = Some(audio.into());
+        reply.add(Piece { attempt, index, part: 0, more: false, text: text.to_owned(), audio });
+    }
+
+    fn part(&mut self, part: u32, more: bool, text: &str, audio: Option<&[u8]>) {
+        let reply = self.playback.reply().expect("a reply is due");
+        let audio = audio.map(Into::into);
+        reply.add(Piece { attempt: 1, index: 0, part, more, text: text.to_owned(), audio });
     }
 
     fn finish(&mut self, attempt: u32, sentences: u32) {
@@ -52,8 +59,9 @@ impl Bench {
         marks.collect()
     }
 
-    fn mark(&mut self, name: &str) {
-        self.playback.mark_returned(name, self.now, &mut self.recording);
+    fn mark(&mut self, name: &str) -> Option<String> {
+        let progress = self.playback.mark_returned(name, self.now, &mut self.recording);
+        progress.map(|progress| progress.text)
     }
 
     fn heard(&mut self) -> String {
@@ -207,4 +215,75 @@ fn a_reply_without_sentences_is_over_at_once() {
     bench.finish(1, 0);
     let heard = bench.playback.conclude_reply(bench.now);
     assert!(heard.is_some_and(|heard| heard.complete && heard.text.is_empty()));
+}
+
+#[test]
+fn parts_of_a_sentence_are_joined_whichever_order_they_come_in() {
+    let audio: Vec<u8> = (0..6_000_u32).map(|n| (n * 31 % 256) as u8).collect();
+    let mut bench = Bench::new(1);
+    bench.part(2, false, "abcd", Some(&audio[4_000..]));
+    bench.part(0, true, "abcd", Some(&audio[..1_500]));
+    bench.part(0, true, "abcd", Some(&[0; 700]));
+    bench.advance(0);
+    assert_eq!(bench.sent(), audio[..1_500], "the first part does not wait for the others");
+    bench.part(1, true, "abcd", Some(&audio[1_500..4_000]));
+    bench.part(3, false, "abcd", Some(&[0; 700]));
+    bench.finish(1, 1);
+    for _ in 0..60 {
+        bench.advance(20);
+    }
+    assert_eq!(bench.sent(), audio);
+    let heard = bench.playback.drop_reply(bench.now);
+    assert!(heard.is_some_and(|heard| heard.complete && heard.text == "abcd"));
+}
+
+#[test]
+fn a_part_that_is_late_leaves_a_gap_and_the_words_are_counted_over_it() {
+    let mut bench = Bench::new(1);
+    // Two seconds, four words of half a second each; the second half comes when the first has long been played.
+    let text = "abcd abcd abcd abcd";
+    bench.part(0, true, text, Some(&[1; 8_000]));
+    for _ in 0..150 {
+        bench.advance(20);
+    }
+    assert_eq!(bench.sent().len(), 8_000);
+    assert!(bench.playback.is_speaking(bench.now), "the agent has not finished");
+    bench.part(1, false, text, Some(&[1; 8_000]));
+    for _ in 0..30 {
+        bench.advance(20);
+    }
+    assert_eq!(bench.heard(), "abcd abcd abcd");
+}
+
+#[test]
+fn a_part_that_never_comes_does_not_hold_up_the_reply_nor_count_as_heard() {
+    for last in [None, Some(())] {
+        let mut bench = Bench::new(1);
+        bench.part(0, true, "a rather long sentence with many words", Some(&[1; 1_600]));
+        bench.sentence(1, 1, "Next.", &[2; 1_600]);
+        bench.finish(1, 2);
+        if last.is_some() {
+            bench.part(1, false, "", None);
+        }
+        for _ in 0..500 {
+            bench.advance(20);
+        }
+        assert_eq!(bench.sent(), [[1; 1_600], [2; 1_600]].concat());
+        let heard = bench.playback.drop_reply(bench.now).expect("a reply");
+        assert_eq!((heard.text.as_str(), heard.complete), ("a Next.", false));
+    }
+}
+
+#[test]
+fn each_mark_tells_what_more_was_heard_once() {
+    let mut bench = Bench::new(1);
+    bench.sentence(1, 0, "abcd abcd abcd abcd", &[1; 16_000]);
+    bench.sentence(1, 1, "efgh", &[1; 1_600]);
+    for _ in 0..120 {
+        bench.advance(20);
+    }
+    let told: Vec<_> = ["m1", "m2", "m2", "m3", "m4"].map(|mark| bench.mark(mark)).into();
+    let text = |text: &str| Some(text.to_owned());
+    let whole = "abcd abcd abcd abcd";
+    assert_eq!(told, [None, text("abcd abcd"), None, text(whole), text(&format!("{whole} efgh"))]);
 }

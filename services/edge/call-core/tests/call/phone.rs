@@ -183,8 +183,10 @@ impl Phone {
             turn,
             attempt,
             index,
+            part: 0,
+            more: false,
             text: text.to_owned(),
-            audio: audio.into(),
+            audio: Some(audio.into()),
         });
     }
 

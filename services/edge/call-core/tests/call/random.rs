@@ -25,6 +25,8 @@ enum Step {
         turn: u32,
         attempt: u32,
         index: u32,
+        part: u32,
+        more: bool,
         len: usize,
     },
     Finish {
@@ -51,8 +53,10 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<char>().prop_map(Step::Digit),
         8 => (0..8_u32, any::<bool>()).prop_map(|(back, some)| Step::Words(back, some)),
         1 => (0..8_u32).prop_map(Step::Fail),
-        10 => (0..3_u32, 0..3_u32, 0..4_u32, 0..20_000_usize)
-            .prop_map(|(turn, attempt, index, len)| Step::Sentence { turn, attempt, index, len }),
+        10 => (0..3_u32, 0..3_u32, 0..4_u32, prop_oneof![3 => Just(0), 1 => 0..4_u32], any::<bool>(), 0..20_000_usize)
+            .prop_map(|(turn, attempt, index, part, more, len)| {
+                Step::Sentence { turn, attempt, index, part, more, len }
+            }),
         2 => (0..3_u32, 0..3_u32, 0..5_u32)
             .prop_map(|(turn, attempt, sentences)| Step::Finish { turn, attempt, sentences }),
         1 => (-5_000..20_000_i64).prop_map(Step::Jump),
@@ -196,15 +200,17 @@ impl Trial {
                 segment: self.last_segment.wrapping_sub(back),
                 result: Transcript::Failed,
             }),
-            Step::Sentence { turn, attempt, index, len } => {
+            Step::Sentence { turn, attempt, index, part, more, len } => {
                 let turn = (self.taken + 1).wrapping_sub(turn);
                 let code = 0x80 | (turn % 32) << 2 | attempt;
                 self.input(Input::SentenceSpoken {
                     turn,
                     attempt,
                     index,
+                    part,
+                    more,
                     text: "some words to say".to_owned(),
-                    audio: vec![code as u8; len].into(),
+                    audio: (len % 7 > 0).then(|| vec![code as u8; len].into()),
                 });
             }
             Step::Finish { turn, attempt, sentences } => self.input(Input::ReplyFinished {
