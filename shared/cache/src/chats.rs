@@ -125,43 +125,6 @@ impl Cache {
         Ok(u64::try_from(version).map_or(Written::Conflict, Written::Stored))
     }
 
-    /// The agent chosen last for `conversation` (C2), as [`Cache::choose_agent`] wrote it.
-    ///
-    /// # Errors
-    /// When Redis is away.
-    pub async fn chosen_agent(
-        &self,
-        conversation: ConversationId,
-    ) -> Result<Option<String>, CacheError> {
-        let key = self.key(&conversation.to_string(), ":agent");
-        self.run("chosen_agent", |mut c| async move {
-            deadpool_redis::redis::cmd("GET").arg(key).query_async(&mut c).await
-        })
-        .await
-    }
-
-    /// Notes the agent chosen for `conversation`, for as long as its context lives (C2).
-    ///
-    /// # Errors
-    /// When Redis is away.
-    pub async fn choose_agent(
-        &self,
-        conversation: ConversationId,
-        agent: &str,
-    ) -> Result<(), CacheError> {
-        let key = self.key(&conversation.to_string(), ":agent");
-        self.run("choose_agent", |mut c| async move {
-            deadpool_redis::redis::cmd("SET")
-                .arg(key)
-                .arg(agent)
-                .arg("EX")
-                .arg(CONTEXT_TTL_SECONDS)
-                .query_async(&mut c)
-                .await
-        })
-        .await
-    }
-
     /// The turn of a chat that `event` opens: the one it was given before, else the next one. It
     /// lies above `floor`, the last turn the context or the history knows, so that a counter Redis
     /// lost does not give a number twice.

@@ -56,14 +56,6 @@ async fn what_is_remembered_never_shows_in_a_debug_print() {
 }
 
 #[tokio::test]
-async fn the_agent_chosen_last_is_known_to_every_task() {
-    let (cache, conversation) = (cache(), conversation());
-    assert_eq!(cache.chosen_agent(conversation).await.unwrap(), None);
-    cache.choose_agent(conversation, "booking").await.unwrap();
-    assert_eq!(cache.chosen_agent(conversation).await.unwrap().as_deref(), Some("booking"));
-}
-
-#[tokio::test]
 async fn a_message_handled_twice_keeps_its_turn_and_no_two_messages_share_one() {
     let (cache, conversation) = (cache(), conversation());
     let events: Vec<_> = (0..20).map(|_| event()).collect();
