@@ -334,6 +334,8 @@ mod tests {
             bsuid: None,
             heard: None,
             call: None,
+            quotes: None,
+            referral: None,
         };
         let tenant = TenantId::from_uuid(uuid::Uuid::nil());
         let conversation = ConversationId::from_uuid(uuid::Uuid::nil());

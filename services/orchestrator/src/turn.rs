@@ -358,6 +358,7 @@ impl TurnRun<'_> {
             in_reply_to: self.message.external_id.clone(),
             attempt: ledger.attempt(),
             account: ending.account(self),
+            choices: Vec::new(),
         };
         let now = Timestamp::now();
         let mut sent = self.envelope.follow("message-sent", now, sent).with_turn(self.turn);

@@ -110,6 +110,8 @@ fn received(text: &str, kind: MessageKind) -> MessageReceived {
         bsuid: None,
         heard: None,
         call: (kind == MessageKind::Speech).then(|| CallSid::parse(CALL).unwrap()),
+        quotes: None,
+        referral: None,
         kind,
     }
 }

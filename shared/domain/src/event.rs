@@ -130,10 +130,14 @@ pub struct MessageReceived {
     pub heard: Option<Heard>,
     /// The call it was said in; `None` on chats.
     pub call: Option<CallSid>,
+    /// The vendor's id of the message this one replies to, where the person quoted one.
+    pub quotes: Option<String>,
+    /// The advertisement or post the person came from, as the vendor headlines it.
+    pub referral: Option<Personal>,
 }
 
 /// What kind of message a person sent.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub enum MessageKind {
     /// Spoken in a call.
     Speech,
@@ -141,8 +145,101 @@ pub enum MessageKind {
     Text,
     /// A button or list entry was chosen; the value is its id.
     Choice(String),
+    /// A picture, a recording, a document: what it is, not what is in it. A caption is the text.
+    Media(Media),
+    /// A place; its name or address, where given, is the text.
+    Location(Location),
+    /// The person reacted to a message; the text is the emoji, empty where the reaction was taken back.
+    Reaction {
+        /// The vendor's id of that message.
+        to: String,
+    },
+    /// The person changed a message; the text is what it says now.
+    Edited {
+        /// The vendor's id of the message as it was first sent.
+        original: String,
+    },
+    /// The person took a message back.
+    Revoked {
+        /// The vendor's id of that message.
+        original: String,
+    },
     /// Anything an agent cannot yet use; the value is the vendor's type name.
     Unsupported(String),
+}
+
+/// A file a person sent, as the vendor announces it (PROTOCOLS 2.2, 2.5).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Media {
+    /// What it is.
+    pub kind: MediaKind,
+    /// The vendor's id, by which it is fetched; good for 7 days.
+    pub id: String,
+    /// The media type the vendor names, such as `image/jpeg`.
+    pub mime_type: String,
+    /// SHA-256 of the file, hexadecimal, as the vendor computed it; empty where it names none.
+    pub sha256: String,
+    /// A document's name.
+    pub filename: Option<Personal>,
+}
+
+/// What a file is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MediaKind {
+    /// A picture.
+    Image,
+    /// A film.
+    Video,
+    /// A piece of sound that was chosen as a file.
+    Audio,
+    /// A voice note: the person spoke to us.
+    VoiceNote,
+    /// A document.
+    Document,
+    /// A sticker.
+    Sticker,
+}
+
+impl MediaKind {
+    /// Its name, in the history and on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Image => "image",
+            Self::Video => "video",
+            Self::Audio => "audio",
+            Self::VoiceNote => "voice_note",
+            Self::Document => "document",
+            Self::Sticker => "sticker",
+        }
+    }
+
+    /// The kind of that name; `None` for one this release does not know.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Image, Self::Video, Self::Audio, Self::VoiceNote, Self::Document, Self::Sticker]
+            .into_iter()
+            .find(|kind| kind.as_str() == name)
+    }
+}
+
+/// A place on Earth, WGS 84.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Location {
+    /// Degrees north.
+    pub latitude: f64,
+    /// Degrees east.
+    pub longitude: f64,
+}
+
+/// One of several answers an agent offers. A channel that has buttons or lists shows it so; elsewhere it stands in the
+/// text, numbered.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OfferedChoice {
+    /// What comes back as [`MessageKind::Choice`] when it is chosen.
+    pub id: String,
+    /// What the person reads.
+    pub title: Personal,
+    /// A second line, where the channel has room for one.
+    pub description: Option<Personal>,
 }
 
 /// An agent's whole reply to a turn. Outbound channels send it, the writer keeps it.
@@ -160,6 +257,8 @@ pub struct MessageSent {
     pub attempt: u32,
     /// How it came about (C9).
     pub account: TurnAccount,
+    /// Answers to choose from; empty on calls, where they are spoken.
+    pub choices: Vec<OfferedChoice>,
 }
 
 /// Which agent answered, why, and at what cost (C9).

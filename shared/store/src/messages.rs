@@ -24,6 +24,11 @@ pub async fn received(tx: &TenantTx, of: &Envelope, e: &MessageReceived) -> Resu
         MessageKind::Speech => ("speech", None),
         MessageKind::Text => ("text", None),
         MessageKind::Choice(id) => ("choice", Some(plain(id))),
+        MessageKind::Media(media) => (media.kind.as_str(), Some(plain(&media.id))),
+        MessageKind::Location(_) => ("location", None),
+        MessageKind::Reaction { to } => ("reaction", Some(plain(to))),
+        MessageKind::Edited { original } => ("edit", Some(plain(original))),
+        MessageKind::Revoked { original } => ("revoke", Some(plain(original))),
         MessageKind::Unsupported(name) => ("unsupported", Some(plain(name))),
     };
     let sealed = tx.cipher().await?.seal(TEXT, e.text.reveal())?;

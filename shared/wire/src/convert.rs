@@ -1,12 +1,14 @@
 //! Between the domain's types and prost's.
 
+mod chat;
+
 use domain::{
     CallCommand, CallEndReason, CallEnded, CallSid, CallStarted, Channel, ControlCall,
     ConversationId, DeliveryStatus, DeliveryUpdated, Envelope, EscalationRequested, EventId,
-    FinishRecording, Heard, MessageKind, MessageReceived, MessageSent, PausedSpan, Payload,
-    Personal, Ping, RecordingFinished, ReplyFinished, SegmentTranscribed, SentenceSpoken,
-    SpeakSentence, SpeechFailure, SpeechRate, Stage, TenantId, Timestamp, TranscribeSegment,
-    Transcript, Turn, TurnAccount, TurnTimed, VendorVoice, Voice,
+    FinishRecording, Heard, MessageReceived, MessageSent, PausedSpan, Payload, Personal, Ping,
+    RecordingFinished, ReplyFinished, SegmentTranscribed, SentenceSpoken, SpeakSentence,
+    SpeechFailure, SpeechRate, Stage, TenantId, Timestamp, TranscribeSegment, Transcript, Turn,
+    TurnAccount, TurnTimed, VendorVoice, Voice,
 };
 use uuid::Uuid;
 
@@ -84,19 +86,14 @@ fn payload_to_proto(payload: &Payload) -> p::envelope::Payload {
             from: m.from.reveal().to_owned(),
             to: m.to.clone(),
             text: m.text.reveal().to_owned(),
-            kind: Some(match &m.kind {
-                MessageKind::Speech => p::message_received::Kind::Speech(true),
-                MessageKind::Text => p::message_received::Kind::PlainText(true),
-                MessageKind::Choice(id) => p::message_received::Kind::Choice(id.clone()),
-                MessageKind::Unsupported(kind) => {
-                    p::message_received::Kind::Unsupported(kind.clone())
-                }
-            }),
+            kind: Some(chat::kind_to_proto(&m.kind)),
             external_id: m.external_id.clone(),
             profile_name: m.profile_name.clone().map(Personal::into_revealed),
             bsuid: m.bsuid.clone().map(Personal::into_revealed),
             heard: m.heard.as_ref().map(heard_to_proto),
             call: m.call.as_ref().map(ToString::to_string).unwrap_or_default(),
+            quotes: m.quotes.clone().unwrap_or_default(),
+            referral: m.referral.clone().map(Personal::into_revealed),
         }),
         Payload::MessageSent(m) => Out::MessageSent(p::MessageSent {
             to: m.to.reveal().to_owned(),
@@ -114,6 +111,7 @@ fn payload_to_proto(payload: &Payload) -> p::envelope::Payload {
                 tokens_out: m.account.tokens_out,
                 cost_micros: m.account.cost_micros,
             }),
+            choices: m.choices.iter().map(chat::choice_to_proto).collect(),
         }),
         Payload::DeliveryUpdated(m) => Out::DeliveryUpdated(p::DeliveryUpdated {
             message: m.message.map(|id| id.to_string()).unwrap_or_default(),
@@ -221,12 +219,9 @@ fn payload_from_proto(payload: p::envelope::Payload) -> Result<Payload, DecodeEr
             from: m.from.into(),
             to: m.to,
             text: m.text.into(),
-            kind: match m.kind.ok_or_else(|| field("message_received.kind", "is missing"))? {
-                p::message_received::Kind::Speech(_) => MessageKind::Speech,
-                p::message_received::Kind::PlainText(_) => MessageKind::Text,
-                p::message_received::Kind::Choice(id) => MessageKind::Choice(id),
-                p::message_received::Kind::Unsupported(kind) => MessageKind::Unsupported(kind),
-            },
+            kind: chat::kind_from_proto(
+                m.kind.ok_or_else(|| field("message_received.kind", "is missing"))?,
+            ),
             external_id: m.external_id,
             profile_name: m.profile_name.map(Personal::from),
             bsuid: m.bsuid.map(Personal::from),
@@ -235,6 +230,8 @@ fn payload_from_proto(payload: p::envelope::Payload) -> Result<Payload, DecodeEr
                 "" => None,
                 id => Some(call("message_received.call", id)?),
             },
+            quotes: some_text(m.quotes),
+            referral: m.referral.map(Personal::from),
         }
         .into(),
         In::MessageSent(m) => {
@@ -255,6 +252,7 @@ fn payload_from_proto(payload: p::envelope::Payload) -> Result<Payload, DecodeEr
                     tokens_out: a.tokens_out,
                     cost_micros: a.cost_micros,
                 },
+                choices: m.choices.into_iter().map(chat::choice_from_proto).collect(),
             }
             .into()
         }

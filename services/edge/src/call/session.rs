@@ -447,6 +447,8 @@ impl Session {
             bsuid: None,
             heard: heard.and_then(|h| self.wire_heard(h)),
             call: Some(self.claims.call.clone()),
+            quotes: None,
+            referral: None,
         };
         let mut event = self.envelope(&format!("turn:{}", self.wire_turn(turn).0), turn, received);
         let from_voice = std::mem::take(&mut self.words_stages).into_iter();

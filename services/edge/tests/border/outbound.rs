@@ -60,6 +60,7 @@ fn reply(text: &str) -> Envelope {
             in_reply_to: "wamid.asked".into(),
             attempt: 1,
             account: TurnAccount::default(),
+            choices: Vec::new(),
         },
     )
 }

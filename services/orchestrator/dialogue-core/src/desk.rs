@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Kinds of message nobody expects an answer to.
-const ANSWERLESS_KINDS: [&str; 2] = ["reaction", "system"];
+const ANSWERLESS_KINDS: [&str; 3] = ["reaction", "revoke", "system"];
 
 /// A person's turn, as the core takes it.
 #[derive(Clone, PartialEq, Debug)]
@@ -33,6 +33,18 @@ impl Message {
         match &self.kind {
             MessageKind::Choice(id) if self.text.is_empty() => id.as_str().into(),
             _ => self.text.clone(),
+        }
+    }
+
+    /// What kind of message it is, where nothing in it can be answered by its words.
+    fn unreadable(&self) -> Option<&str> {
+        match &self.kind {
+            MessageKind::Unsupported(kind) => Some(kind),
+            MessageKind::Reaction { .. } => Some("reaction"),
+            MessageKind::Revoked { .. } => Some("revoke"),
+            MessageKind::Location(_) if self.text.is_empty() => Some("location"),
+            MessageKind::Media(media) if self.text.is_empty() => Some(media.kind.as_str()),
+            _ => None,
         }
     }
 }
@@ -106,8 +118,8 @@ impl Desk {
     /// Which agent takes the turn (C2); `None` when the message wants no answer.
     pub fn choose(&self, state: &State, message: &Message) -> Option<Choice> {
         let fallback = self.name_of(AgentKind::Fallback);
-        if let MessageKind::Unsupported(kind) = &message.kind {
-            let is_answered = !ANSWERLESS_KINDS.contains(&kind.as_str());
+        if let Some(kind) = message.unreadable() {
+            let is_answered = !ANSWERLESS_KINDS.contains(&kind);
             return is_answered.then(|| Choice {
                 agent: fallback.to_owned(),
                 confidence: 1.0,
@@ -143,18 +155,17 @@ impl Desk {
         let kind = self.kind_of(&choice.agent);
         // The rules may repeat a reply of which nothing was heard, so they see it still pending.
         let mut next = state.clone();
-        let scripted = match &message.kind {
-            MessageKind::Unsupported(kind) => cannot_read(kind).into(),
-            _ => agents::reply(kind, &mut next, words.reveal(), message.spoken, here),
+        let scripted = match message.unreadable() {
+            Some(kind) => cannot_read(kind).into(),
+            None => agents::reply(kind, &mut next, words.reveal(), message.spoken, here),
         };
         next.hear(message.heard.as_ref());
         next.person_said(message.turn, &words);
         next.agent = Some(choice.agent.clone());
-        let prompt = (!words.is_empty() && !matches!(message.kind, MessageKind::Unsupported(_)))
-            .then(|| Prompt {
-                system: self.system_prompt(&next, &choice.agent, message.spoken, here),
-                messages: next.history.clone(),
-            });
+        let prompt = (!words.is_empty() && message.unreadable().is_none()).then(|| Prompt {
+            system: self.system_prompt(&next, &choice.agent, message.spoken, here),
+            messages: next.history.clone(),
+        });
         Answer { scripted: scripted.text, prompt, hang_up: scripted.hang_up, state: next }
     }
 
@@ -237,9 +248,10 @@ fn with_heard(state: &State, message: &Message) -> State {
 
 fn cannot_read(kind: &str) -> String {
     let what = match kind {
-        "image" | "video" | "audio" | "voice" | "document" | "sticker" | "location" => {
+        "image" | "video" | "audio" | "document" | "sticker" | "location" => {
             format!("{kind} messages")
         }
+        "voice_note" => "voice notes".to_owned(),
         "contacts" => "contact cards".to_owned(),
         _ => "this kind of message".to_owned(),
     };

@@ -120,6 +120,8 @@ impl Talk<'_> {
             bsuid: None,
             heard,
             call: self.call.clone(),
+            quotes: None,
+            referral: None,
         };
         self.envelope(Turn(if spoken { turn } else { 0 }), message)
     }

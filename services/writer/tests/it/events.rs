@@ -40,6 +40,8 @@ pub fn call(tenant: TenantId, n: usize) -> Vec<Envelope> {
         bsuid: None,
         heard,
         call: Some(sid.clone()),
+        quotes: None,
+        referral: None,
     };
     let sent = |text: &str| MessageSent {
         to: CALLER.into(),
@@ -48,6 +50,7 @@ pub fn call(tenant: TenantId, n: usize) -> Vec<Envelope> {
         in_reply_to: String::new(),
         attempt: 1,
         account: TurnAccount { agent: "task".into(), confidence: 0.9, ..Default::default() },
+        choices: Vec::new(),
     };
     let mut timed = event("timed", 1, 13, TurnTimed { attempt: 1 }.into());
     timed.stamp(Stage::TURN_ENDED, at(10));
@@ -135,6 +138,8 @@ pub fn chat(tenant: TenantId, n: usize) -> Vec<Envelope> {
                 bsuid: Some("US.4711".into()),
                 heard: None,
                 call: None,
+                quotes: None,
+                referral: None,
             }
             .into(),
         ),
@@ -149,6 +154,7 @@ pub fn chat(tenant: TenantId, n: usize) -> Vec<Envelope> {
                 in_reply_to: format!("wamid.in.{n}"),
                 attempt: 1,
                 account: TurnAccount { agent: "task".into(), ..Default::default() },
+                choices: Vec::new(),
             }
             .into(),
         ),

@@ -208,6 +208,8 @@ pub fn event(group: ConversationId, text: &str) -> Envelope {
         bsuid: None,
         heard: None,
         call: None,
+        quotes: None,
+        referral: None,
     };
     envelope(group, Channel::WHATSAPP, received)
 }
@@ -220,6 +222,7 @@ pub fn reply(group: ConversationId, channel: Channel, text: &str) -> Envelope {
         in_reply_to: String::new(),
         attempt: 1,
         account: TurnAccount::default(),
+        choices: Vec::new(),
     };
     envelope(group, channel, sent)
 }

@@ -55,6 +55,20 @@ fn received(kind: MessageKind) -> Payload {
         bsuid: Some("US.13491208655302741918".into()),
         heard: Some(heard()),
         call: Some(call()),
+        quotes: None,
+        referral: None,
+    }
+    .into()
+}
+
+fn chat(kind: MessageKind) -> Payload {
+    let Payload::MessageReceived(message) = received(kind) else { unreachable!() };
+    MessageReceived {
+        call: None,
+        heard: None,
+        quotes: Some("wamid.Q".into()),
+        referral: Some("Spring offer".into()),
+        ..message
     }
     .into()
 }
@@ -62,6 +76,28 @@ fn received(kind: MessageKind) -> Payload {
 fn ended(reason: CallEndReason) -> Payload {
     let started_at = Timestamp::from_micros(1_780_000_000_000_000);
     CallEnded { call: call(), reason, started_at, heard: Some(heard()) }.into()
+}
+
+fn sent(choices: Vec<OfferedChoice>) -> Payload {
+    MessageSent {
+        to: "+15551234567".into(),
+        from: "+15550100001".into(),
+        text: "Tomorrow at two it is.".into(),
+        in_reply_to: "wamid.X".into(),
+        attempt: 77,
+        account: TurnAccount {
+            agent: "appointments".into(),
+            confidence: 0.75,
+            reason: "current agent, 0.75 > 0.7".into(),
+            model: "rules".into(),
+            processing_ms: 12,
+            tokens_in: 100,
+            tokens_out: 20,
+            cost_micros: 345,
+        },
+        choices,
+    }
+    .into()
 }
 
 fn delivery(status: DeliveryStatus) -> Payload {
@@ -93,24 +129,26 @@ fn payloads() -> Vec<Payload> {
         received(MessageKind::Text),
         received(MessageKind::Choice("slot-14".into())),
         received(MessageKind::Unsupported("sticker".into())),
-        MessageSent {
-            to: "+15551234567".into(),
-            from: "+15550100001".into(),
-            text: "Tomorrow at two it is.".into(),
-            in_reply_to: "wamid.X".into(),
-            attempt: 77,
-            account: TurnAccount {
-                agent: "appointments".into(),
-                confidence: 0.75,
-                reason: "current agent, 0.75 > 0.7".into(),
-                model: "rules".into(),
-                processing_ms: 12,
-                tokens_in: 100,
-                tokens_out: 20,
-                cost_micros: 345,
+        chat(MessageKind::Media(Media {
+            kind: MediaKind::Document,
+            id: "1234567890".into(),
+            mime_type: "application/pdf".into(),
+            sha256: "ab".repeat(32),
+            filename: Some("referral letter.pdf".into()),
+        })),
+        chat(MessageKind::Location(Location { latitude: 43.65, longitude: -79.38 })),
+        chat(MessageKind::Reaction { to: "wamid.Q".into() }),
+        chat(MessageKind::Edited { original: "wamid.Q".into() }),
+        chat(MessageKind::Revoked { original: "wamid.Q".into() }),
+        sent(Vec::new()),
+        sent(vec![
+            OfferedChoice { id: "slot-1".into(), title: "Tuesday 2 PM".into(), description: None },
+            OfferedChoice {
+                id: "slot-2".into(),
+                title: "Wednesday 9 AM".into(),
+                description: Some("with Dr Singh".into()),
             },
-        }
-        .into(),
+        ]),
         delivery(DeliveryStatus::Accepted),
         delivery(DeliveryStatus::Sent),
         delivery(DeliveryStatus::Delivered),

@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use domain::{
-    Channel, ConversationId, DeliveryStatus, DeliveryUpdated, Envelope, EventId, MessageKind,
-    MessageReceived, Personal, Stage, TenantId, Timestamp,
+    Channel, ConversationId, DeliveryStatus, DeliveryUpdated, Envelope, EventId, MessageReceived,
+    Personal, Stage, TenantId, Timestamp,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::payload::{Change, Contact, Message, MessagesValue, Status, Webhook};
+use super::{
+    content,
+    payload::{Change, Contact, Message, MessagesValue, Status, Webhook},
+};
 use crate::{
     channel::{Malformed, Notice, Seen, SendMark, UserKey},
     directory::Directory,
@@ -92,7 +95,7 @@ impl Ours {
         };
         // The contact's own id outlives the number where Meta gives one (DESIGN 4).
         let contact = bsuid.clone().unwrap_or_else(|| from.clone());
-        let (kind, text) = content(&message);
+        let (kind, text) = content::of(&message);
         let profile_name = profile_of(contacts, number.as_deref(), bsuid.as_deref());
         let event_id =
             self.tenant.derive(&format!("whatsapp:{}:{}", self.phone_number_id, message.id));
@@ -112,6 +115,11 @@ impl Ours {
                 bsuid: bsuid.map(Personal::new),
                 heard: None,
                 call: None,
+                quotes: message.context.and_then(|c| c.id).map(|id| plain(&id)),
+                referral: message
+                    .referral
+                    .and_then(|r| r.headline.or(r.body))
+                    .map(|text| plain(&text).into()),
             },
         );
         event.stamp(Stage::WEBHOOK_RECEIVED, self.now);
@@ -189,22 +197,6 @@ impl Ours {
     }
 }
 
-/// What kind of message it is, and its words.
-fn content(message: &Message) -> (MessageKind, String) {
-    let choice = |id: &str, title: &str| (MessageKind::Choice(plain(id)), plain(title));
-    match (message.kind.as_str(), &message.text, &message.interactive, &message.button) {
-        ("text", Some(text), _, _) => (MessageKind::Text, plain(&text.body)),
-        ("interactive", _, Some(i), _) => match i.button_reply.as_ref().or(i.list_reply.as_ref()) {
-            Some(c) => choice(&c.id, &c.title),
-            None => {
-                (MessageKind::Unsupported(plain(&format!("interactive:{}", i.kind))), String::new())
-            }
-        },
-        ("button", _, _, Some(b)) => choice(b.payload.as_deref().unwrap_or(&b.text), &b.text),
-        (other, ..) => (MessageKind::Unsupported(plain(other)), String::new()),
-    }
-}
-
 fn profile_of(contacts: &[Contact], number: Option<&str>, bsuid: Option<&str>) -> Option<String> {
     let same = |a: Option<&str>, b: Option<&str>| a.is_some() && a == b;
     let contact = contacts
@@ -215,7 +207,7 @@ fn profile_of(contacts: &[Contact], number: Option<&str>, bsuid: Option<&str>) -
 }
 
 /// Text as PostgreSQL can hold it: JSON may carry a NUL, a row may not.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
@@ -250,7 +242,7 @@ fn json_fault(error: &serde_json::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use domain::{Address, AddressMode, Payload};
+    use domain::{Address, AddressMode, MessageKind, Payload};
     use serde_json::json;
     use uuid::Uuid;
 
@@ -339,37 +331,15 @@ mod tests {
     }
 
     #[test]
-    fn a_chosen_button_or_list_entry_carries_its_id_and_title() {
-        let message = |kind: &str, content: Value| {
-            let mut m = json!({"from": "1", "id": "wamid.1", "type": kind});
-            m[kind] = content;
-            m
-        };
+    fn a_reply_names_what_it_quotes_and_a_first_message_the_advertisement_it_came_from() {
         let notices = read_all(json!([change(value(json!([
-            message(
-                "interactive",
-                json!({"type": "button_reply", "button_reply": {"id": "y", "title": "Yes"}})
-            ),
-            message(
-                "interactive",
-                json!({"type": "list_reply", "list_reply": {"id": "r1", "title": "Row"}})
-            ),
-            message("button", json!({"payload": "OK", "text": "Fine"})),
-            message("interactive", json!({"type": "nfm_reply", "nfm_reply": {}})),
+            {"from": "1", "id": "wamid.2", "type": "text", "text": {"body": "that one"}, "context": {"from": "9", "id": "wamid.1"}},
+            {"from": "1", "id": "wamid.3", "type": "text", "text": {"body": "hi"}, "context": {"forwarded": true},
+             "referral": {"source_url": "https://x", "headline": "Spring offer", "body": "10 % off"}},
         ])))]));
-        let found: Vec<_> = notices
-            .iter()
-            .map(|n| (received(n).1.kind.clone(), received(n).1.text.reveal().to_owned()))
-            .collect();
-        assert_eq!(
-            found,
-            [
-                (MessageKind::Choice("y".into()), "Yes".into()),
-                (MessageKind::Choice("r1".into()), "Row".into()),
-                (MessageKind::Choice("OK".into()), "Fine".into()),
-                (MessageKind::Unsupported("interactive:nfm_reply".into()), String::new()),
-            ]
-        );
+        assert_eq!(received(&notices[0]).1.quotes.as_deref(), Some("wamid.1"));
+        assert_eq!(received(&notices[1]).1.quotes, None, "forwarding is no quote");
+        assert_eq!(received(&notices[1]).1.referral.as_ref().unwrap().reveal(), "Spring offer");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! WhatsApp over Meta's Cloud API (A5, PROTOCOLS 2).
 
+mod content;
 mod graph;
 mod inbound;
 mod payload;

@@ -67,6 +67,104 @@ pub(super) struct Message {
     pub text: Option<Text>,
     pub interactive: Option<Interactive>,
     pub button: Option<Button>,
+    pub image: Option<File>,
+    pub video: Option<File>,
+    pub audio: Option<File>,
+    pub document: Option<File>,
+    pub sticker: Option<File>,
+    pub location: Option<Place>,
+    pub contacts: Option<Vec<Card>>,
+    pub reaction: Option<Reaction>,
+    pub order: Option<Order>,
+    pub edit: Option<Edit>,
+    pub revoke: Option<Revoke>,
+    /// The message this one replies to; a reply may come without.
+    pub context: Option<Quoted>,
+    pub referral: Option<Referral>,
+}
+
+/// What the vendor announces of a file (PROTOCOLS 2.2); it is fetched by its id (2.5).
+#[derive(Deserialize)]
+pub(super) struct File {
+    pub id: String,
+    #[serde(default)]
+    pub mime_type: String,
+    #[serde(default)]
+    pub sha256: String,
+    pub caption: Option<String>,
+    pub filename: Option<String>,
+    /// Whether a piece of sound was spoken to us.
+    #[serde(default)]
+    pub voice: bool,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Place {
+    pub latitude: f64,
+    pub longitude: f64,
+    pub name: Option<String>,
+    pub address: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Card {
+    pub name: CardName,
+    #[serde(default)]
+    pub phones: Vec<CardPhone>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct CardName {
+    #[serde(default)]
+    pub formatted_name: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct CardPhone {
+    pub phone: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Reaction {
+    pub message_id: String,
+    /// Empty or missing where it was taken back.
+    pub emoji: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Order {
+    pub text: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Edit {
+    pub original_message_id: String,
+    /// The message as it is now, in the shape of any other.
+    pub message: Option<Box<Edited>>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Edited {
+    pub text: Option<Text>,
+    pub image: Option<File>,
+    pub video: Option<File>,
+    pub document: Option<File>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Revoke {
+    pub original_message_id: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Quoted {
+    pub id: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Referral {
+    pub headline: Option<String>,
+    pub body: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -80,6 +178,17 @@ pub(super) struct Interactive {
     pub kind: String,
     pub button_reply: Option<Choice>,
     pub list_reply: Option<Choice>,
+    pub nfm_reply: Option<FormReply>,
+}
+
+/// A form that was filled in (a Flow).
+#[derive(Deserialize)]
+pub(super) struct FormReply {
+    #[serde(default)]
+    pub body: String,
+    /// JSON as text.
+    #[serde(default)]
+    pub response_json: String,
 }
 
 #[derive(Deserialize)]
