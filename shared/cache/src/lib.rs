@@ -6,11 +6,11 @@
 //! conversation therefore carries its id as the hash tag, and what takes more than one step is one
 //! script over keys of one tag.
 //!
-//! Nothing here outlives its use: every key expires, and losing all of them costs time, never
-//! history (DESIGN 5). Every operation ends within [`OPERATION_TIMEOUT`], so a dead Redis slows a
-//! caller down but never hangs it; after three failures in a row the rest fail at once for half a
-//! second, so that a turn does not wait at each of its steps. The caller decides what to do without
-//! an answer.
+//! Nothing here outlives its use: every key expires or is kept small by its users, and losing all of
+//! them costs time, never history (DESIGN 5). Every operation ends within [`OPERATION_TIMEOUT`], so
+//! a dead Redis slows a caller down but never hangs it; after three failures in a row the rest fail
+//! at once for half a second, so that a turn does not wait at each of its steps. The caller decides
+//! what to do without an answer.
 //!
 //! `p` is the environment's prefix, the same as of its queues.
 //!
@@ -18,6 +18,9 @@
 //! |---|---|---|---|
 //! | `p:{call}:turn` | string | the turn fence | 2 h |
 //! | `p:{call}:edge` | string | the queue of the edge task that holds the call's socket | 2 h |
+//! | `p:{call}:call` | hash | what another task needs to go on with the call ([`CallRecord`]) | 2 h |
+//! | `p:{edges}:leases` | sorted set | edge tasks by their queues, each until when its lease holds, Unix ms | never |
+//! | `p:{edge:{queue}}:calls` | set | the calls an edge task holds | 2 h |
 //! | `p:{conversation}:turn:{n}` | hash | the ledger of turn n: `attempt`, `s:{index}`, `v:{name}`, `finished` | 1 h |
 //! | `p:{conversation}:context` | hash | `version`, `body` | 30 min (C4) |
 //! | `p:{conversation}:agent` | string | the agent chosen last (C2) | 30 min |
@@ -33,9 +36,11 @@
 //! What must be known for as long as an event can still lie in a queue (14 days) is kept a day
 //! longer.
 
+mod call_records;
 mod calls;
 mod chats;
 mod connection;
+mod edge_leases;
 mod error;
 mod leases;
 mod ledger;
@@ -44,8 +49,10 @@ mod outage;
 mod sends;
 mod starts;
 
+pub use call_records::{CallPhase, CallRecord, Ended, HeardSoFar};
 pub use chats::{StoredContext, Written};
 pub use connection::{Cache, OPERATION_TIMEOUT};
+pub use edge_leases::Renewal;
 pub use error::CacheError;
 pub use ledger::Ledger;
 pub use limits::Admission;

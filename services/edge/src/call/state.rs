@@ -1,8 +1,8 @@
 //! What any edge task may ask about a call, in Redis: has it ended, when did it begin, does a task hold its socket.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
-use cache::{Cache, CacheError};
+use cache::{Cache, CacheError, CallPhase};
 use domain::{CallSid, Timestamp};
 
 /// Four times the longest call (B4).
@@ -13,16 +13,31 @@ const HOLD: Duration = Duration::from_secs(10);
 pub const RENEW_EVERY: Duration = Duration::from_secs(3);
 
 /// Where a call stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum CallState {
     /// It has just come.
     New,
     /// It goes on.
     Live,
+    /// It is being handed to this party, a number or a SIP address: it is dialled, and not revived here.
+    Transferring(String),
     /// It is over and must not be revived.
     Ended,
     /// Redis is away.
     Unknown,
+}
+
+impl fmt::Debug for CallState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::New => "New",
+            Self::Live => "Live",
+            // Not to whom: that is somebody's number.
+            Self::Transferring(_) => "Transferring",
+            Self::Ended => "Ended",
+            Self::Unknown => "Unknown",
+        })
+    }
 }
 
 /// The states of calls.
@@ -39,16 +54,34 @@ impl CallStates {
 
     /// Where a call stands that has come to us before.
     pub async fn state(&self, call: &CallSid) -> CallState {
-        match self.cache.remembered_answer(&ended_key(call)).await {
-            Ok(Some(_)) => CallState::Ended,
-            Ok(None) => CallState::Live,
+        match self.cache.call_record(call).await.map(|record| record.phase) {
+            Ok(CallPhase::Live) => CallState::Live,
+            Ok(CallPhase::Transferring(to)) => CallState::Transferring(to),
+            Ok(CallPhase::Ended) => CallState::Ended,
             Err(_) => CallState::Unknown,
         }
     }
 
+    /// Notes that a call is being handed to `to`. Comes before the vendor is told, which asks at once what to do with
+    /// the call.
+    ///
+    /// # Errors
+    /// When Redis is away: a socket that closes now would bring the call back here.
+    pub async fn set_transferring(&self, call: &CallSid, to: &str) -> Result<(), CacheError> {
+        self.cache.set_transferring(call, Some(to)).await.map(drop)
+    }
+
+    /// Notes that a call nobody took is ours again.
+    ///
+    /// # Errors
+    /// When Redis is away.
+    pub async fn set_live(&self, call: &CallSid) -> Result<(), CacheError> {
+        self.cache.set_transferring(call, None).await.map(drop)
+    }
+
     /// Notes that a call is over. Comes before its socket is closed, for the vendor then asks at once.
     pub async fn set_ended(&self, call: &CallSid) {
-        if let Err(error) = self.cache.remember_answer(&ended_key(call), CALL_MEMORY, "1").await {
+        if let Err(error) = self.cache.end_call(call, None).await {
             tracing::warn!(%call, %error, "end of the call not noted; it may be connected again");
         }
     }
@@ -88,10 +121,6 @@ impl CallStates {
     pub async fn is_held(&self, call: &CallSid) -> bool {
         matches!(self.cache.holder(&hold_key(call)).await, Ok(Some(_)))
     }
-}
-
-fn ended_key(call: &CallSid) -> String {
-    format!("call-ended:{call}")
 }
 
 fn began_key(call: &CallSid) -> String {

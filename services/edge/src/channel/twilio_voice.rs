@@ -162,7 +162,7 @@ impl TwilioVoice {
         let state = if attempt == 0 { CallState::New } else { self.calls.state(&call).await };
         let fallback =
             self.directory.settings(address.tenant).and_then(|s| s.fallback_number.clone());
-        let answer = match next_step(state, attempt) {
+        let answer = match next_step(&state, attempt) {
             Step::Connect => {
                 let claims = StreamClaims {
                     tenant: address.tenant,
@@ -174,6 +174,7 @@ impl TwilioVoice {
                 self.connect(&claims, request.received_at)
             }
             Step::HangUp => HANG_UP.to_owned(),
+            Step::Dial(party) => dial(&party),
             Step::FallBack => fallback.map_or_else(|| HANG_UP.to_owned(), |number| dial(&number)),
         };
         tracing::info!(%call, attempt, ?state, "call answered");
@@ -248,17 +249,20 @@ pub fn call_ended(
     )
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Step {
     Connect,
     HangUp,
+    /// To whom the call is being handed.
+    Dial(String),
     FallBack,
 }
 
 /// What a call does that asks us what to do: at first, or when its socket is gone (DESIGN 5).
-fn next_step(state: CallState, attempt: u32) -> Step {
+fn next_step(state: &CallState, attempt: u32) -> Step {
     match (state, attempt) {
         (CallState::Ended, _) => Step::HangUp,
+        (CallState::Transferring(to), _) => Step::Dial(to.clone()),
         (_, attempt) if attempt > MAX_RESUMES => Step::FallBack,
         (CallState::New | CallState::Live | CallState::Unknown, _) => Step::Connect,
     }

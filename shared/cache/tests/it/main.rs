@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod call_records;
 mod counters;
 mod leases;
 mod ledger;

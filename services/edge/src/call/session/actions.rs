@@ -1,0 +1,234 @@
+//! What the call core wants done: on the socket, in Redis, on the topic and the queues.
+
+use std::time::Duration;
+
+use bus::{Queue, TraceContext};
+use call_core::{Action, Stages};
+use domain::{
+    Channel, Envelope, EscalationRequested, EventId, Heard, MessageKind, MessageReceived, Payload,
+    Personal, Stage, Timestamp, TranscribeSegment, Turn, TurnTimed,
+};
+use tokio::{sync::oneshot, time::Instant};
+
+use super::Session;
+use crate::call::{effects::Effect, recording::Part, socket::Outgoing, wire};
+
+/// Recognising later than this helps nobody (DESIGN 2).
+const SEGMENT_LIFE: Duration = Duration::from_secs(10);
+/// How long playback of the new turn may wait for the fence; Redis answers in well under 1 ms.
+const FENCE_PATIENCE: Duration = Duration::from_millis(50);
+/// Numbers of segments, per connection of the call: a late answer for the last connection is not taken for one of this.
+const SEGMENTS_PER_ATTEMPT: u32 = 100_000;
+
+/// Frames that are not to leave before the fence stands in Redis.
+pub(super) struct HeldBack {
+    fence: oneshot::Receiver<()>,
+    pub(super) until: Instant,
+    frames: Vec<String>,
+}
+
+impl Session {
+    pub(super) fn perform(&mut self, action: Action) {
+        match action {
+            Action::SendAudio(audio) => self.send(wire::media(&self.stream_sid, &audio)),
+            Action::SendMark(name) => self.send(wire::mark(&self.stream_sid, name)),
+            Action::SendClear => self.send(wire::clear(&self.stream_sid)),
+            Action::SetFence { turn } => self.set_fence(turn),
+            Action::Transcribe { turn, segment, audio, .. } => {
+                self.transcribe(turn, segment, audio)
+            }
+            Action::TurnTaken { turn, text, heard, stages, .. } => {
+                self.turn_taken(turn, text, heard, &stages)
+            }
+            Action::TurnAudible { turn, stages } => self.turn_audible(turn, &stages),
+            Action::HeardProgress { .. } => {}
+            Action::ReplyHeard(heard) => {
+                // Who talks into the farewell is listened to.
+                self.hang_up |= heard.complete && self.hang_up_after == Some(heard.turn);
+            }
+            Action::PromptStarted { prompt, turn, .. } => {
+                metrics::counter!("edge_prompts_spoken_total", "prompt" => format!("{prompt:?}").to_lowercase())
+                    .increment(1);
+                tracing::info!(call = %self.claims.call, ?prompt, turn = self.wire_turn(turn).0, "prompt spoken");
+            }
+            // Keys are not read aloud to agents yet; Gather numbers and menus will.
+            Action::DigitPressed(_) => tracing::debug!(call = %self.claims.call, "key pressed"),
+            Action::Escalate { turn } => {
+                let summary = Personal::from("The platform did not answer the caller in time.");
+                let event = EscalationRequested { reason: "no_answer".into(), summary };
+                let event =
+                    self.envelope(&format!("escalation:{}", self.wire_turn(turn).0), turn, event);
+                self.effects.push(Effect::Event(event));
+            }
+            Action::RecordingPart { index, caller, agent, .. } => {
+                self.parts.push(Part { index: self.parts_before + index, caller, agent });
+            }
+            Action::End { reason, heard } => {
+                self.ended = Some((reason, heard.and_then(|h| self.wire_heard(h))));
+            }
+        }
+    }
+
+    /// Sends a frame, or holds it back while the fence is on its way.
+    fn send(&mut self, frame: String) {
+        match &mut self.held {
+            Some(held) => held.frames.push(frame),
+            None => self.socket.send(Outgoing::Text(frame)),
+        }
+    }
+
+    /// Sets the turn fence. What the socket is told after it waits for it, a little (DESIGN 2, "Turn fence").
+    fn set_fence(&mut self, turn: u32) {
+        let (done, fence) = oneshot::channel();
+        let (services, call, turn) =
+            (self.services.clone(), self.claims.call.clone(), self.wire_turn(turn));
+        self.services.runtime.spawn(async move {
+            if let Err(error) = services.cache.set_fence(&call, turn).await {
+                // This task still drops by turn.
+                tracing::warn!(%call, turn = turn.0, %error, "turn fence not set");
+            }
+            // The session may be gone.
+            let _ = done.send(());
+        });
+        match &mut self.held {
+            Some(held) => held.fence = fence,
+            None => {
+                self.held = Some(HeldBack {
+                    fence,
+                    until: Instant::now() + FENCE_PATIENCE,
+                    frames: Vec::new(),
+                })
+            }
+        }
+    }
+
+    pub(super) fn release(&mut self) {
+        for frame in self.held.take().map(|h| h.frames).unwrap_or_default() {
+            self.socket.send(Outgoing::Text(frame));
+        }
+    }
+
+    fn transcribe(&mut self, turn: u32, segment: u32, audio: Vec<u8>) {
+        let segment = self.first_segment() + segment;
+        let job = TranscribeSegment {
+            call: self.claims.call.clone(),
+            segment,
+            audio,
+            language: self.settings.voice.language.clone(),
+            vendors: self.settings.stt.clone(),
+        };
+        let mut job = self.envelope(&format!("segment:{segment}"), turn, job);
+        job.stamp(Stage::SEGMENT_SENT, job.occurred_at);
+        let expires_at = job.occurred_at.plus(SEGMENT_LIFE);
+        self.effects.push(Effect::Job(Queue::Transcribe, job.expiring_at(expires_at)));
+    }
+
+    fn turn_taken(
+        &mut self,
+        turn: u32,
+        text: String,
+        heard: Option<call_core::Heard>,
+        stages: &Stages,
+    ) {
+        let received = MessageReceived {
+            from: self.claims.from.clone(),
+            to: self.claims.to.clone(),
+            text: Personal::new(text),
+            kind: MessageKind::Speech,
+            external_id: String::new(),
+            profile_name: None,
+            bsuid: None,
+            heard: heard.and_then(|h| self.wire_heard(h)),
+            call: Some(self.claims.call.clone()),
+            quotes: None,
+            referral: None,
+        };
+        let mut event = self.envelope(&format!("turn:{}", self.wire_turn(turn).0), turn, received);
+        let from_voice = std::mem::take(&mut self.words_stages).into_iter();
+        let from_voice = from_voice
+            .filter(|s| s.name == Stage::TRANSCRIBE_STARTED || s.name == Stage::TRANSCRIBED);
+        event.stages = [
+            self.clock.stage(Stage::SPEECH_ENDED, stages.speech_ended),
+            self.clock.stage(Stage::SEGMENT_SENT, stages.segment_sent),
+        ]
+        .into_iter()
+        .flatten()
+        .chain(from_voice)
+        .chain(self.clock.stage(Stage::SEGMENT_TRANSCRIBED, stages.segment_transcribed))
+        .chain(self.clock.stage(Stage::TURN_ENDED, stages.turn_ended))
+        .collect();
+        self.reply_stages.insert(turn, (0, event.stages.clone()));
+        self.reply_stages.retain(|t, _| *t + 1 >= turn);
+        self.effects.push(Effect::Event(event));
+    }
+
+    fn turn_audible(&mut self, turn: u32, stages: &Stages) {
+        let Some((attempt, mut all)) = self.reply_stages.remove(&turn) else { return };
+        all.extend(self.clock.stage(Stage::AUDIO_RECEIVED, stages.first_audio_received));
+        all.extend(self.clock.stage(Stage::FIRST_AUDIO_OUT, stages.first_audio_out));
+        if let (Some(ended), Some(out)) = (stages.turn_ended, stages.first_audio_out) {
+            metrics::histogram!("edge_turn_answer_seconds").record(out.saturating_sub(ended));
+        }
+        let mut event = self.envelope(
+            &format!("turn-timed:{}", self.wire_turn(turn).0),
+            turn,
+            TurnTimed { attempt },
+        );
+        event.stages = all;
+        self.effects.push(Effect::Event(event));
+    }
+
+    /// An envelope of this call, under the id derived from `name`: the same wherever it is made.
+    pub(super) fn envelope(
+        &mut self,
+        name: &str,
+        turn: u32,
+        payload: impl Into<Payload>,
+    ) -> Envelope {
+        if self.trace.0 != turn {
+            self.trace = (turn, TraceContext::root());
+        }
+        let mut envelope = Envelope::new(
+            EventId::from_uuid(self.conversation.derive(name)),
+            self.claims.tenant,
+            self.conversation,
+            Channel::VOICE,
+            Timestamp::now(),
+            payload,
+        )
+        .with_turn(self.wire_turn(turn))
+        .answering_to(self.services.own_queue.clone());
+        envelope.traceparent = Some(self.trace.1.child().to_string());
+        envelope
+    }
+
+    /// The core counts the turns of one connection; the mesh those of the call.
+    pub(super) fn wire_turn(&self, turn: u32) -> Turn {
+        Turn(self.turns_before + turn)
+    }
+
+    /// Turn 0 of a call that came back is no greeting.
+    fn wire_heard(&self, heard: call_core::Heard) -> Option<Heard> {
+        let known = heard.turn > 0 || self.claims.attempt == 0;
+        known.then(|| Heard {
+            turn: self.wire_turn(heard.turn),
+            text: Personal::new(heard.text),
+            complete: heard.complete,
+        })
+    }
+
+    pub(super) fn first_segment(&self) -> u32 {
+        self.claims.attempt * SEGMENTS_PER_ATTEMPT
+    }
+}
+
+/// Waits until the fence stands, or was waited for long enough. Forever where nothing is held back.
+pub(super) async fn fence_stands(held: &mut Option<HeldBack>, until: Instant) {
+    match held {
+        Some(held) => {
+            // An error means that its task is gone: no reason to wait longer.
+            let _ = tokio::time::timeout_at(until, &mut held.fence).await;
+        }
+        None => std::future::pending().await,
+    }
+}

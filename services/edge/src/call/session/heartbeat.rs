@@ -1,0 +1,45 @@
+//! What other tasks are told of a call while it lasts here.
+
+use std::sync::Arc;
+
+use tokio_util::sync::DropGuard;
+
+use crate::{
+    call::{CallServices, state::RENEW_EVERY, token::StreamClaims},
+    guard::SocketSlot,
+};
+
+/// Keeps what other tasks know of the call: who holds it, where its answers go, that the caller's socket is in use.
+/// Ends with the returned guard.
+pub(super) fn heartbeat(
+    services: &Arc<CallServices>,
+    claims: &StreamClaims,
+    slot: Option<SocketSlot>,
+) -> DropGuard {
+    let alive = tokio_util::sync::CancellationToken::new();
+    let (ended, services, call) = (alive.clone(), services.clone(), claims.call.clone());
+    let owner = format!("{}:{}", services.own_queue, claims.attempt);
+    let runtime = services.runtime.clone();
+    runtime.spawn(async move {
+        let mut routed = false;
+        while !ended.is_cancelled() {
+            if !routed {
+                routed = services.cache.set_edge_of(&call, &services.own_queue).await.is_ok();
+            }
+            services.states.hold(&call, &owner).await;
+            if let Some(slot) = &slot {
+                // Without Redis nobody counts.
+                let _ = services.guard.renew_socket(slot).await;
+            }
+            tokio::select! {
+                () = ended.cancelled() => {}
+                () = tokio::time::sleep(RENEW_EVERY) => {}
+            }
+        }
+        services.states.let_go(&call, &owner).await;
+        if let Some(slot) = &slot {
+            services.guard.release_socket(slot).await;
+        }
+    });
+    alive.drop_guard()
+}
