@@ -11,6 +11,7 @@
 
 pub mod addresses;
 pub mod agents;
+pub mod appointments;
 pub mod calls;
 pub mod claims;
 pub mod conversations;

@@ -32,6 +32,7 @@ migrations![
     "0004_appointments",
     "0005_knowledge",
     "0006_operations",
+    "0030_booking",
 ];
 
 /// Only one may migrate a database at a time; the others wait here. (`swbd` in ASCII.)

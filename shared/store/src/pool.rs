@@ -225,6 +225,11 @@ impl TenantTx {
         Ok(self.query(sql, values).await?.into_iter().next())
     }
 
+    /// Runs statements without values, such as those of a savepoint.
+    pub(crate) async fn batch(&self, sql: &str) -> Result<(), StoreError> {
+        Ok(self.client()?.batch_execute(sql).await?)
+    }
+
     pub(crate) fn id(&self) -> &Uuid {
         self.tenant.as_uuid()
     }

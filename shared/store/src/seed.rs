@@ -3,6 +3,7 @@
 use anyhow::Context;
 use domain::TenantId;
 use serde_json::json;
+use tokio_postgres::Transaction;
 use uuid::Uuid;
 
 use crate::migrate;
@@ -17,6 +18,12 @@ const DEMO_ADDRESSES: [(&str, &str, Option<&str>, &str); 3] = [
     ("voice", "+15550100003", None, "gather"),
     ("whatsapp", "106540352242922", Some("15550100002"), "chat"),
 ];
+
+/// Who serves its appointments.
+const DEMO_DENTISTS: [&str; 2] = ["Dr. Lee", "Dr. Roy"];
+
+/// Its services with their minutes; the first is meant where none is named.
+const DEMO_SERVICES: [(&str, i32); 3] = [("check-up", 30), ("cleaning", 30), ("filling", 60)];
 
 /// Puts the tenant `demo` in place, a dental clinic in Toronto. What is there already stays as it
 /// is: an operator may have changed it. `database_url` is the owner's, as for migrations.
@@ -52,5 +59,45 @@ pub async fn demo(database_url: &str) -> anyhow::Result<()> {
         .await
         .context("seed an address")?;
     }
+    offer(&tx, id).await.context("seed what can be booked")?;
     tx.commit().await.context("commit the seed")
+}
+
+/// What the clinic offers (C6): services at two dentists, Monday to Friday 9 to 17.
+async fn offer(tx: &Transaction<'_>, tenant: &Uuid) -> Result<(), tokio_postgres::Error> {
+    let has_services = tx.query_opt("SELECT FROM services LIMIT 1", &[]).await?.is_some();
+    if has_services {
+        return Ok(());
+    }
+    for dentist in DEMO_DENTISTS {
+        let id = Uuid::new_v5(tenant, dentist.as_bytes());
+        tx.execute(
+            "INSERT INTO resources (tenant, id, name) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+            &[tenant, &id, &dentist],
+        )
+        .await?;
+    }
+    for (position, (service, minutes)) in (0_i32..).zip(DEMO_SERVICES) {
+        let id = Uuid::new_v5(tenant, service.as_bytes());
+        tx.execute(
+            "INSERT INTO services (tenant, id, name, minutes, position)
+             VALUES ($1, $2, $3, $4, $5)",
+            &[tenant, &id, &service, &minutes, &position],
+        )
+        .await?;
+    }
+    tx.execute(
+        "INSERT INTO service_resources (tenant, service, resource)
+         SELECT s.tenant, s.id, r.number FROM services s JOIN resources r USING (tenant)",
+        &[],
+    )
+    .await?;
+    tx.execute(
+        "INSERT INTO business_hours (tenant, weekday, opens, closes)
+         SELECT $1, day, '09:00', '17:00' FROM generate_series(1, 5) AS day
+         ON CONFLICT DO NOTHING",
+        &[tenant],
+    )
+    .await?;
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! People, and what they are known by. Names and numbers are encrypted; a row is found by the keyed
 //! hash of its normalised value (D3).
 
-use domain::{Personal, Timestamp};
+use domain::{FieldCipher, Personal, Timestamp};
 use uuid::Uuid;
 
 use crate::{StoreError, TenantTx, moment};
@@ -30,6 +30,11 @@ impl Identity {
         is_number.then(|| Self { kind: "phone", value: format!("+{digits}").into() })
     }
 
+    /// What the table of this person's kind of identity finds it by.
+    pub(crate) fn hash(&self, cipher: &dyn FieldCipher) -> Vec<u8> {
+        cipher.hash(self.kind, self.value.reveal()).to_vec()
+    }
+
     /// A WhatsApp business-scoped user id.
     pub fn bsuid(id: &Personal) -> Option<Self> {
         let id = id.reveal().trim();
@@ -53,8 +58,7 @@ pub async fn note(
     }
     let cipher = tx.cipher().await?;
     let kinds: Vec<&str> = identities.iter().map(|i| i.kind).collect();
-    let hashes: Vec<Vec<u8>> =
-        identities.iter().map(|i| cipher.hash(i.kind, i.value.reveal()).to_vec()).collect();
+    let hashes: Vec<Vec<u8>> = identities.iter().map(|i| i.hash(cipher.as_ref())).collect();
     let name = match name {
         Some(name) if !name.is_empty() => Some(cipher.seal(NAME, name.reveal())?),
         _ => None,
@@ -98,7 +102,7 @@ pub async fn note(
 
 /// The person known by `identity`, where there is one.
 pub async fn by_identity(tx: &TenantTx, identity: &Identity) -> Result<Option<Uuid>, StoreError> {
-    let hash = tx.cipher().await?.hash(identity.kind, identity.value.reveal()).to_vec();
+    let hash = identity.hash(tx.cipher().await?.as_ref());
     find(tx, &[identity.kind], &[hash]).await
 }
 

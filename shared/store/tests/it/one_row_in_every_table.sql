@@ -10,6 +10,10 @@ INSERT INTO agent_metadata (tenant, name, kind) VALUES ('$tenant', 'dentist', 't
 INSERT INTO routing_rules VALUES ('$tenant', '$tenant', 1, '{}', 'dentist', true);
 INSERT INTO resources (tenant, id, name) VALUES ('$tenant', '$tenant', 'a chair');
 INSERT INTO appointments (tenant, id, resource, during, status, service) VALUES ('$tenant', '$tenant', coalesce((SELECT number FROM resources WHERE tenant = '$tenant'), 0), '[2030-01-01 10:00+00, 2030-01-01 11:00+00)', 'booked', 'check-up');
+INSERT INTO services (tenant, id, name, minutes) VALUES ('$tenant', '$tenant', 'check-up', 30);
+INSERT INTO service_resources SELECT '$tenant', '$tenant', number FROM resources WHERE tenant = '$tenant';
+INSERT INTO business_hours VALUES ('$tenant', 1, '09:00', '17:00');
+INSERT INTO holidays VALUES ('$tenant', '2030-01-01', 'New Year');
 INSERT INTO knowledge_documents VALUES ('$tenant', '$tenant', 'Hours', 'a page', '\x00');
 INSERT INTO knowledge_chunks (tenant, document, number, text) VALUES ('$tenant', '$tenant', 0, 'open');
 INSERT INTO claims VALUES ('$tenant', 'a test', '$tenant');
