@@ -170,11 +170,6 @@ async fn of_two_hundred_who_want_twenty_slots_twenty_get_one_and_the_others_an_o
     assert_eq!(outcomes.iter().filter(|o| o.is_none()).count(), 20);
     for offers in outcomes.into_iter().flatten() {
         assert_eq!(offers.len(), 3, "everybody else is offered something");
-        assert!(
-            offers
-                .iter()
-                .all(|o| !times.iter().any(|t| at(t) == o.starts_at) || !o.resources.is_empty())
-        );
     }
     let owner = db.owner().await;
     let rows = owner

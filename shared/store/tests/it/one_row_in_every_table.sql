@@ -11,7 +11,7 @@ INSERT INTO routing_rules VALUES ('$tenant', '$tenant', 1, '{}', 'dentist', true
 INSERT INTO resources (tenant, id, name) VALUES ('$tenant', '$tenant', 'a chair');
 INSERT INTO appointments (tenant, id, resource, during, status, service) VALUES ('$tenant', '$tenant', coalesce((SELECT number FROM resources WHERE tenant = '$tenant'), 0), '[2030-01-01 10:00+00, 2030-01-01 11:00+00)', 'booked', 'check-up');
 INSERT INTO services (tenant, id, name, minutes) VALUES ('$tenant', '$tenant', 'check-up', 30);
-INSERT INTO service_resources SELECT '$tenant', '$tenant', number FROM resources WHERE tenant = '$tenant';
+INSERT INTO service_resources VALUES ('$tenant', '$tenant', coalesce((SELECT number FROM resources WHERE tenant = '$tenant'), 0));
 INSERT INTO business_hours VALUES ('$tenant', 1, '09:00', '17:00');
 INSERT INTO holidays VALUES ('$tenant', '2030-01-01', 'New Year');
 INSERT INTO knowledge_documents VALUES ('$tenant', '$tenant', 'Hours', 'a page', '\x00');
