@@ -65,3 +65,23 @@ CREATE INDEX appointments_booked ON appointments (tenant, starts_at, resource)
     WHERE status = 'booked';
 DROP INDEX appointments_by_start;
 CREATE INDEX appointments_by_start ON appointments (tenant, starts_at, id);
+CREATE INDEX appointments_by_conversation ON appointments (tenant, conversation)
+    WHERE conversation IS NOT NULL;
+
+-- Which tenants have something due, for whoever delivers it. As every_tenants_settings(), it enters
+-- one tenant after the other and steps around nothing.
+CREATE FUNCTION tenants_with_due(until timestamptz)
+    RETURNS SETOF uuid
+    LANGUAGE plpgsql AS $$
+DECLARE
+    entered uuid;
+BEGIN
+    FOR entered IN SELECT DISTINCT a.tenant FROM addresses a ORDER BY 1 LOOP
+        PERFORM set_config('app.tenant', entered::text, true);
+        IF EXISTS (SELECT FROM due d WHERE d.at <= until) THEN
+            RETURN NEXT entered;
+        END IF;
+    END LOOP;
+    PERFORM set_config('app.tenant', '', true);
+END
+$$;

@@ -16,6 +16,7 @@ pub mod calls;
 pub mod claims;
 pub mod conversations;
 pub mod deliveries;
+pub mod due;
 pub mod effects;
 mod error;
 pub mod escalations;

@@ -66,13 +66,20 @@ pub struct Appointment {
     pub with: String,
 }
 
-/// Whose appointments are meant: those made for the number, or by the person.
+/// Whose appointments are meant: those made for the number, or in the conversation, which is all that
+/// is known of a person who hides it.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Owner {
     /// The number.
     pub phone: Option<Identity>,
-    /// The person.
-    pub user: Option<Uuid>,
+    /// The conversation.
+    pub conversation: Option<ConversationId>,
+}
+
+impl Owner {
+    fn conversation(&self) -> Option<&Uuid> {
+        self.conversation.as_ref().map(ConversationId::as_uuid)
+    }
 }
 
 /// How a person is told of an appointment.
@@ -222,10 +229,10 @@ pub async fn coming(
         .query(
             "SELECT a.id, a.starts_at, a.ends_at, a.service, a.resource, r.name
              FROM appointments a JOIN resources r ON r.number = a.resource
-             WHERE (a.customer_phone_hash = $1 OR a.user_id = $2)
+             WHERE (a.customer_phone_hash = $1 OR a.conversation = $2)
                 AND a.status = 'booked' AND a.ends_at > $3
              ORDER BY a.starts_at LIMIT $4",
-            &[&hash, &owner.user, &moment(now), &LISTED_MAX],
+            &[&hash, &owner.conversation(), &moment(now), &LISTED_MAX],
         )
         .await?;
     Ok(rows.iter().map(read).collect())
@@ -243,10 +250,10 @@ pub async fn standing(
         .query_opt(
             "SELECT a.id, a.starts_at, a.ends_at, a.service, a.resource, r.name
              FROM appointments a JOIN resources r ON r.number = a.resource
-             WHERE a.id = $1 AND (a.customer_phone_hash = $2 OR a.user_id = $3)
+             WHERE a.id = $1 AND (a.customer_phone_hash = $2 OR a.conversation = $3)
                 AND a.status = 'booked'
              FOR NO KEY UPDATE OF a",
-            &[&id, &hash, &owner.user],
+            &[&id, &hash, &owner.conversation()],
         )
         .await?;
     Ok(row.as_ref().map(read))

@@ -1,5 +1,5 @@
 use domain::{ConversationId, EventId, Personal, Turn};
-use store::{claims, effects};
+use store::{claims, due, effects};
 use testkit::TestDb;
 
 #[tokio::test]
@@ -107,4 +107,47 @@ async fn two_cannot_book_the_same_chair_at_the_same_time() {
 
     owner.execute("UPDATE appointments SET status = 'cancelled'", &[]).await.unwrap();
     book("one", "2030-01-01 10:30Z", "2030-01-01 10:45Z").await.expect("a cancelled one is free");
+}
+
+#[tokio::test]
+async fn what_is_due_is_taken_once_by_whoever_comes_and_stays_when_it_could_not_be_published() {
+    let Some(db) = TestDb::create().await else { return };
+    let tenant = db.add_tenant("demo").await;
+    db.owner()
+        .await
+        .execute(
+            "INSERT INTO addresses (channel, address, tenant, mode) VALUES ('sms', '+1', $1, 'chat')",
+            &[tenant.as_uuid()],
+        )
+        .await
+        .unwrap();
+    let store = db.store().await;
+    let now = domain::Timestamp::now();
+    let later = now.plus(std::time::Duration::from_secs(60));
+    let [soon, late, dropped] = [(); 3].map(|()| uuid::Uuid::now_v7());
+    let tx = store.tenant(tenant).await.unwrap();
+    for (id, at) in [(soon, now), (late, later), (dropped, now)] {
+        due::schedule(&tx, id, at, "an event").await.unwrap();
+    }
+    due::forget(&tx, dropped).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(due::tenants(&store, now).await.unwrap(), [tenant]);
+
+    let failed = store.tenant(tenant).await.unwrap();
+    let taken = due::take(&failed, now, 10).await.unwrap();
+    assert_eq!(taken, [due::Due { id: soon, event: "an event".into() }]);
+    let other = store.tenant(tenant).await.unwrap();
+    assert!(due::take(&other, now, 10).await.unwrap().is_empty(), "another has it");
+    drop((failed, other));
+
+    let tx = store.tenant(tenant).await.unwrap();
+    let mut again = due::take(&tx, now, 10).await.unwrap();
+    while again.is_empty() {
+        // The rollback is under way.
+        tokio::task::yield_now().await;
+        again = due::take(&tx, now, 10).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    assert!(due::tenants(&store, now).await.unwrap().is_empty());
+    assert_eq!(due::tenants(&store, later).await.unwrap(), [tenant]);
 }
