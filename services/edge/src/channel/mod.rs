@@ -11,7 +11,7 @@ use std::{fmt, time::Duration};
 use actix_web::http::{Method, header::HeaderMap};
 use async_trait::async_trait;
 use bytes::Bytes;
-use domain::{Channel, Envelope, EventId, Personal, TenantId, Timestamp};
+use domain::{Channel, Envelope, EventId, OfferedChoice, Personal, TenantId, Timestamp};
 use uuid::Uuid;
 
 /// One way in and out. The four duties of A1: validate a request, receive, send, and tell delivery status (which is
@@ -47,6 +47,12 @@ pub trait ChannelAdapter: Send + Sync + 'static {
 
     /// The longest text of one message, in characters; a longer reply is sent in parts.
     fn longest_text_chars(&self) -> usize;
+
+    /// How long the text above `choices` may be, in characters, when the channel shows them as buttons or a list;
+    /// `None` where it cannot: they are written out then, numbered.
+    fn longest_text_above(&self, _choices: &[OfferedChoice]) -> Option<usize> {
+        None
+    }
 
     /// Sends one part of a reply.
     ///
@@ -236,6 +242,9 @@ pub struct OutgoingPart<'a> {
     pub to: &'a Personal,
     /// What.
     pub text: &'a str,
+    /// Answers to choose from, shown below the text; only the last part has any, and only where
+    /// [`ChannelAdapter::longest_text_above`] said that the channel shows them.
+    pub choices: &'a [OfferedChoice],
     /// Which message it answers; only the first part does.
     pub in_reply_to: Option<&'a str>,
     /// What the vendor is to give back with every status.
@@ -304,6 +313,35 @@ pub enum SendFault {
     Unknown(anyhow::Error),
 }
 
+/// A reply as the parts a channel takes: text of at most `longest` characters each, and with the last the choices,
+/// where it shows them below a text of at most `longest_above`. Else they stand in the text, numbered.
+pub fn parts_of<'a>(
+    text: &str,
+    choices: &'a [OfferedChoice],
+    longest: usize,
+    longest_above: Option<usize>,
+) -> Vec<(String, &'a [OfferedChoice])> {
+    let bare = |part: &str| (part.to_owned(), &choices[..0]);
+    let Some(longest_above) = longest_above.filter(|_| !choices.is_empty()) else {
+        let mut whole = text.trim_end().to_owned();
+        for (number, choice) in (1..).zip(choices) {
+            whole.push_str(&format!("\n{number}. {}", choice.title.reveal()));
+            if let Some(description) = &choice.description {
+                whole.push_str(&format!(" ({})", description.reveal()));
+            }
+        }
+        return split_text(&whole, longest).into_iter().map(bare).collect();
+    };
+    let mut parts: Vec<_> = split_text(text, longest).into_iter().map(bare).collect();
+    let last = parts.pop().map(|(last, _)| last).unwrap_or_default();
+    // What does not fit above the choices goes before them.
+    let mut above = split_text(&last, longest_above);
+    let shown = above.pop().unwrap_or_default().to_owned();
+    parts.extend(above.into_iter().map(bare));
+    parts.push((shown, choices));
+    parts
+}
+
 /// Cuts a text into parts of at most `longest` characters, at a line or word's end where there is one in the second
 /// half of the part.
 pub fn split_text(text: &str, longest: usize) -> Vec<&str> {
@@ -340,6 +378,32 @@ mod tests {
         assert_eq!(split_text("short", 100), ["short"]);
         assert_eq!(split_text("ééééé", 2), ["éé", "éé", "é"], "characters, not bytes");
         assert!(split_text("  ", 100).is_empty());
+    }
+
+    fn offered(titles: &[&str]) -> Vec<OfferedChoice> {
+        let choice = |title: &&str| OfferedChoice {
+            id: format!("id-{title}"),
+            title: (*title).into(),
+            description: None,
+        };
+        titles.iter().map(choice).collect()
+    }
+
+    #[test]
+    fn choices_stand_below_the_last_part_where_the_channel_shows_them() {
+        let choices = offered(&["Yes", "No"]);
+        let parts = parts_of("one two three four", &choices, 100, Some(10));
+        assert_eq!(parts, [("one two".into(), &choices[..0]), ("three four".into(), &choices[..])]);
+        assert_eq!(parts_of("Sure?", &choices, 100, Some(10)), [("Sure?".into(), &choices[..])]);
+    }
+
+    #[test]
+    fn choices_are_written_out_and_numbered_where_the_channel_cannot_show_them() {
+        let mut choices = offered(&["Tuesday", "Friday"]);
+        choices[1].description = Some("with Dr Singh".into());
+        let parts = parts_of("When?", &choices, 100, None);
+        assert_eq!(parts, [("When?\n1. Tuesday\n2. Friday (with Dr Singh)".into(), &choices[..0])]);
+        assert_eq!(parts_of("Bye.", &[], 100, Some(10)), [("Bye.".into(), &choices[..0])]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use domain::{
     TurnTimed,
 };
 
-use crate::channel::{ChannelAdapter, ExternalId, OutgoingPart, SendFault, SendMark, split_text};
+use crate::channel::{ChannelAdapter, ExternalId, OutgoingPart, SendFault, SendMark, parts_of};
 
 /// A send without an answer is settled by a status, or raised after this (DESIGN 2).
 const DOUBT_ENDS_AFTER: Duration = Duration::from_secs(60);
@@ -70,8 +70,13 @@ impl Outbound {
         reply: &MessageSent,
     ) -> Result<(), Outcome> {
         let begun = Timestamp::now();
-        let parts = split_text(reply.text.reveal(), adapter.longest_text_chars());
-        for (index, text) in (0_u32..).zip(&parts) {
+        let parts = parts_of(
+            reply.text.reveal(),
+            &reply.choices,
+            adapter.longest_text_chars(),
+            adapter.longest_text_above(&reply.choices),
+        );
+        for (index, (text, choices)) in (0_u32..).zip(&parts) {
             let mark = SendMark {
                 message: message.event_id,
                 part: index,
@@ -81,6 +86,7 @@ impl Outbound {
                 our_address: &reply.from,
                 to: &reply.to,
                 text,
+                choices,
                 in_reply_to: Some(reply.in_reply_to.as_str()).filter(|_| index == 0),
                 mark,
             };

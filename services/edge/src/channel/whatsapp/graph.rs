@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use anyhow::anyhow;
-use domain::Personal;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
-    WhatsApp,
+    WhatsApp, outgoing,
     payload::{GraphError, GraphFailure, Sent},
 };
 use crate::channel::{ExternalId, OutgoingPart, Seen, SendFault};
@@ -17,9 +16,12 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(20);
 const READ_MARK_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl WhatsApp {
-    pub(super) async fn post_text(&self, part: &OutgoingPart<'_>) -> Result<ExternalId, SendFault> {
+    pub(super) async fn post_message(
+        &self,
+        part: &OutgoingPart<'_>,
+    ) -> Result<ExternalId, SendFault> {
         let (status, body) =
-            match self.post(part.our_address, &text_message(part), SEND_TIMEOUT).await {
+            match self.post(part.our_address, &outgoing::message(part), SEND_TIMEOUT).await {
                 Ok(answer) => answer,
                 // Nothing left for Meta where no connection came about; anything later may have arrived.
                 Err(e) if e.is_connect() || e.is_builder() => {
@@ -32,7 +34,7 @@ impl WhatsApp {
     }
 
     pub(super) async fn post_read_mark(&self, seen: &Seen) {
-        let mark = json!({"messaging_product": "whatsapp", "status": "read", "message_id": seen.external_id});
+        let mark = outgoing::read_mark(&seen.external_id);
         match self.post(&seen.our_address, &mark, READ_MARK_TIMEOUT).await {
             Ok((200, _)) => {}
             Ok((status, _)) => tracing::debug!(status, "read mark refused"),
@@ -58,26 +60,6 @@ impl WhatsApp {
         let status = response.status().as_u16();
         Ok((status, response.bytes().await?.to_vec()))
     }
-}
-
-fn text_message(part: &OutgoingPart<'_>) -> Value {
-    let mut message = json!({
-        "messaging_product": "whatsapp",
-        "recipient_type": "individual",
-        "type": "text",
-        "text": {"body": part.text, "preview_url": false},
-        "biz_opaque_callback_data": part.mark.to_string(),
-    });
-    message[if is_bsuid(part.to) { "recipient" } else { "to" }] = json!(part.to.reveal());
-    if let Some(wamid) = part.in_reply_to.filter(|id| !id.is_empty()) {
-        message["context"] = json!({"message_id": wamid});
-    }
-    message
-}
-
-/// A business-scoped user id is a country code, a dot and letters or digits; a number has no dot.
-fn is_bsuid(to: &Personal) -> bool {
-    to.reveal().contains('.')
 }
 
 const TRANSIENT_WAIT: Duration = Duration::from_secs(2);
@@ -135,11 +117,9 @@ fn fault_of(status: u16, error: &GraphError) -> SendFault {
 
 #[cfg(test)]
 mod tests {
-    use domain::{ConversationId, EventId};
-    use uuid::Uuid;
+    use serde_json::json;
 
     use super::*;
-    use crate::channel::SendMark;
 
     fn answer(status: u16, code: i64) -> SendFault {
         let body = json!({"error": {"message": "to 1555", "type": "OAuthException", "code": code}});
@@ -181,29 +161,5 @@ mod tests {
     #[test]
     fn no_error_tells_the_persons_number() {
         assert!(!answer(400, 131026).to_string().contains("1555"));
-    }
-
-    #[test]
-    fn a_business_scoped_id_is_addressed_as_such_and_the_mark_goes_along() {
-        let mark = SendMark {
-            message: EventId::random(),
-            part: 0,
-            conversation: ConversationId::from_uuid(Uuid::from_u128(1)),
-        };
-        let message = |to: &str| {
-            let to = Personal::from(to);
-            text_message(&OutgoingPart {
-                our_address: "106",
-                to: &to,
-                text: "Hi",
-                in_reply_to: Some("wamid.1"),
-                mark,
-            })
-        };
-        assert_eq!(message("1555")["to"], "1555");
-        assert_eq!(message("US.13491208655302741918")["recipient"], "US.13491208655302741918");
-        assert!(message("US.1")["to"].is_null());
-        assert_eq!(message("1555")["context"]["message_id"], "wamid.1");
-        assert_eq!(message("1555")["biz_opaque_callback_data"], mark.to_string());
     }
 }

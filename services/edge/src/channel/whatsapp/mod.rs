@@ -3,13 +3,14 @@
 mod content;
 mod graph;
 mod inbound;
+mod outgoing;
 mod payload;
 
 use std::sync::Arc;
 
 use actix_web::http::Method;
 use async_trait::async_trait;
-use domain::Channel;
+use domain::{Channel, OfferedChoice};
 use subtle::ConstantTimeEq as _;
 use vault::RotatingSecret;
 
@@ -109,8 +110,12 @@ impl ChannelAdapter for WhatsApp {
         LONGEST_TEXT_CHARS
     }
 
+    fn longest_text_above(&self, choices: &[OfferedChoice]) -> Option<usize> {
+        outgoing::shows(choices).then_some(outgoing::LONGEST_INTERACTIVE_TEXT_CHARS)
+    }
+
     async fn send(&self, part: &OutgoingPart<'_>) -> Result<ExternalId, SendFault> {
-        self.post_text(part).await
+        self.post_message(part).await
     }
 }
 

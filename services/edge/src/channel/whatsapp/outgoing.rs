@@ -1,0 +1,208 @@
+//! What we send, in the shapes of the Graph API (PROTOCOLS 2.3).
+
+use domain::{OfferedChoice, Personal};
+use serde_json::{Value, json};
+
+use crate::channel::OutgoingPart;
+
+/// The longest text above buttons or a list, in characters.
+pub(super) const LONGEST_INTERACTIVE_TEXT_CHARS: usize = 1024;
+
+const MOST_BUTTONS: usize = 3;
+const LONGEST_BUTTON_TITLE_CHARS: usize = 20;
+const LONGEST_BUTTON_ID_CHARS: usize = 256;
+const MOST_ROWS: usize = 10;
+const LONGEST_ROW_TITLE_CHARS: usize = 24;
+const LONGEST_ROW_TEXT_CHARS: usize = 72;
+const LONGEST_ROW_ID_CHARS: usize = 200;
+/// What opens a list; at most 20 characters.
+const LIST_BUTTON: &str = "Choose";
+
+/// One message.
+pub(super) fn message(part: &OutgoingPart<'_>) -> Value {
+    let mut message = json!({
+        "messaging_product": "whatsapp",
+        "recipient_type": "individual",
+        "biz_opaque_callback_data": part.mark.to_string(),
+    });
+    if part.choices.is_empty() {
+        message["type"] = json!("text");
+        message["text"] = json!({"body": part.text, "preview_url": false});
+    } else {
+        message["type"] = json!("interactive");
+        message["interactive"] = interactive(part.text, part.choices);
+    }
+    message[if is_bsuid(part.to) { "recipient" } else { "to" }] = json!(part.to.reveal());
+    if let Some(wamid) = part.in_reply_to.filter(|id| !id.is_empty()) {
+        message["context"] = json!({"message_id": wamid});
+    }
+    message
+}
+
+/// Shows a message as read, and that an answer is being written: until it comes, or for 25 s.
+pub(super) fn read_mark(external_id: &str) -> Value {
+    json!({
+        "messaging_product": "whatsapp",
+        "status": "read",
+        "message_id": external_id,
+        "typing_indicator": {"type": "text"},
+    })
+}
+
+/// Whether these fit into buttons or a list. Titles are never cut: two cut ones may read alike.
+pub(super) fn shows(choices: &[OfferedChoice]) -> bool {
+    fit_buttons(choices) || fit_list(choices)
+}
+
+fn fit_buttons(choices: &[OfferedChoice]) -> bool {
+    are_told_apart(choices)
+        && choices.len() <= MOST_BUTTONS
+        && choices.iter().all(|c| {
+            c.description.is_none()
+                && is_within(c.title.reveal(), LONGEST_BUTTON_TITLE_CHARS)
+                && is_within(&c.id, LONGEST_BUTTON_ID_CHARS)
+        })
+}
+
+fn fit_list(choices: &[OfferedChoice]) -> bool {
+    are_told_apart(choices)
+        && choices.len() <= MOST_ROWS
+        && choices.iter().all(|c| {
+            is_within(c.title.reveal(), LONGEST_ROW_TITLE_CHARS)
+                && c.description
+                    .as_ref()
+                    .is_none_or(|d| is_within(d.reveal(), LONGEST_ROW_TEXT_CHARS))
+                && is_within(&c.id, LONGEST_ROW_ID_CHARS)
+        })
+}
+
+/// Meta refuses a message in which two choices share an id or a title.
+fn are_told_apart(choices: &[OfferedChoice]) -> bool {
+    let twice = |i: usize, c: &OfferedChoice| {
+        choices[..i].iter().any(|other| other.id == c.id || other.title == c.title)
+    };
+    !choices.is_empty() && !choices.iter().enumerate().any(|(i, c)| twice(i, c))
+}
+
+fn is_within(text: &str, longest_chars: usize) -> bool {
+    !text.is_empty() && text.chars().count() <= longest_chars
+}
+
+fn interactive(text: &str, choices: &[OfferedChoice]) -> Value {
+    if fit_buttons(choices) {
+        let buttons: Vec<_> = choices
+            .iter()
+            .map(|c| json!({"type": "reply", "reply": {"id": c.id, "title": c.title.reveal()}}))
+            .collect();
+        return json!({"type": "button", "body": {"text": text}, "action": {"buttons": buttons}});
+    }
+    let rows: Vec<_> = choices
+        .iter()
+        .map(|c| {
+            let mut row = json!({"id": c.id, "title": c.title.reveal()});
+            if let Some(description) = &c.description {
+                row["description"] = json!(description.reveal());
+            }
+            row
+        })
+        .collect();
+    json!({
+        "type": "list",
+        "body": {"text": text},
+        "action": {"button": LIST_BUTTON, "sections": [{"rows": rows}]},
+    })
+}
+
+/// A business-scoped user id is a country code, a dot and letters or digits; a number has no dot.
+fn is_bsuid(to: &Personal) -> bool {
+    to.reveal().contains('.')
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{ConversationId, EventId};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::channel::SendMark;
+
+    fn mark() -> SendMark {
+        SendMark {
+            message: EventId::from_uuid(Uuid::from_u128(7)),
+            part: 0,
+            conversation: ConversationId::from_uuid(Uuid::from_u128(1)),
+        }
+    }
+
+    fn written(to: &str, text: &str, choices: &[OfferedChoice]) -> Value {
+        let (to, mark) = (Personal::from(to), mark());
+        message(&OutgoingPart {
+            our_address: "106",
+            to: &to,
+            text,
+            choices,
+            in_reply_to: Some("wamid.1"),
+            mark,
+        })
+    }
+
+    fn choice(id: &str, title: &str, description: Option<&str>) -> OfferedChoice {
+        OfferedChoice {
+            id: id.into(),
+            title: title.into(),
+            description: description.map(Into::into),
+        }
+    }
+
+    #[test]
+    fn a_business_scoped_id_is_addressed_as_such_and_the_mark_goes_along() {
+        let message = |to: &str| written(to, "Hi", &[]);
+        assert_eq!(message("1555")["to"], "1555");
+        assert_eq!(message("US.13491208655302741918")["recipient"], "US.13491208655302741918");
+        assert!(message("US.1")["to"].is_null());
+        assert_eq!(message("1555")["context"]["message_id"], "wamid.1");
+        assert_eq!(message("1555")["biz_opaque_callback_data"], mark().to_string());
+        assert_eq!(message("1555")["text"]["body"], "Hi");
+    }
+
+    #[test]
+    fn up_to_three_short_choices_are_buttons() {
+        let choices = [choice("y", "Yes", None), choice("n", "No", None)];
+        assert_eq!(
+            written("1555", "Sure?", &choices)["interactive"],
+            json!({"type": "button", "body": {"text": "Sure?"}, "action": {"buttons": [
+                {"type": "reply", "reply": {"id": "y", "title": "Yes"}},
+                {"type": "reply", "reply": {"id": "n", "title": "No"}}]}})
+        );
+    }
+
+    #[test]
+    fn more_of_them_or_described_ones_are_a_list() {
+        let mut choices = vec![choice("a", "Tuesday 2 PM", Some("with Dr Singh"))];
+        assert_eq!(written("1555", "When?", &choices)["interactive"]["type"], "list");
+        choices.extend((0..9).map(|n| choice(&format!("s{n}"), &format!("Slot {n}"), None)));
+        let message = written("1555", "When?", &choices);
+        let rows = message["interactive"]["action"]["sections"][0]["rows"].as_array().unwrap();
+        assert_eq!(rows.len(), 10);
+        assert_eq!(
+            rows[0],
+            json!({"id": "a", "title": "Tuesday 2 PM", "description": "with Dr Singh"})
+        );
+        assert_eq!(rows[1], json!({"id": "s0", "title": "Slot 0"}));
+    }
+
+    #[test]
+    fn what_meta_would_refuse_is_not_shown() {
+        let many: Vec<_> =
+            (0..11).map(|n| choice(&format!("s{n}"), &format!("Slot {n}"), None)).collect();
+        assert!(!shows(&many), "more than ten");
+        assert!(!shows(&[]), "none");
+        assert!(!shows(&[choice("a", &"x".repeat(25), None)]), "a long title");
+        assert!(!shows(&[choice("a", "A", Some(&"x".repeat(73)))]), "a long description");
+        assert!(!shows(&[choice(&"i".repeat(257), "A", None)]), "a long id");
+        assert!(!shows(&[choice("a", "", None)]), "no title");
+        assert!(!shows(&[choice("a", "A", None), choice("b", "A", None)]), "one title twice");
+        assert!(!shows(&[choice("a", "A", None), choice("a", "B", None)]), "one id twice");
+        assert!(shows(&[choice("a", &"é".repeat(24), None)]), "characters, not bytes");
+    }
+}
