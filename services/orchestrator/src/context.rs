@@ -9,7 +9,7 @@ use dialogue_core::{
     DayPart, Desk, Enquiry, HISTORY_UTTERANCES_MAX, Past, Question, Role, State, TimeOfDay,
     Utterance,
 };
-use domain::{ConversationId, Envelope, Turn};
+use domain::{ConversationId, Envelope, Payload, Personal, Turn};
 use serde::{Deserialize, Serialize};
 use store::{
     Store, StoreError,
@@ -139,7 +139,13 @@ fn rebuild(desk: &Desk, lines: &[Line], message: &Envelope) -> State {
             past.push(Past { utterance, agent: line.agent.clone(), at: line.at });
         }
     }
-    let mut state = desk.rebuild(&past, spoken);
+    let from = match &message.payload {
+        Payload::CallStarted(call) => call.from.clone(),
+        Payload::MessageReceived(message) => message.from.clone(),
+        _ => Personal::default(),
+    };
+    // What tools did is not in the history yet.
+    let mut state = desk.rebuild(&past, &[], spoken, &from);
     state.pending = pending.filter(|p| p.turn.next() >= message.turn);
     state
 }
@@ -266,7 +272,7 @@ impl StoredUtterance {
 
 #[cfg(test)]
 mod tests {
-    use dialogue_core::{Message, default_agents};
+    use dialogue_core::{Message, Step, default_agents};
     use domain::{
         Channel, EventId, Heard, MessageKind, MessageReceived, TenantId, TenantSettings, Timestamp,
     };
@@ -288,9 +294,14 @@ mod tests {
                 kind: MessageKind::Speech,
                 heard: Some(heard),
                 spoken: true,
+                from: "".into(),
             };
             let choice = desk().choose(&state, &message).unwrap();
-            let answer = desk().answer(&state, &message, &choice, Timestamp::default());
+            let Step::Answer(answer) =
+                desk().answer(&state, &message, &choice, Timestamp::default(), &[])
+            else {
+                panic!("needs no tool")
+            };
             state = answer.state;
             state.replied(message.turn, answer.scripted.into(), true);
         }

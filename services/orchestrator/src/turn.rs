@@ -9,7 +9,10 @@ use std::{pin::pin, time::Duration};
 use anyhow::{Context as _, anyhow, bail};
 use boot::crash_point;
 use bus::{Destination, Queue, SendError};
-use dialogue_core::{Answer, Choice, Reply, ReplyAction, ReplyInput, join};
+use dialogue_core::{
+    Answer, Choice, Reply, ReplyAction, ReplyInput, State, Step, join,
+    tool::{Call, Done, Outcome},
+};
 use domain::{
     CallSid, Envelope, MessageReceived, MessageSent, ReplyFinished, SpeakSentence, SpeechRate,
     Stage, Timestamp, Turn, TurnAccount,
@@ -22,7 +25,7 @@ use crate::{
     Shell,
     context::Context,
     ledger::TurnLedger,
-    llm::{Delta, Deltas, LanguageModel, ModelError, Request, RulesEngine, Usage},
+    llm::{Asked, Delta, Deltas, Exchange, LanguageModel, ModelError, Request, RulesEngine, Usage},
     outlet::Outlet,
     tenants::Tenant,
 };
@@ -42,6 +45,9 @@ const WRITTEN_STREAM_MAX: Duration = Duration::from_secs(60);
 const CHOICE: &str = "choice";
 const MODEL: &str = "model";
 
+/// Before the index of a tool call: what came of it.
+const TOOL: &str = "tool:";
+
 /// What a turn works on.
 pub(crate) struct TurnRun<'a> {
     pub(crate) shell: &'a Shell,
@@ -53,6 +59,17 @@ pub(crate) struct TurnRun<'a> {
     /// The live call; `None` on a chat.
     pub(crate) call: Option<CallSid>,
     pub(crate) started_at: Timestamp,
+}
+
+/// What the reply to a turn is made from.
+struct Thinking<'a> {
+    state: &'a State,
+    message: &'a dialogue_core::Message,
+    choice: &'a Choice,
+    /// What was done in the turn, by the rules or a model.
+    done: Vec<Done>,
+    /// What the model asked for in this run.
+    exchanges: Vec<Exchange>,
 }
 
 /// How the reply came to its end.
@@ -95,6 +112,7 @@ impl TurnRun<'_> {
             kind: self.message.kind.clone(),
             heard: self.message.heard.clone(),
             spoken: self.call.is_some(),
+            from: self.message.from.clone(),
         };
         let Some(choice) = tenant.desk.choose(&context.state, &message) else {
             return Ok(());
@@ -103,13 +121,19 @@ impl TurnRun<'_> {
             tokio::join!(record_choice(&mut ledger, choice), self.is_fenced());
         let choice = choice?;
         metrics::counter!("orchestrator_turns_total", "agent" => choice.agent.clone()).increment(1);
-        // When the message came, not the clock, so that a second run answers alike.
-        let answer = tenant.desk.answer(&context.state, &message, &choice, envelope.occurred_at);
         let mut spent = Spent::default();
+        let mut thinking = Thinking {
+            state: &context.state,
+            message: &message,
+            choice: &choice,
+            done: done_before(&ledger)?,
+            exchanges: Vec::new(),
+        };
         let end = match is_fenced {
             true => End::Cut,
-            false => self.reply(&mut ledger, &answer, &mut spent).await?,
+            false => self.reply(&mut ledger, &mut thinking, &mut spent).await?,
         };
+        let answer = self.settled(&ledger, &thinking);
         if end == End::Cut {
             metrics::counter!("orchestrator_turns_cut_total").increment(1);
         }
@@ -163,7 +187,7 @@ impl TurnRun<'_> {
     async fn reply(
         &self,
         ledger: &mut TurnLedger<'_>,
-        answer: &Answer,
+        thinking: &mut Thinking<'_>,
         spent: &mut Spent,
     ) -> anyhow::Result<End> {
         for index in 0..ledger.sentences().len() {
@@ -175,18 +199,20 @@ impl TurnRun<'_> {
         if self.is_late() {
             return Ok(End::Cut);
         }
-        let models = self.models(answer);
+        let prompt = self.considered(thinking).prompt;
+        let models = self.models(prompt.is_some());
         let made_by = ledger
             .value(MODEL)
             .map(|name| models.iter().position(|m| m.name() == name).unwrap_or(models.len()));
         let said = u32::try_from(ledger.sentences().len()).unwrap_or(u32::MAX);
-        let mut reply = Reply::new(models.len(), said, made_by);
+        let mut reply = Reply::new(models.len(), said, made_by).after(&thinking.done);
 
         let out_of_time = sleep_until(Instant::now() + self.stream_max());
         let mut out_of_time = pin!(out_of_time);
         let mut fenced = pin!(self.fenced());
         let mut stream: Option<Deltas> = None;
         let mut model: Option<&dyn LanguageModel> = None;
+        let mut asked_for: Vec<Asked> = Vec::new();
         let mut actions = reply.step(ReplyInput::Begin);
         loop {
             for action in std::mem::take(&mut actions) {
@@ -198,14 +224,31 @@ impl TurnRun<'_> {
                             return Ok(End::Cut);
                         }
                     }
+                    ReplyAction::Run { place, call } => {
+                        let outcome = self.run_tool(ledger, thinking, call).await?;
+                        let asked = asked_for.get(place).cloned();
+                        thinking.exchanges.extend(asked.map(|asked| Exchange { asked, outcome }));
+                    }
+                    ReplyAction::Refuse { place, why } => {
+                        let asked = asked_for.get(place).cloned();
+                        let outcome = Outcome::Refused(why);
+                        thinking.exchanges.extend(asked.map(|asked| Exchange { asked, outcome }));
+                    }
                     ReplyAction::Ask(index) => {
                         stream = None;
                         let asked = models[index].as_ref();
                         model = Some(asked);
+                        let scripted = match asked.name() == RulesEngine::NAME {
+                            true => self.by_the_rules(ledger, thinking).await?.scripted,
+                            false => String::new(),
+                        };
                         let request = Request {
-                            prompt: answer.prompt.clone(),
+                            prompt: prompt.clone(),
                             said: ledger.sentences().to_vec(),
-                            scripted: answer.scripted.clone(),
+                            scripted,
+                            // None is told to a model before the shell runs them.
+                            tools: Vec::new(),
+                            exchanges: thinking.exchanges.clone(),
                         };
                         let asked_at = Instant::now();
                         let begun = tokio::select! {
@@ -245,6 +288,12 @@ impl TurnRun<'_> {
             };
             actions = match item {
                 Some(Ok(Delta::Text(piece))) => reply.step(ReplyInput::Text(&piece)),
+                Some(Ok(Delta::Asked(asked))) => {
+                    asked_for = asked;
+                    stream = None;
+                    let requests = asked_for.iter().map(|a| a.request.clone()).collect();
+                    reply.step(ReplyInput::Asked(requests))
+                }
                 Some(Ok(Delta::Usage(usage))) => {
                     spent.usage.tokens_in += usage.tokens_in;
                     spent.usage.tokens_out += usage.tokens_out;
@@ -272,11 +321,68 @@ impl TurnRun<'_> {
     }
 
     /// The models to ask, in order. Where there are no words only the rules engine has an answer.
-    fn models(&self, answer: &Answer) -> Vec<std::sync::Arc<dyn LanguageModel>> {
-        match answer.prompt {
-            Some(_) => self.shell.models.clone(),
-            None => vec![std::sync::Arc::new(RulesEngine)],
+    fn models(&self, has_words: bool) -> Vec<std::sync::Arc<dyn LanguageModel>> {
+        match has_words {
+            true => self.shell.models.clone(),
+            false => vec![std::sync::Arc::new(RulesEngine)],
         }
+    }
+
+    /// What a model is asked, and the context after its reply. When the message came, not the clock,
+    /// so that a second run answers alike.
+    fn considered(&self, thinking: &Thinking<'_>) -> Answer {
+        let Thinking { state, message, choice, done, .. } = thinking;
+        self.tenant.desk.consider(state, message, choice, self.envelope.occurred_at, done)
+    }
+
+    /// The answer of the rules, with the tools run that they need for it.
+    async fn by_the_rules(
+        &self,
+        ledger: &mut TurnLedger<'_>,
+        thinking: &mut Thinking<'_>,
+    ) -> anyhow::Result<Answer> {
+        loop {
+            let Thinking { state, message, choice, done, .. } = &*thinking;
+            let at = self.envelope.occurred_at;
+            match self.tenant.desk.answer(state, message, choice, at, done) {
+                Step::Answer(answer) => return Ok(answer),
+                Step::Run(call) => {
+                    self.run_tool(ledger, thinking, call).await?;
+                }
+            }
+        }
+    }
+
+    /// The context after the turn, by whoever made the reply.
+    fn settled(&self, ledger: &TurnLedger<'_>, thinking: &Thinking<'_>) -> Answer {
+        let Thinking { state, message, choice, done, .. } = thinking;
+        let is_scripted = ledger.value(MODEL).is_none_or(|model| model == RulesEngine::NAME);
+        let at = self.envelope.occurred_at;
+        match self.tenant.desk.answer(state, message, choice, at, done) {
+            Step::Answer(answer) if is_scripted => answer,
+            _ => self.considered(thinking),
+        }
+    }
+
+    /// Runs a tool, unless this or an earlier run of the turn has, and records what came of it.
+    async fn run_tool(
+        &self,
+        ledger: &mut TurnLedger<'_>,
+        thinking: &mut Thinking<'_>,
+        call: Call,
+    ) -> anyhow::Result<Outcome> {
+        if let Some(done) = thinking.done.iter().find(|d| d.call.index == call.index) {
+            return Ok(done.outcome.clone());
+        }
+        let name = format!("{TOOL}{}", call.index);
+        // No tool is wired yet.
+        let done = Done { call, outcome: Outcome::Unavailable };
+        let ours = serde_json::to_string(&done).context("encode what a tool did")?;
+        let standing = ledger.record_value(&name, &ours).await?;
+        let done: Done = serde_json::from_str(&standing).context("read what a tool did")?;
+        let outcome = done.outcome.clone();
+        thinking.done.push(done);
+        Ok(outcome)
     }
 
     /// Records a sentence and sends it; `false` when the fence has passed the turn.
@@ -431,6 +537,13 @@ impl TurnRun<'_> {
     fn stream_max(&self) -> Duration {
         if self.call.is_some() { SPOKEN_STREAM_MAX } else { WRITTEN_STREAM_MAX }
     }
+}
+
+/// What earlier runs of the turn did.
+fn done_before(ledger: &TurnLedger<'_>) -> anyhow::Result<Vec<Done>> {
+    let names = (0..dialogue_core::tool::CALLS_MAX).map(|index| format!("{TOOL}{index}"));
+    let standing = names.map_while(|name| ledger.value(&name));
+    standing.map(|done| serde_json::from_str(done).context("read what a tool did")).collect()
 }
 
 async fn record_choice(ledger: &mut TurnLedger<'_>, choice: Choice) -> anyhow::Result<Choice> {

@@ -5,6 +5,7 @@ use jiff::civil::DateTime;
 use crate::{
     appointment,
     state::{Question, State},
+    tool::{Escalate, Escalated, EscalationReason, Outcome, ToolRequest, Tools, Wanted},
     understand::{self, Answer, Wish},
 };
 
@@ -88,6 +89,9 @@ pub(crate) fn confidence(kind: AgentKind, is_current: bool, state: &State, text:
     if is_current && understand::wish(text) == Some(Wish::Repeat) && state.last_reply().is_some() {
         return 0.9;
     }
+    if understand::wish(text) == Some(Wish::Human) {
+        return if kind == AgentKind::Task { 0.9 } else { 0.1 };
+    }
     match kind {
         AgentKind::Greeting => match (understand::wish(text), state.asked) {
             (Some(Wish::Leave), _) => 0.95,
@@ -108,8 +112,24 @@ pub(crate) fn reply(
     text: &str,
     spoken: bool,
     now: DateTime,
-) -> Scripted {
+    tools: &Tools<'_>,
+) -> Result<Scripted, Wanted> {
     let wish = understand::wish(text);
+    if wish == Some(Wish::Human) {
+        return hand_over(state, text, tools);
+    }
+    let scripted = by_kind(kind, state, wish, text, spoken, now);
+    Ok(scripted)
+}
+
+fn by_kind(
+    kind: AgentKind,
+    state: &mut State,
+    wish: Option<Wish>,
+    text: &str,
+    spoken: bool,
+    now: DateTime,
+) -> Scripted {
     if wish == Some(Wish::Repeat)
         && let Some(last) = state.last_reply()
     {
@@ -130,6 +150,29 @@ pub(crate) fn reply(
             if was_offered { OFFER_AGAIN.into() } else { OFFER.into() }
         }
     }
+}
+
+/// A human takes over (A7), or at least knows of it.
+fn hand_over(state: &mut State, text: &str, tools: &Tools<'_>) -> Result<Scripted, Wanted> {
+    let summary = match &state.enquiry.name {
+        Some(name) => format!("{} asked for a person: {text}", name.reveal()),
+        None => format!("Asked for a person: {text}"),
+    };
+    let request = Escalate { reason: EscalationReason::Asked, summary: summary.into() };
+    let outcome = tools.run(ToolRequest::Escalate(request))?;
+    Ok(match outcome {
+        Outcome::Escalated(Escalated::Transferring) => "One moment, I will put you through.".into(),
+        Outcome::Escalated(Escalated::Queued { minutes: Some(minutes) }) => {
+            format!("Someone will be with you in about {minutes} minutes.").into()
+        }
+        Outcome::Escalated(Escalated::Queued { minutes: None }) => {
+            "Someone will be with you as soon as possible.".into()
+        }
+        _ => {
+            state.asked = Some(Question::Offer);
+            "Sorry, nobody is free right now. Shall I take an appointment request?".into()
+        }
+    })
 }
 
 fn greet(state: &mut State, wish: Option<Wish>, text: &str, spoken: bool) -> Scripted {

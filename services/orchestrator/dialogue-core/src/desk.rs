@@ -7,6 +7,7 @@ use crate::{
     agents::{self, Agent, AgentKind},
     selection::{Choice, select},
     state::{Role, State, Utterance},
+    tool::{Call, Done, Outcome, PastCall, Tools, Wanted},
 };
 
 /// Kinds of message nobody expects an answer to.
@@ -25,6 +26,8 @@ pub struct Message {
     pub heard: Option<Heard>,
     /// Whether the answer is spoken.
     pub spoken: bool,
+    /// The number or WhatsApp id it came from; empty where it is not known.
+    pub from: Personal,
 }
 
 impl Message {
@@ -70,6 +73,15 @@ pub struct Answer {
     /// The context with the person's words taken in; the reply is not in it yet
     /// ([`State::replied`]).
     pub state: State,
+}
+
+/// What a turn comes to next by the rules.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Step {
+    /// This has to be done first. [`Desk::answer`] goes on when it is told what came of it.
+    Run(Call),
+    /// The turn is answered.
+    Answer(Answer),
 }
 
 /// Something said earlier, from which a lost context is rebuilt.
@@ -141,23 +153,57 @@ impl Desk {
         }))
     }
 
-    /// How `choice` answers the turn. `now` is when the message came, so that a second run of the
-    /// turn answers alike.
+    /// How `choice` answers the turn by the rules. `now` is when the message came, so that a second
+    /// run of the turn answers alike; `done` is what was done in the turn so far, by whomever.
     pub fn answer(
         &self,
         state: &State,
         message: &Message,
         choice: &Choice,
         now: Timestamp,
+        done: &[Done],
+    ) -> Step {
+        match self.by_the_rules(state, message, choice, now, done) {
+            (_, Some(wanted)) => Step::Run(wanted),
+            (answer, None) => Step::Answer(answer),
+        }
+    }
+
+    /// What a language model is asked for the turn, and the context after its reply: the words are
+    /// taken in, and what was `done` in the turn, but nothing is done for it. Nothing is scripted.
+    pub fn consider(
+        &self,
+        state: &State,
+        message: &Message,
+        choice: &Choice,
+        now: Timestamp,
+        done: &[Done],
     ) -> Answer {
+        let (answer, _) = self.by_the_rules(state, message, choice, now, done);
+        Answer { scripted: String::new(), ..answer }
+    }
+
+    fn by_the_rules(
+        &self,
+        state: &State,
+        message: &Message,
+        choice: &Choice,
+        now: Timestamp,
+        done: &[Done],
+    ) -> (Answer, Option<Call>) {
         let words = message.words();
         let here = self.local(now);
         let kind = self.kind_of(&choice.agent);
         // The rules may repeat a reply of which nothing was heard, so they see it still pending.
         let mut next = state.clone();
+        let tools = Tools::new(done);
         let scripted = match message.unreadable() {
-            Some(kind) => cannot_read(kind).into(),
-            None => agents::reply(kind, &mut next, words.reveal(), message.spoken, here),
+            Some(kind) => Ok(cannot_read(kind).into()),
+            None => agents::reply(kind, &mut next, words.reveal(), message.spoken, here, &tools),
+        };
+        let (scripted, wanted) = match scripted {
+            Ok(scripted) => (scripted, None),
+            Err(Wanted(call)) => (agents::Scripted::from(""), Some(*call)),
         };
         next.hear(message.heard.as_ref());
         next.person_said(message.turn, &words);
@@ -166,12 +212,20 @@ impl Desk {
             system: self.system_prompt(&next, &choice.agent, message.spoken, here),
             messages: next.history.clone(),
         });
-        Answer { scripted: scripted.text, prompt, hang_up: scripted.hang_up, state: next }
+        let answer =
+            Answer { scripted: scripted.text, prompt, hang_up: scripted.hang_up, state: next };
+        (answer, wanted)
     }
 
     /// The context as the turns of `past` (oldest first) would have left it, for when it was lost
-    /// (C4).
-    pub fn rebuild(&self, past: &[Past], spoken: bool) -> State {
+    /// (C4). `from` is who calls or writes. What is not in `calls` counts as not having worked.
+    pub fn rebuild(
+        &self,
+        past: &[Past],
+        calls: &[PastCall],
+        spoken: bool,
+        from: &Personal,
+    ) -> State {
         let mut state = State::default();
         for said in past {
             let Utterance { role, text, turn } = &said.utterance;
@@ -187,9 +241,19 @@ impl Desk {
                         kind: if spoken { MessageKind::Speech } else { MessageKind::Text },
                         heard: None,
                         spoken,
+                        from: from.clone(),
                     };
+                    let of_turn = calls.iter().filter(|c| c.turn == *turn);
+                    let mut done: Vec<Done> = of_turn.map(|c| c.done.clone()).collect();
                     if let Some(choice) = self.choose(&state, &message) {
-                        state = self.answer(&state, &message, &choice, said.at).state;
+                        state = loop {
+                            match self.answer(&state, &message, &choice, said.at, &done) {
+                                Step::Answer(answer) => break answer.state,
+                                Step::Run(call) => {
+                                    done.push(Done { call, outcome: Outcome::Unavailable });
+                                }
+                            }
+                        };
                     }
                 }
             }

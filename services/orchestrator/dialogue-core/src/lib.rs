@@ -1,13 +1,14 @@
 //! The dialogue of a front desk as a pure function: `(state, input, now) → what is to be done`.
 //!
 //! Nothing here waits, sleeps, reads a clock or talks to anyone; the orchestrator does what comes
-//! out. Three pieces:
+//! out. Four pieces:
 //!
 //! - [`Desk`] turns a [`Message`] and the [`State`] before it into a [`Choice`] of agent (C2) and an
 //!   [`Answer`]: the rules engine's own reply, what a language model would be asked, and the state
 //!   after it. The same input gives the same answer, so a turn that is run twice answers alike.
 //! - [`Reply`] drives one reply while it streams: sentences out as they end, the next model when
 //!   one fails, onward from what an earlier run had said.
+//! - [`tool`] is what agents can have done: the rules and a model ask, the shell does it.
 //! - [`Splitter`] cuts streamed text at the ends of sentences and nowhere else.
 
 mod agents;
@@ -17,12 +18,13 @@ mod reply;
 mod selection;
 mod sentence;
 mod state;
+pub mod tool;
 mod understand;
 
 pub use agents::{Agent, AgentKind, default_agents};
-pub use desk::{Answer, Desk, Message, Past, Prompt};
+pub use desk::{Answer, Desk, Message, Past, Prompt, Step};
 pub use reply::{
-    CONTINUATIONS_MAX, RECOVERY, REPLY_BYTES_MAX, Reply, ReplyAction, ReplyInput, join,
+    CONTINUATIONS_MAX, RECOVERY, REPLY_BYTES_MAX, ROUNDS_MAX, Reply, ReplyAction, ReplyInput, join,
 };
 pub use selection::{Choice, FALLBACK_UNDER, KEEPS_ABOVE, select};
 pub use sentence::{Splitter, is_speakable, sentences};

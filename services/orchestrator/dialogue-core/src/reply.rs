@@ -1,13 +1,19 @@
 //! One reply on its way from a model to the ear: cut into sentences, taken over by the next model
 //! when one fails, carried on where an earlier run stopped.
 
-use crate::sentence::{Splitter, is_speakable, sentences};
+use crate::{
+    sentence::{Splitter, is_speakable, sentences},
+    tool::{self, ArgumentError, Call, Done, ToolRequest},
+};
 
 /// The longest reply taken from a model, in bytes; what comes after is rubbish or a loop.
 pub const REPLY_BYTES_MAX: usize = 4_000;
 
 /// How often the model that began a reply is asked to go on with it after it broke off.
 pub const CONTINUATIONS_MAX: u32 = 1;
+
+/// How often a model may ask for tools in one turn; one that asks again loops.
+pub const ROUNDS_MAX: u32 = 4;
 
 /// What the last resort is: no model answered and nothing was said.
 pub const RECOVERY: &str = "Sorry, I am having trouble right now. Could you say that again?";
@@ -19,6 +25,8 @@ pub enum ReplyInput<'a> {
     Begin,
     /// The model wrote this much more.
     Text(&'a str),
+    /// The model's message ended with requests for tools, in this order.
+    Asked(Vec<Result<ToolRequest, ArgumentError>>),
     /// The model said that it is done.
     Ended,
     /// The model broke off, or did not answer.
@@ -39,6 +47,21 @@ pub enum ReplyAction {
         /// The sentence, with the white space before it.
         sentence: String,
     },
+    /// Run a tool the model asked for, and keep what came of it for the next [`Self::Ask`]. A call
+    /// whose index stands in the ledger is not run again: what stands there came of it.
+    Run {
+        /// Which of the requests of [`ReplyInput::Asked`].
+        place: usize,
+        /// The call.
+        call: Call,
+    },
+    /// Tell the model, with the next [`Self::Ask`], that a request cannot be run, and why.
+    Refuse {
+        /// Which of the requests of [`ReplyInput::Asked`].
+        place: usize,
+        /// What the model is told.
+        why: String,
+    },
     /// Nothing more follows.
     Finish,
 }
@@ -50,6 +73,10 @@ pub struct Reply {
     /// The model that is asked; once a sentence stands, the one that made it.
     model: usize,
     continuations: u32,
+    /// What was run in the turn.
+    calls: Vec<Call>,
+    /// How often the model asked for tools.
+    rounds: u32,
     bytes: usize,
     splitter: Splitter,
     is_finished: bool,
@@ -64,10 +91,18 @@ impl Reply {
             models,
             model: made_by.unwrap_or(0),
             continuations: 0,
+            calls: Vec::new(),
+            rounds: 0,
             bytes: 0,
             splitter: Splitter::default(),
             is_finished: false,
         }
+    }
+
+    /// The same reply in a turn in which this was done already, by an earlier run or the rules.
+    pub fn after(mut self, done: &[Done]) -> Self {
+        self.calls = done.iter().map(|d| d.call.clone()).collect();
+        self
     }
 
     /// How many sentences the reply has so far.
@@ -91,6 +126,19 @@ impl Reply {
                 }
                 actions
             }
+            ReplyInput::Asked(requests) => {
+                let rest = self.splitter.finish();
+                let mut actions = self.say(rest.into_iter().collect());
+                self.rounds += 1;
+                if self.rounds > ROUNDS_MAX || requests.is_empty() {
+                    actions.extend(if self.said == 0 { self.next_model() } else { self.finish() });
+                    return actions;
+                }
+                let run = requests.into_iter().enumerate();
+                actions.extend(run.map(|(place, request)| self.run(place, request)));
+                actions.extend(self.ask());
+                actions
+            }
             ReplyInput::Ended => {
                 let rest = self.splitter.finish();
                 let mut actions = self.say(rest.into_iter().collect());
@@ -108,8 +156,27 @@ impl Reply {
         }
     }
 
+    fn run(&mut self, place: usize, request: Result<ToolRequest, ArgumentError>) -> ReplyAction {
+        let request = match request {
+            Ok(request) => request,
+            Err(why) => return ReplyAction::Refuse { place, why: why.to_string() },
+        };
+        if let Some(call) = self.calls.iter().find(|c| c.request == request) {
+            return ReplyAction::Run { place, call: call.clone() };
+        }
+        let index = self.calls.iter().map(|c| c.index + 1).max().unwrap_or(0);
+        if index >= tool::CALLS_MAX {
+            let why = "no more tools can be used in this turn".to_owned();
+            return ReplyAction::Refuse { place, why };
+        }
+        let call = Call { index, request };
+        self.calls.push(call.clone());
+        ReplyAction::Run { place, call }
+    }
+
     fn next_model(&mut self) -> Vec<ReplyAction> {
         self.model += 1;
+        self.rounds = 0;
         self.ask()
     }
 
@@ -227,6 +294,52 @@ mod tests {
         assert_eq!(reply.step(ReplyInput::Begin), [ReplyAction::Ask(1)]);
         assert_eq!(reply.step(ReplyInput::Text("Third. ")), [say(2, "Third.")]);
         assert_eq!(reply.step(ReplyInput::Ended), [ReplyAction::Finish]);
+    }
+
+    #[test]
+    fn a_model_gets_what_it_asked_for_and_goes_on() {
+        let request = |place: &str| {
+            ToolRequest::Weather(tool::Weather { place: Some(place.into()), date: None })
+        };
+        let run = |place, index, at: &str| ReplyAction::Run {
+            place,
+            call: Call { index, request: request(at) },
+        };
+        let mut reply = Reply::new(2, 0, None);
+        reply.step(ReplyInput::Begin);
+        assert_eq!(reply.step(ReplyInput::Text("Let me look.")), []);
+        let asked = vec![
+            Ok(request("Toronto")),
+            Err(ArgumentError::NoSuchTool),
+            Ok(request("Toronto")),
+            Ok(request("Ottawa")),
+        ];
+        let refused = ReplyAction::Refuse { place: 1, why: "there is no such tool".into() };
+        assert_eq!(
+            reply.step(ReplyInput::Asked(asked)),
+            [
+                say(0, "Let me look."),
+                run(0, 0, "Toronto"),
+                refused,
+                run(2, 0, "Toronto"),
+                run(3, 1, "Ottawa"),
+                ReplyAction::Ask(0)
+            ],
+            "what was asked twice is one call"
+        );
+        reply.step(ReplyInput::Text("Sunny."));
+        assert_eq!(reply.step(ReplyInput::Ended), [say(1, "Sunny."), ReplyAction::Finish]);
+    }
+
+    #[test]
+    fn a_model_that_loops_on_tools_gives_way_to_the_next() {
+        let mut reply = Reply::new(2, 0, None);
+        reply.step(ReplyInput::Begin);
+        let asked = || ReplyInput::Asked(vec![Ok(ToolRequest::PauseRecording)]);
+        for _ in 0..ROUNDS_MAX {
+            assert_eq!(reply.step(asked()).last(), Some(&ReplyAction::Ask(0)));
+        }
+        assert_eq!(reply.step(asked()), [ReplyAction::Ask(1)]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Whole talks by the rules engine: what a caller and a chat partner hear and read.
 
-use dialogue_core::{Answer, Desk, Message, Past, Role, State, default_agents};
+use dialogue_core::tool::{Done, Escalated, Outcome};
+use dialogue_core::{Answer, Choice, Desk, Message, Past, Role, State, Step, default_agents};
 use domain::{Heard, MessageKind, TenantSettings, Timestamp, Turn};
 
 /// Friday, 20 November 2026, 14:00 UTC.
@@ -16,6 +17,13 @@ fn desk() -> Desk {
         ..TenantSettings::default()
     };
     Desk::new(&settings, default_agents())
+}
+
+fn answer(desk: &Desk, state: &State, message: &Message, choice: &Choice) -> Answer {
+    match desk.answer(state, message, choice, NOW, &[]) {
+        Step::Answer(answer) => answer,
+        Step::Run(call) => panic!("needs {}", call.request.name()),
+    }
 }
 
 struct Talk {
@@ -41,10 +49,16 @@ impl Talk {
         self.turn = self.turn.next();
         let heard = self.state.pending.as_ref().filter(|_| self.spoken && heard_whole);
         let heard = heard.map(|p| Heard { turn: p.turn, text: p.text.clone(), complete: true });
-        let message =
-            Message { turn: self.turn, text: text.into(), kind, heard, spoken: self.spoken };
+        let message = Message {
+            turn: self.turn,
+            text: text.into(),
+            kind,
+            heard,
+            spoken: self.spoken,
+            from: "".into(),
+        };
         let choice = self.desk.choose(&self.state, &message).expect("wants an answer");
-        let answer = self.desk.answer(&self.state, &message, &choice, NOW);
+        let answer = answer(&self.desk, &self.state, &message, &choice);
         self.state = answer.state.clone();
         self.state.replied(self.turn, answer.scripted.as_str().into(), self.spoken);
         self.hung_up |= answer.hang_up;
@@ -138,6 +152,34 @@ fn a_reply_is_repeated_on_request_even_if_nothing_of_it_was_heard() {
 }
 
 #[test]
+fn who_asks_for_a_human_is_handed_over_and_only_once() {
+    let call = Talk::call();
+    let message = Message {
+        turn: Turn(1),
+        text: "Can I speak to a human?".into(),
+        kind: MessageKind::Speech,
+        heard: None,
+        spoken: true,
+        from: "".into(),
+    };
+    let choice = call.desk.choose(&call.state, &message).expect("wants an answer");
+    let step = |done: &[Done]| call.desk.answer(&call.state, &message, &choice, NOW, done);
+    let Step::Run(escalate) = step(&[]) else { panic!("a human has to be called") };
+    let outcomes = [
+        (Outcome::Escalated(Escalated::Transferring), "One moment, I will put you through."),
+        (
+            Outcome::Unavailable,
+            "Sorry, nobody is free right now. Shall I take an appointment request?",
+        ),
+    ];
+    for (outcome, expected) in outcomes {
+        let done = Done { call: escalate.clone(), outcome };
+        let Step::Answer(answer) = step(&[done]) else { panic!("asked twice") };
+        assert_eq!(answer.scripted, expected);
+    }
+}
+
+#[test]
 fn nothing_sounds_like_a_booking() {
     let mut call = Talk::call();
     for text in ["book me in", "Anna", "tomorrow", "at two", "yes"] {
@@ -197,6 +239,7 @@ fn kinds_of_message_no_agent_can_read_get_a_sensible_answer() {
         kind: MessageKind::Unsupported("reaction".into()),
         heard: None,
         spoken: false,
+        from: "".into(),
     };
     assert!(chat.desk.choose(&chat.state, &reaction).is_none(), "a thumbs-up wants no answer");
     let (agent, _) = chat.answer("", MessageKind::Choice("book an appointment".into()), true);
@@ -214,7 +257,7 @@ fn a_lost_context_is_rebuilt_from_the_history_without_the_user_noticing() {
         past.push(Past { utterance: person, agent: None, at: NOW });
         past.push(Past { utterance: heard, agent: Some(agent), at: NOW });
     }
-    call.state = call.desk.rebuild(&past, true);
+    call.state = call.desk.rebuild(&past, &[], true, &"".into());
     call.holds(&[(
         "at two",
         "appointments",
@@ -232,10 +275,11 @@ fn the_same_state_and_words_give_the_same_answer() {
         kind: MessageKind::Speech,
         heard: None,
         spoken: true,
+        from: "".into(),
     };
     let run = || {
         let choice = call.desk.choose(&call.state, &message).expect("wants an answer");
-        let answer = call.desk.answer(&call.state, &message, &choice, NOW);
+        let answer = answer(&call.desk, &call.state, &message, &choice);
         (choice, answer)
     };
     assert_eq!(run(), run());

@@ -7,7 +7,10 @@ mod sse;
 use std::fmt;
 
 use async_trait::async_trait;
-use dialogue_core::Prompt;
+use dialogue_core::{
+    Prompt,
+    tool::{ArgumentError, Outcome, ToolRequest, ToolSchema},
+};
 use futures::stream::BoxStream;
 
 #[cfg(test)]
@@ -25,13 +28,44 @@ pub struct Request {
     pub said: Vec<String>,
     /// The rules engine's reply.
     pub scripted: String,
+    /// The tools it may ask for.
+    #[expect(dead_code, reason = "no model is told of tools yet")]
+    pub tools: Vec<ToolSchema>,
+    /// What it asked for in this turn and what came of it, in order.
+    #[expect(dead_code, reason = "no model is told of tools yet")]
+    pub exchanges: Vec<Exchange>,
+}
+
+/// A tool a model asked for, in its own words.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Asked {
+    /// The model's name of the request.
+    pub id: String,
+    /// The tool's name.
+    pub name: String,
+    /// The arguments as they were streamed, JSON or not.
+    pub arguments: String,
+    /// What was understood of it.
+    pub request: Result<ToolRequest, ArgumentError>,
+}
+
+/// A tool a model asked for and what it is told came of it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Exchange {
+    /// The request.
+    pub asked: Asked,
+    /// What came of it.
+    pub outcome: Outcome,
 }
 
 /// A piece of an answer.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub enum Delta {
     /// More text.
     Text(String),
+    /// The message ends with requests for tools.
+    #[expect(dead_code, reason = "no model is told of tools yet")]
+    Asked(Vec<Asked>),
     /// What it took, once, where the vendor says.
     Usage(Usage),
 }

@@ -44,6 +44,8 @@ mod tests {
             prompt: None,
             said: vec!["One.".into()],
             scripted: "One. Two. Three.".into(),
+            tools: Vec::new(),
+            exchanges: Vec::new(),
         };
         let rest: Vec<Delta> =
             RulesEngine.reply(&request).await.unwrap().try_collect().await.unwrap();

@@ -84,6 +84,8 @@ pub enum Wish {
     NeverMind,
     /// The last reply once more.
     Repeat,
+    /// To speak with a human.
+    Human,
     /// To be greeted.
     Greet,
     /// To thank, nothing else.
@@ -146,6 +148,23 @@ const BOOKS: [&str; 14] = [
     "make a visit",
 ];
 
+const HUMANS: [&str; 14] = [
+    "human",
+    "real person",
+    "a person",
+    "operator",
+    "receptionist",
+    "someone real",
+    "talk to someone",
+    "speak to someone",
+    "speak with someone",
+    "talk with someone",
+    "representative",
+    "agent",
+    "manager",
+    "live person",
+];
+
 const THANKS: [&str; 4] = ["thanks", "thank you", "thank", "cheers"];
 
 const GREETS: [&str; 8] = [
@@ -169,6 +188,8 @@ pub fn wish(text: &str) -> Option<Wish> {
     let is_courtesy = words.len() <= COURTESY_WORDS_MAX;
     if says(&NEVER_MIND) {
         Some(Wish::NeverMind)
+    } else if says(&HUMANS) {
+        Some(Wish::Human)
     } else if says(&CHANGES) {
         Some(Wish::Change)
     } else if says(&BOOKS) {
@@ -209,6 +230,7 @@ mod tests {
             ("I would like an appointment", Some(Wish::Book)),
             ("I would like to cancel an appointment", Some(Wish::Change)),
             ("Never mind the appointment", Some(Wish::NeverMind)),
+            ("I would like a human to make an appointment", Some(Wish::Human)),
             ("Hello", Some(Wish::Greet)),
             ("Hello, I need a booking", Some(Wish::Book)),
             ("Thank you", Some(Wish::Thank)),
