@@ -88,7 +88,7 @@ pub struct TenantSettings {
     pub timezone: String,
     /// The voice of everything audible.
     pub voice: Voice,
-    /// Who recognises, in the order in which one takes over from another; empty means `SB_STT` (C8).
+    /// Who recognises, in the order in which one takes over from another; empty means `SB_STT` (C8). Not read yet.
     pub stt: Vec<String>,
     /// Spoken when a call begins.
     pub greeting: String,
@@ -100,9 +100,9 @@ pub struct TenantSettings {
     pub repeat_request: String,
     /// Spoken when a call reaches its time limit (B4).
     pub goodbye: String,
-    /// Whether calls are recorded (B4).
+    /// Whether calls are recorded (B4). Not obeyed yet: every call is recorded.
     pub recording: bool,
-    /// Spoken before the greeting of a call that is recorded: "This call is recorded."
+    /// Spoken before the greeting of a call that is recorded: "This call is recorded." Not spoken yet.
     pub recording_consent: Option<String>,
     /// The number calls fall back to when the platform cannot go on, E.164.
     pub fallback_number: Option<String>,
