@@ -4,8 +4,10 @@
 //! The vendors are the simulator's, with all delays zero, so that nothing of a turn is waiting for the world outside.
 //! The times are those the services stamped on the turn and the writer kept, not the bench's own.
 
+mod calls;
 mod figures;
 mod raw_hop;
+mod usage;
 
 use std::fmt;
 use std::time::Duration;
@@ -22,8 +24,10 @@ use tokio_util::sync::CancellationToken;
 use crate::history::History;
 use crate::outside::Outside;
 
+pub use calls::{CallLoad, CallsReport, ServiceUse, calls};
 pub use figures::{Hop, Spread, Waterfall};
 use raw_hop::RawHop;
+pub use usage::Process;
 
 /// Addresses of the tenant `demo` (DESIGN section 9).
 const OUR_NUMBER: &str = "+15550100001";

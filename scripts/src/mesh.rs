@@ -203,6 +203,14 @@ impl Mesh {
         self.stores.started()
     }
 
+    /// Every process of the mesh at this moment, stores and simulator included: name and id.
+    pub fn processes(&self) -> impl Iterator<Item = (&str, i32)> {
+        let tasks = self.tasks.iter().chain([&self.simulator]);
+        let tasks =
+            tasks.filter_map(|task| Some((task.name(), task.pid()?.as_raw_nonzero().get())));
+        tasks.chain(self.stores.started().map(|(name, _, pid)| (name, pid)))
+    }
+
     /// The folder of logs, one file per task.
     #[must_use]
     pub fn log(&self) -> &Log {

@@ -20,6 +20,7 @@ const POLL: Duration = Duration::from_millis(100);
 pub struct Outside {
     base_url: String,
     http: reqwest::Client,
+    poll: Duration,
 }
 
 impl Outside {
@@ -34,7 +35,14 @@ impl Outside {
             .pool_idle_timeout(IDLE_CONNECTION)
             .build()
             .context("prepare an HTTP client")?;
-        Ok(Self { base_url: base_url.trim_end_matches('/').to_owned(), http })
+        Ok(Self { base_url: base_url.trim_end_matches('/').to_owned(), http, poll: POLL })
+    }
+
+    /// Asks less often how something stands, where the simulator is not to be kept busy.
+    #[must_use]
+    pub fn asking_every(mut self, poll: Duration) -> Self {
+        self.poll = poll;
+        self
     }
 
     /// Places a call and waits until it is over and everything heard has been decoded.
@@ -163,7 +171,7 @@ impl Outside {
                 if done(&state) {
                     return Ok(state);
                 }
-                tokio::time::sleep(POLL).await;
+                tokio::time::sleep(self.poll).await;
             }
         });
         asked.await.unwrap_or_else(|_| anyhow::bail!("not within {} s", limit.as_secs()))

@@ -1,10 +1,11 @@
 //! `scripts/bench`: measures the mesh on this machine.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use scripts::bench::{self, Load};
+use scripts::bench::{self, CallLoad, Load, Process};
 use scripts::log::{Echo, Log};
 use scripts::mesh::{Mesh, Options};
 
@@ -23,6 +24,10 @@ enum Command {
     /// It starts a mesh of its own, with the simulator's vendors at no delay, and stops it again. Fails only when a
     /// turn was lost.
     Turn(TurnArguments),
+    /// Measure what many calls at a time cost: processor and memory of each service, and the mesh's own time.
+    ///
+    /// As `turn`, on a mesh of its own. Fails only when a turn did not arrive as it was said.
+    Calls(CallsArguments),
 }
 
 #[derive(Debug, clap::Args)]
@@ -44,12 +49,42 @@ struct TurnArguments {
     at: Option<String>,
 }
 
+#[derive(Debug, clap::Args)]
+struct CallsArguments {
+    /// Calls at a time.
+    #[arg(long, default_value_t = 100)]
+    calls: usize,
+    /// How long they are watched once all have begun.
+    #[arg(long, default_value_t = 3.0)]
+    minutes: f64,
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// Measure the mesh of the simulator at this address instead; its stores are those of the environment.
+    #[arg(long, value_name = "URL")]
+    at: Option<String>,
+    /// A process of that mesh, to be measured. May be given several times.
+    #[arg(long = "process", value_name = "NAME=PID", value_parser = process)]
+    processes: Vec<Process>,
+}
+
+fn process(argument: &str) -> Result<Process, String> {
+    let (name, pid) = argument.split_once('=').ok_or("not of the form NAME=PID")?;
+    let pid = pid.parse().map_err(|_| "PID is not a number")?;
+    Ok(Process { name: name.to_owned(), pid })
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Command::Turn(arguments) = Arguments::parse().command;
-    let measured = match &arguments.at {
-        Some(simulator) => turn(simulator, &arguments).await,
-        None => on_a_mesh_of_its_own().await,
+    let measured = match &Arguments::parse().command {
+        Command::Turn(arguments) => match &arguments.at {
+            Some(simulator) => turn(simulator, arguments).await,
+            None => on_a_mesh_of_its_own().await,
+        },
+        Command::Calls(arguments) => match &arguments.at {
+            Some(simulator) => calls(simulator, arguments).await,
+            None => on_a_mesh_of_its_own().await,
+        },
     };
     measured.unwrap_or_else(|error| {
         eprintln!("bench: {error:#}");
@@ -69,6 +104,20 @@ async fn turn(simulator: &str, arguments: &TurnArguments) -> anyhow::Result<Exit
     Ok(if report.lost_turns == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+async fn calls(simulator: &str, arguments: &CallsArguments) -> anyhow::Result<ExitCode> {
+    let watched =
+        Duration::try_from_secs_f64(60.0 * arguments.minutes).context("read --minutes")?;
+    let load = CallLoad { calls: arguments.calls.max(1), watched };
+    let environment = boot::Environment::of_process();
+    let report = bench::calls(simulator, &environment, &arguments.processes, load).await?;
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&report).context("write the report")?);
+    } else {
+        print!("{report}");
+    }
+    Ok(if report.faulty_turns == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
 /// Runs this command once more with the variables of a fresh mesh: a process of its own is the one way to have the AWS
 /// client take them.
 async fn on_a_mesh_of_its_own() -> anyhow::Result<ExitCode> {
@@ -78,9 +127,13 @@ async fn on_a_mesh_of_its_own() -> anyhow::Result<ExitCode> {
     let options = Options { given: std::env::vars().collect(), ..Options::new()? };
     let mesh = Mesh::start(options, &log).await?;
     let program = std::env::current_exe().context("find this program")?;
+    let processes = mesh.processes().map(|(name, pid)| format!("--process={name}={pid}"));
+    // The first argument is the command, which alone knows what it needs.
+    let is_calls = std::env::args().nth(1).is_some_and(|command| command == "calls");
     let mut child = tokio::process::Command::new(program)
         .args(std::env::args_os().skip(1))
         .args(["--at", &mesh.endpoints().simulator])
+        .args(processes.filter(|_| is_calls))
         .envs(mesh.environment())
         .kill_on_drop(true)
         .spawn()
