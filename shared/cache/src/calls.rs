@@ -80,4 +80,21 @@ impl Cache {
         })
         .await
     }
+
+    /// What an answer for `call` must know before it leaves, asked at once: the turn fence, and the
+    /// queue of the edge task that holds the socket, as [`Self::fence`] and [`Self::edge_of`].
+    ///
+    /// # Errors
+    /// When Redis is away; `edge` drops by turn, and `reply_to` is the fallback.
+    pub async fn way_to(&self, call: &CallSid) -> Result<(Turn, Option<String>), CacheError> {
+        let keys = [":turn", ":edge"].map(|rest| self.key(call.as_str(), rest));
+        self.run("way_to", |mut c| async move {
+            deadpool_redis::redis::cmd("MGET")
+                .arg(&keys)
+                .query_async::<(Option<u32>, Option<String>)>(&mut c)
+                .await
+        })
+        .await
+        .map(|(turn, queue)| (Turn(turn.unwrap_or(0)), queue))
+    }
 }

@@ -30,6 +30,16 @@ async fn answers_follow_a_call_to_the_task_that_took_it_over() {
 }
 
 #[tokio::test]
+async fn the_fence_and_the_way_to_a_call_are_one_question() {
+    let (cache, call) = (cache(), call());
+    assert_eq!(cache.way_to(&call).await.unwrap(), (Turn(0), None));
+    cache.set_fence(&call, Turn(4)).await.unwrap();
+    cache.set_edge_of(&call, "sb-edge-1-a.fifo").await.unwrap();
+    let there = (Turn(4), Some("sb-edge-1-a.fifo".to_owned()));
+    assert_eq!(cache.way_to(&call).await.unwrap(), there);
+}
+
+#[tokio::test]
 async fn of_two_who_read_the_same_context_only_the_first_writes() {
     let (cache, conversation) = (cache(), conversation());
     assert_eq!(cache.context(conversation).await.unwrap(), None);
