@@ -6,9 +6,8 @@ use simulator::caller::{BargeIn, CallScript, Utterance};
 use simulator::modem;
 
 use crate::audio::Stereo;
-use crate::desk::{Desk, OUR_NUMBER, said};
+use crate::desk::{Desk, GREETING, OUR_NUMBER, said};
 
-const GREETING: &str = "Thank you for calling Maple Dental. How can I help you today?";
 /// What the rules engine answers to what it cannot do, and the sentence after it.
 const OFFER: &str = "I can take down an appointment request.";
 const BEYOND_THE_RULES: &str = "What is the capital of France?";

@@ -17,6 +17,8 @@ use tokio_postgres::{NoTls, Row};
 /// Addresses of the tenant `demo` (DESIGN section 9).
 pub const OUR_NUMBER: &str = "+15550100001";
 pub const OUR_WHATSAPP: &str = "106540352242922";
+/// What it says to whoever calls.
+pub const GREETING: &str = "Thank you for calling Maple Dental. How can I help you today?";
 
 const BUCKET_VARIABLE: &str = "SB_S3_BUCKET";
 const POLL: Duration = Duration::from_millis(50);
@@ -103,11 +105,23 @@ impl Desk {
         self.rows(sql, &[&report.sid]).await.first().map(|row| row.get(0))
     }
 
+    /// Why the call of this id ended, once it has.
+    pub async fn end_of(&self, call: &str) -> String {
+        let sql = "SELECT end_reason FROM call_logs WHERE call = $1 AND ended_at IS NOT NULL";
+        let look = async || self.rows(sql, &[&call]).await.first().map(|row| row.get(0));
+        self.until("the end of a call", look).await
+    }
+
     /// The key of a call's recording, once it is finished.
     pub async fn recording(&self, report: &CallReport) -> String {
+        self.recording_of(&report.sid).await
+    }
+
+    /// The same, by the call's id.
+    pub async fn recording_of(&self, call: &str) -> String {
         let sql = "SELECT recording_key FROM call_logs
             WHERE call = $1 AND recording_key IS NOT NULL";
-        let look = async || self.rows(sql, &[&report.sid]).await.first().map(|row| row.get(0));
+        let look = async || self.rows(sql, &[&call]).await.first().map(|row| row.get(0));
         self.until("recording", look).await
     }
 

@@ -8,6 +8,7 @@ mod cut_short;
 mod desk;
 mod many_calls;
 mod many_chats;
+mod talk;
 
 use desk::Desk;
 
@@ -29,5 +30,14 @@ async fn what_people_do_out_of_the_ordinary() {
         many_chats::bursts(&desk),
         bad_input::refused(&desk),
     );
+    desk.close().await;
+}
+
+/// In a mesh of its own: a browser takes a whole processor.
+#[tokio::test]
+async fn a_person_talks_from_the_web_page() {
+    let Some(browser) = talk::require_browser() else { return };
+    let desk = Desk::open("talk").await;
+    talk::talked(&desk, &browser).await;
     desk.close().await;
 }

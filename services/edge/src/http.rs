@@ -65,6 +65,7 @@ pub fn routes(app: &mut web::ServiceConfig, border: &web::Data<Border>) {
         }
     }
     app.route("/media-stream", web::get().to(socket::media_stream))
+        .route("/browser-stream", web::get().to(socket::browser_stream))
         .route("/health", web::get().to(ready))
         .route("/healthz", web::get().to(alive));
 }
@@ -139,10 +140,11 @@ impl Border {
             query: request.uri().query().unwrap_or("").to_owned(),
             headers: request.headers().clone(),
             body,
+            source,
             received_at: Timestamp::now(),
         };
         if let Err(forgery) = adapter.validate(&request) {
-            if self.guard.note_forgery(source).await {
+            if adapter.proves_sender() && self.guard.note_forgery(source).await {
                 metrics::counter!("edge_addresses_blocked_total").increment(1);
                 tracing::warn!(
                     kind = "address_blocked",
@@ -151,7 +153,9 @@ impl Border {
             }
             return Err(Refusal::Forged(forgery));
         }
-        self.guard.note_signed(source).await;
+        if adapter.proves_sender() {
+            self.guard.note_signed(source).await;
+        }
         let repeat_key = adapter.repeat_key(&request);
         if let Some(key) = &repeat_key
             && let Some(body) = self.guard.earlier_answer(key).await
@@ -284,15 +288,20 @@ fn earlier(kept: String) -> Answer {
 
 fn response_of(answer: &Answer) -> HttpResponse {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
-    HttpResponse::build(status).content_type(answer.content_type).body(answer.body.clone())
+    let mut response = HttpResponse::build(status);
+    response.content_type(answer.content_type);
+    for header in answer.headers {
+        response.insert_header(*header);
+    }
+    response.body(answer.body.clone())
 }
 
 /// The answer to what is not taken in, and its one log line: the kind, and nothing about a person.
 fn refused(channel: &str, path: &'static str, refusal: &Refusal) -> HttpResponse {
     let (status, kind, told) = match refusal {
         Refusal::Blocked => (StatusCode::UNAUTHORIZED, "blocked_address", String::new()),
-        Refusal::Forged(Forgery::WrongToken) => {
-            (StatusCode::FORBIDDEN, Forgery::WrongToken.kind(), String::new())
+        Refusal::Forged(forgery @ (Forgery::WrongToken | Forgery::ForeignPage)) => {
+            (StatusCode::FORBIDDEN, forgery.kind(), String::new())
         }
         Refusal::Forged(forgery) => (StatusCode::UNAUTHORIZED, forgery.kind(), String::new()),
         Refusal::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "oversized_body", String::new()),

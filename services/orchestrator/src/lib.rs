@@ -6,7 +6,7 @@ mod config;
 mod context;
 mod handlers;
 mod ledger;
-mod llm;
+pub mod llm;
 mod outlet;
 mod tenants;
 mod turn;

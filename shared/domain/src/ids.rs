@@ -2,6 +2,8 @@ use std::fmt;
 
 use uuid::Uuid;
 
+use crate::Channel;
+
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -90,9 +92,12 @@ impl EventId {
     }
 }
 
-/// Twilio's name of a call (`CA` and 32 hex digits), or a browser call's own.
+/// Twilio's name of a call (`CA` and 32 hex digits), or a browser call's own (`BR` and as many).
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct CallSid(String);
+
+/// No SID of Twilio's begins like this (PROTOCOLS 1.1).
+const BROWSER_PREFIX: &str = "BR";
 
 impl CallSid {
     /// The longest id accepted: Twilio's have 34 characters, ours (UUIDs) 36.
@@ -104,6 +109,16 @@ impl CallSid {
         let fits = !id.is_empty() && id.len() <= Self::MAX_CHARS;
         let plain = id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         (fits && plain).then(|| Self(id.to_owned()))
+    }
+
+    /// The id of a call from a web page. `id` makes it unique.
+    pub fn of_browser(id: Uuid) -> Self {
+        Self(format!("{BROWSER_PREFIX}{}", id.simple()))
+    }
+
+    /// The channel of the call, which its id tells: whoever knows a call by its id alone needs no look-up.
+    pub fn channel(&self) -> Channel {
+        if self.0.starts_with(BROWSER_PREFIX) { Channel::BROWSER } else { Channel::VOICE }
     }
 
     /// The id as text.
@@ -134,6 +149,15 @@ mod tests {
         let (a, b) = (TenantId(Uuid::from_u128(1)), TenantId(Uuid::from_u128(2)));
         let chat = |t| ConversationId::of_chat(t, "whatsapp", "106540352242922", "15551234567");
         assert_ne!(chat(a), chat(b));
+    }
+
+    #[test]
+    fn a_browser_calls_id_tells_its_channel_and_is_an_id_like_any() {
+        let call = CallSid::of_browser(Uuid::from_u128(7));
+        assert_eq!(call.channel(), Channel::BROWSER);
+        assert_eq!(CallSid::parse(call.as_str()), Some(call));
+        let phone = CallSid::parse("CA0123456789abcdef0123456789abcdef").unwrap();
+        assert_eq!(phone.channel(), Channel::VOICE);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::{Channel, TenantId};
 pub struct Address {
     /// The channel the address is on.
     pub channel: Channel,
-    /// E.164 with `+` for voice and SMS, `phone_number_id` for WhatsApp.
+    /// E.164 with `+` for voice and SMS, `phone_number_id` for WhatsApp, the name in the page's URL for the browser.
     pub address: String,
     /// The number people see, where it differs from `address`.
     pub display: Option<String>,

@@ -75,6 +75,13 @@ pub enum Action {
         /// What it says.
         text: String,
     },
+    /// A sentence of a reply begins to be spoken: comes before its first [`SendAudio`](Action::SendAudio).
+    SentenceStarted {
+        /// The turn answered; 0 is the greeting.
+        turn: u32,
+        /// What it says.
+        text: String,
+    },
     /// A key was pressed.
     DigitPressed(char),
     /// Publish `EscalationRequested`: the mesh has been silent too long.
@@ -190,6 +197,11 @@ impl fmt::Debug for Action {
                 .field("prompt", prompt)
                 .field("turn", turn)
                 .finish_non_exhaustive(),
+            Self::SentenceStarted { turn, text } => f
+                .debug_struct("SentenceStarted")
+                .field("turn", turn)
+                .field("chars", &text.chars().count())
+                .finish(),
             Self::DigitPressed(_) => f.write_str("DigitPressed"),
             Self::Escalate { turn } => f.debug_struct("Escalate").field("turn", turn).finish(),
             Self::RecordingPart { index, offset_samples, caller, agent } => f

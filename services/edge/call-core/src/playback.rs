@@ -184,6 +184,11 @@ impl Playback {
         if !reply.begin_next(at) {
             return None;
         }
+        let turn = reply.turn();
+        let text = reply.current().map(|sentence| sentence.text().to_owned());
+        if let Some(text) = text.filter(|text| !text.is_empty()) {
+            out.push(Action::SentenceStarted { turn, text });
+        }
         if first {
             *began = Some(reply.turn());
         }

@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use bus::{Destination, Queue};
 use domain::{
-    CallEndReason, CallEnded, CallSid, Channel, ConversationId, Envelope, EventId, FinishRecording,
-    Heard, Payload, TenantId, Timestamp,
+    CallEndReason, CallEnded, CallSid, ConversationId, Envelope, EventId, FinishRecording, Heard,
+    Payload, TenantId, Timestamp,
 };
 
 use super::{
@@ -140,7 +140,7 @@ fn finish_recording(
         EventId::from_uuid(conversation.derive("finish-recording")),
         tenant,
         conversation,
-        Channel::VOICE,
+        call.channel(),
         Timestamp::now(),
         FinishRecording { call: call.clone(), started_at, parts },
     )

@@ -1,6 +1,7 @@
-//! The media socket: who may open one, and what it takes until its call is known (DESIGN 3.1, E1, E2).
+//! The sockets of calls: who may open one, and what it takes until its call is known (DESIGN 3.1, E1, E2). A phone's comes
+//! from Twilio, a web page's from the browser; what is said on them is the same.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_ws::{AggregatedMessage, AggregatedMessageStream, CloseCode, CloseReason};
@@ -17,7 +18,7 @@ use super::{
     wire::{self, LONGEST_FRAME_BYTES, StreamEvent},
 };
 use crate::{
-    channel::UserKey,
+    channel::{UserKey, browser},
     config::StreamSignature,
     guard::signatures::{key_bytes, twilio_handshake},
     http::Border,
@@ -39,14 +40,14 @@ pub async fn media_stream(
     let services = border.calls.clone();
     let source = border.source_of(&request);
     if border.guard.is_blocked(source).await {
-        return Ok(refused("blocked_address"));
+        return Ok(refused(Channel::VOICE, "blocked_address"));
     }
     let signature =
         request.headers().get("x-twilio-signature").and_then(|v| v.to_str().ok()).unwrap_or("");
     if signature.is_empty() {
         if services.stream_signature == StreamSignature::Required {
             border.guard.note_forgery(source).await;
-            return Ok(refused("missing_signature"));
+            return Ok(refused(Channel::VOICE, "missing_signature"));
         }
     } else {
         let base = &services.twilio.public_base_url;
@@ -55,26 +56,69 @@ pub async fn media_stream(
         let secrets = services.twilio.auth_token.accepted();
         if !twilio_handshake(&key_bytes(&secrets), &format!("wss://{rest}{target}"), signature) {
             border.guard.note_forgery(source).await;
-            return Ok(refused("wrong_signature"));
+            return Ok(refused(Channel::VOICE, "wrong_signature"));
         }
         border.guard.note_signed(source).await;
     }
+    open(&request, payload, services, Door::Phone)
+}
+
+/// `GET /browser-stream` (A4). The token proves it: it was given to a page of ours, for one call.
+pub async fn browser_stream(
+    request: HttpRequest,
+    payload: web::Payload,
+    border: web::Data<Border>,
+) -> actix_web::Result<HttpResponse> {
+    let source = border.source_of(&request);
+    if border.guard.is_blocked(source).await {
+        return Ok(refused(Channel::BROWSER, "blocked_address"));
+    }
+    let services = border.calls.clone();
+    if !browser::is_own_page(request.headers(), &services.twilio.public_base_url) {
+        return Ok(refused(Channel::BROWSER, "foreign_page"));
+    }
+    open(&request, payload, services, Door::Browser(source))
+}
+
+/// Where a socket came in.
+#[derive(Clone, Copy)]
+enum Door {
+    Phone,
+    /// From this address.
+    Browser(IpAddr),
+}
+
+impl Door {
+    fn channel(self) -> Channel {
+        match self {
+            Self::Phone => Channel::VOICE,
+            Self::Browser(_) => Channel::BROWSER,
+        }
+    }
+}
+
+fn open(
+    request: &HttpRequest,
+    payload: web::Payload,
+    services: Arc<CallServices>,
+    door: Door,
+) -> actix_web::Result<HttpResponse> {
     if services.stopping.is_cancelled() {
         return Ok(HttpResponse::ServiceUnavailable().finish());
     }
-    let (response, socket, stream) = actix_ws::handle(&request, payload)?;
+    let (response, socket, stream) = actix_ws::handle(request, payload)?;
     let stream = stream
         .max_frame_size(LONGEST_FRAME_BYTES)
         .aggregate_continuations()
         .max_continuation_size(LONGEST_FRAME_BYTES);
-    actix_web::rt::spawn(serve(services, stream, SocketSender::start(socket)));
+    actix_web::rt::spawn(serve(services, stream, SocketSender::start(socket), door));
     Ok(response)
 }
 
-fn refused(kind: &'static str) -> HttpResponse {
-    metrics::counter!("edge_requests_refused_total", "channel" => "voice", "kind" => kind)
+fn refused(channel: Channel, kind: &'static str) -> HttpResponse {
+    metrics::counter!("edge_requests_refused_total", "channel" => channel.to_string(), "kind" => kind)
         .increment(1);
-    tracing::warn!(kind, path = "/media-stream", "media socket refused");
+    tracing::warn!(kind, %channel, "media socket refused");
     HttpResponse::Unauthorized().finish()
 }
 
@@ -82,17 +126,19 @@ async fn serve(
     services: Arc<CallServices>,
     mut stream: AggregatedMessageStream,
     socket: SocketSender,
+    door: Door,
 ) {
     let admitted = async {
         let (stream_sid, call_sid, token) = await_start(&mut stream, &socket).await?;
         // The caller's first frames arrive while the call is being admitted.
         let clock = CallClock::start();
-        admit(&services, stream_sid, &call_sid, &token, clock).await
+        admit(&services, stream_sid, &call_sid, &token, clock, door).await
     };
     match admitted.await {
         Ok(admitted) => Session::run(services, admitted, stream, socket).await,
         Err(kind) => {
-            metrics::counter!("edge_requests_refused_total", "channel" => "voice", "kind" => kind)
+            let channel = door.channel().to_string();
+            metrics::counter!("edge_requests_refused_total", "channel" => channel, "kind" => kind)
                 .increment(1);
             tracing::warn!(kind, "media socket closed before its call began");
             socket.send(Outgoing::Refuse(kind));
@@ -134,6 +180,7 @@ async fn admit(
     call_sid: &str,
     token: &str,
     clock: CallClock,
+    door: Door,
 ) -> Result<Admitted, &'static str> {
     if token.is_empty() {
         return Err("missing_token");
@@ -144,12 +191,19 @@ async fn admit(
     if CallSid::parse(call_sid).as_ref() != Some(&claims.call) {
         return Err("token_of_another_call");
     }
+    if claims.call.channel() != door.channel() {
+        return Err("token_of_another_channel");
+    }
     // Twice its life, so that no clock difference between tasks opens a gap.
     if !services.guard.is_first_use(opened.nonce, TOKEN_LIFE * 2).await {
         return Err("token_used_before");
     }
-    let user =
-        UserKey::of(claims.tenant, &Channel::VOICE, claims.from.reveal(), claims.call.as_str());
+    let user = match door {
+        Door::Phone => {
+            UserKey::of(claims.tenant, &Channel::VOICE, claims.from.reveal(), claims.call.as_str())
+        }
+        Door::Browser(source) => UserKey::at(claims.tenant, source),
+    };
     let resumed = claims.attempt > 0;
     let (slot, started_at, state, fence, parts) = tokio::join!(
         services.guard.take_socket(user, &claims.call, claims.attempt),

@@ -1,5 +1,5 @@
 //! The messages of a media stream (PROTOCOLS 1.5). Read leniently, written exactly: any field beyond these makes
-//! Twilio warn (31951).
+//! Twilio warn (31951). A web page speaks the same, and gets captions beside (A4).
 
 use std::time::Duration;
 
@@ -176,6 +176,11 @@ enum Command<'a> {
         #[serde(rename = "streamSid")]
         stream_sid: &'a str,
     },
+    Caption {
+        #[serde(rename = "streamSid")]
+        stream_sid: &'a str,
+        caption: &'a Caption<'a>,
+    },
 }
 
 #[derive(Serialize)]
@@ -196,6 +201,43 @@ pub fn mark(stream_sid: &str, name: String) -> String {
 /// Drop what was not played yet.
 pub fn clear(stream_sid: &str) -> String {
     written(&Command::Clear { stream_sid })
+}
+
+/// Words to be shown to a person who talks by a web page. It extends the protocol: Twilio is never sent one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Caption<'a> {
+    /// The caller's turn, as it was understood.
+    CallerSaid {
+        /// The turn.
+        turn: u32,
+        /// The words.
+        text: &'a str,
+    },
+    /// The next sentence of the agent. Its audio follows.
+    AgentSays {
+        /// The turn answered; 0 is the greeting.
+        turn: u32,
+        /// The sentence.
+        text: &'a str,
+    },
+    /// A sentence that is in no reply: a filler, an apology, a request to repeat. Its audio follows.
+    Prompt {
+        /// The sentence.
+        text: &'a str,
+    },
+    /// The agent was interrupted: no more than this was heard of the turn.
+    AgentHeard {
+        /// The turn answered.
+        turn: u32,
+        /// The words; may be empty.
+        text: &'a str,
+    },
+}
+
+/// A caption, for a web page only.
+pub fn caption(stream_sid: &str, caption: &Caption<'_>) -> String {
+    written(&Command::Caption { stream_sid, caption })
 }
 
 fn written(command: &Command<'_>) -> String {
@@ -283,5 +325,10 @@ mod tests {
             r#"{"event":"mark","streamSid":"MZ1","mark":{"name":"u7"}}"#
         );
         assert_eq!(clear("MZ1"), r#"{"event":"clear","streamSid":"MZ1"}"#);
+        assert_eq!(
+            caption("MZ1", &Caption::AgentSays { turn: 2, text: "Yes." }),
+            r#"{"event":"caption","streamSid":"MZ1","caption":{"kind":"agent_says","turn":2,"text":"Yes."}}"#,
+            "and one more, to web pages"
+        );
     }
 }

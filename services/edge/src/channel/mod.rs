@@ -2,11 +2,12 @@
 //! [`registry`]; the webhook pipeline, the outbound consumer and everything downstream know channels by this trait
 //! alone.
 
+pub mod browser;
 pub mod registry;
 pub mod twilio_voice;
 pub mod whatsapp;
 
-use std::{fmt, time::Duration};
+use std::{fmt, net::IpAddr, time::Duration};
 
 use actix_web::http::{Method, header::HeaderMap};
 use async_trait::async_trait;
@@ -29,6 +30,12 @@ pub trait ChannelAdapter: Send + Sync + 'static {
     /// # Errors
     /// When it is unsigned or signed by someone else.
     fn validate(&self, request: &VendorRequest) -> Result<(), Forgery>;
+
+    /// Whether a valid request proves who sent it, as a signature does. Only then does it speak for the address it came
+    /// from, and only then is one that is not valid a forgery (E3).
+    fn proves_sender(&self) -> bool {
+        true
+    }
 
     /// The name under which a repeated request gets the same answer again, without effect (DESIGN 3.1). `None` where
     /// a repeat is harmless, because its events carry the ids of the first.
@@ -93,6 +100,8 @@ pub struct VendorRequest {
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
+    /// The address it came from: behind trusted proxies, that of the sender.
+    pub source: IpAddr,
     /// When it came.
     pub received_at: Timestamp,
 }
@@ -117,6 +126,8 @@ pub enum Forgery {
     Missing,
     /// Its signature is not by our key, or not of this request.
     Wrong,
+    /// A page of another site asks in its visitor's name.
+    ForeignPage,
     /// A handshake that proves itself by a token named another one; answered 403 (PROTOCOLS 2.1).
     WrongToken,
 }
@@ -127,6 +138,7 @@ impl Forgery {
         match self {
             Self::Missing => "missing_signature",
             Self::Wrong => "wrong_signature",
+            Self::ForeignPage => "foreign_page",
             Self::WrongToken => "wrong_verify_token",
         }
     }
@@ -197,6 +209,16 @@ impl UserKey {
         let (kind, who) = if known { ("user", contact) } else { ("hidden", otherwise) };
         Self(tenant.derive(&format!("{kind}:{channel}:{who}")))
     }
+
+    /// Whoever it is that comes from `source` and has no number: a web page's visitor. An IPv6 network of 64 bits is one,
+    /// for a single machine may use all of its addresses.
+    pub fn at(tenant: TenantId, source: IpAddr) -> Self {
+        let source = match source.to_canonical() {
+            IpAddr::V6(v6) => IpAddr::from((u128::from(v6) >> 64 << 64).to_be_bytes()),
+            v4 => v4,
+        };
+        Self(tenant.derive(&format!("address:{source}")))
+    }
 }
 
 /// A message the person is to see as read.
@@ -215,6 +237,8 @@ pub struct Answer {
     pub status: u16,
     /// Content type.
     pub content_type: &'static str,
+    /// Further headers.
+    pub headers: &'static [(&'static str, &'static str)],
     /// Body.
     pub body: String,
 }
@@ -222,12 +246,22 @@ pub struct Answer {
 impl Answer {
     /// 200 with TwiML.
     pub fn twiml(body: impl Into<String>) -> Self {
-        Self { status: 200, content_type: "text/xml; charset=utf-8", body: body.into() }
+        Self {
+            status: 200,
+            content_type: "text/xml; charset=utf-8",
+            headers: &[],
+            body: body.into(),
+        }
     }
 
     /// 200 with plain text.
     pub fn text(body: impl Into<String>) -> Self {
-        Self { status: 200, content_type: "text/plain; charset=utf-8", body: body.into() }
+        Self {
+            status: 200,
+            content_type: "text/plain; charset=utf-8",
+            headers: &[],
+            body: body.into(),
+        }
     }
 }
 
@@ -412,6 +446,16 @@ mod tests {
         let of = |who: &str, call: &str| UserKey::of(tenant, &Channel::VOICE, who, call);
         assert_eq!(of("+15551234567", "CA1"), of("+15551234567", "CA2"));
         assert_ne!(of("anonymous", "CA1"), of("anonymous", "CA2"));
+    }
+
+    #[test]
+    fn visitors_without_a_number_are_told_apart_by_their_network() {
+        let tenant = TenantId::from_uuid(Uuid::from_u128(1));
+        let at = |source: &str| UserKey::at(tenant, source.parse().unwrap());
+        assert_eq!(at("192.0.2.7"), at("::ffff:192.0.2.7"));
+        assert_ne!(at("192.0.2.7"), at("192.0.2.8"));
+        assert_eq!(at("2001:db8:1:2::3"), at("2001:db8:1:2:ffff::4"));
+        assert_ne!(at("2001:db8:1:2::3"), at("2001:db8:1:3::3"));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     ChannelAdapter,
+    browser::Browser,
     twilio_voice::{TwilioSettings, TwilioVoice},
     whatsapp::{WhatsApp, WhatsAppSettings},
 };
@@ -32,6 +33,7 @@ pub struct Parts {
 pub fn adapters(parts: Parts) -> Vec<Arc<dyn ChannelAdapter>> {
     let Parts { directory, http, tokens, calls, twilio, whatsapp } = parts;
     vec![
+        Arc::new(Browser::new(twilio.public_base_url.clone(), directory.clone(), tokens.clone())),
         Arc::new(TwilioVoice::new(twilio, directory.clone(), tokens, calls)),
         Arc::new(WhatsApp::new(whatsapp, directory, http)),
     ]

@@ -243,7 +243,7 @@ pub fn call_ended(
         EventId::from_uuid(conversation.derive("call-ended")),
         tenant,
         conversation,
-        Channel::VOICE,
+        call.channel(),
         now,
         CallEnded { call: call.clone(), reason, started_at, heard: None },
     )

@@ -6,5 +6,6 @@
 mod edge_task;
 mod media_socket;
 mod outbound;
+mod talk;
 mod vendors;
 mod webhooks;

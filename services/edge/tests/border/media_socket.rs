@@ -18,7 +18,7 @@ use crate::{
     vendors::{new_call_sid, token_in, twilio_signature},
 };
 
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 /// A phone sends a frame every 20 ms.
 const FRAME: Duration = Duration::from_millis(20);
 const CALLER: &str = "+15551234567";
@@ -37,33 +37,33 @@ async fn open(edge: &EdgeTask, signature: Option<&str>) -> Result<Socket, u16> {
 }
 
 /// As Twilio opens it.
-async fn open_signed(edge: &EdgeTask) -> Socket {
+pub async fn open_signed(edge: &EdgeTask) -> Socket {
     let signature = twilio_signature("wss://desk.example.com/media-stream");
     open(edge, Some(&signature)).await.expect("a socket")
 }
 
-async fn say(socket: &mut Socket, message: &Value) {
+pub async fn say(socket: &mut Socket, message: &Value) {
     socket.send(Message::text(message.to_string())).await.expect("an open socket");
 }
 
-fn start_message(call: &str, token: &str) -> Value {
+pub fn start_message(call: &str, token: &str) -> Value {
     json!({"event": "start", "sequenceNumber": "1", "streamSid": "MZ1", "start": {
         "streamSid": "MZ1", "accountSid": "AC1", "callSid": call, "tracks": ["inbound"],
         "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1},
         "customParameters": {"token": token}}})
 }
 
-fn media(n: u32, payload: &str) -> Value {
+pub fn media(n: u32, payload: &str) -> Value {
     json!({"event": "media", "sequenceNumber": (n + 2).to_string(), "streamSid": "MZ1",
         "media": {"track": "inbound", "chunk": (n + 1).to_string(), "timestamp": (n * 20).to_string(), "payload": payload}})
 }
 
-fn silence() -> String {
+pub fn silence() -> String {
     STANDARD.encode([0xff; 160])
 }
 
 /// Waits until the other side closes; fails when any audio came before.
-async fn closed_without_audio(socket: &mut Socket) {
+pub async fn closed_without_audio(socket: &mut Socket) {
     let wait = async {
         while let Some(Ok(message)) = socket.next().await {
             match message {
@@ -74,6 +74,23 @@ async fn closed_without_audio(socket: &mut Socket) {
         }
     };
     tokio::time::timeout(PATIENCE, wait).await.expect("the socket is closed");
+}
+
+/// What the socket brings until it brings an `event`, that one included, while the caller is silent.
+pub async fn heard_events(socket: &mut Socket, event: &str) -> Vec<Value> {
+    let mut events = Vec::new();
+    let listen = async {
+        let mut n = 0;
+        while events.last().is_none_or(|last: &Value| last["event"] != event) {
+            say(socket, &media(n, &silence())).await;
+            n += 1;
+            let Ok(next) = tokio::time::timeout(FRAME, socket.next()).await else { continue };
+            let text = next.expect("an open socket").expect("a frame").into_text().unwrap();
+            events.push(serde_json::from_str(&text).unwrap());
+        }
+    };
+    tokio::time::timeout(PATIENCE, listen).await.unwrap_or_else(|_| panic!("no {event}"));
+    events
 }
 
 /// A call in progress.
@@ -224,7 +241,7 @@ async fn a_call_that_ended_is_hung_up_and_one_that_was_lost_is_connected_again()
 }
 
 /// Plays the voice service: speaks everything it is asked to with an audio that tells the texts apart.
-struct Voice;
+pub struct Voice;
 
 #[async_trait::async_trait]
 impl Handler for Voice {

@@ -2,7 +2,7 @@
 
 mod openai;
 mod rules;
-mod sse;
+pub mod sse;
 
 use std::fmt;
 

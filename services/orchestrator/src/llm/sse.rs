@@ -5,12 +5,12 @@ const EVENT_BYTES_MAX: usize = 1024 * 1024;
 
 /// An event longer than any model's: the stream is something else.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct TooLong;
+pub struct TooLong;
 
 /// Takes bytes in pieces of any size and returns the data of each event. Comments and fields other
 /// than `data` are skipped; lines end with LF, CRLF or CR.
 #[derive(Default)]
-pub(super) struct EventParser {
+pub struct EventParser {
     line: Vec<u8>,
     data: Vec<u8>,
     has_data: bool,
@@ -20,7 +20,7 @@ pub(super) struct EventParser {
 
 impl EventParser {
     /// Takes bytes and returns the data of the events they completed.
-    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<Vec<String>, TooLong> {
+    pub fn push(&mut self, bytes: &[u8]) -> Result<Vec<String>, TooLong> {
         let mut events = Vec::new();
         for &byte in bytes {
             let is_lf_of_crlf = std::mem::take(&mut self.after_cr) && byte == b'\n';
@@ -40,7 +40,7 @@ impl EventParser {
     }
 
     /// The event that the end of the stream cut off before its blank line, where its data is there.
-    pub(super) fn finish(&mut self) -> Option<String> {
+    pub fn finish(&mut self) -> Option<String> {
         if !self.line.is_empty() {
             self.end_line();
         }

@@ -26,6 +26,11 @@ pub(super) struct Sentence {
 }
 
 impl Sentence {
+    /// What it says.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// A sentence of which nothing has come yet.
     pub(super) fn new(text: String) -> Self {
         Self {

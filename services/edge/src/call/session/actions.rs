@@ -11,7 +11,12 @@ use domain::{
 use tokio::{sync::oneshot, time::Instant};
 
 use super::Session;
-use crate::call::{effects::Effect, recording::Part, socket::Outgoing, wire};
+use crate::call::{
+    effects::Effect,
+    recording::Part,
+    socket::Outgoing,
+    wire::{self, Caption},
+};
 
 /// Recognising later than this helps nobody (DESIGN 2).
 const SEGMENT_LIFE: Duration = Duration::from_secs(10);
@@ -42,11 +47,19 @@ impl Session {
             }
             Action::TurnAudible { turn, stages } => self.turn_audible(turn, &stages),
             Action::HeardProgress { .. } => {}
+            Action::SentenceStarted { turn, text } => {
+                self.caption(Caption::AgentSays { turn: self.wire_turn(turn).0, text: &text });
+            }
             Action::ReplyHeard(heard) => {
+                if !heard.complete {
+                    let turn = self.wire_turn(heard.turn).0;
+                    self.caption(Caption::AgentHeard { turn, text: &heard.text });
+                }
                 // Who talks into the farewell is listened to.
                 self.hang_up |= heard.complete && self.hang_up_after == Some(heard.turn);
             }
-            Action::PromptStarted { prompt, turn, .. } => {
+            Action::PromptStarted { prompt, turn, text } => {
+                self.caption(Caption::Prompt { text: &text });
                 metrics::counter!("edge_prompts_spoken_total", "prompt" => format!("{prompt:?}").to_lowercase())
                     .increment(1);
                 tracing::info!(call = %self.claims.call, ?prompt, turn = self.wire_turn(turn).0, "prompt spoken");
@@ -66,6 +79,14 @@ impl Session {
             Action::End { reason, heard } => {
                 self.ended = Some((reason, heard.and_then(|h| self.wire_heard(h))));
             }
+        }
+    }
+
+    /// Shows words to a person who talks by a web page; on the phone there is nowhere to show them. Captions are in the
+    /// stream, in their place among the audio, so that the page shows a sentence when it is heard.
+    fn caption(&mut self, caption: Caption<'_>) {
+        if self.claims.call.channel() == Channel::BROWSER {
+            self.send(wire::caption(&self.stream_sid, &caption));
         }
     }
 
@@ -130,6 +151,7 @@ impl Session {
         heard: Option<call_core::Heard>,
         stages: &Stages,
     ) {
+        self.caption(Caption::CallerSaid { turn: self.wire_turn(turn).0, text: &text });
         let received = MessageReceived {
             from: self.claims.from.clone(),
             to: self.claims.to.clone(),
@@ -192,7 +214,7 @@ impl Session {
             EventId::from_uuid(self.conversation.derive(name)),
             self.claims.tenant,
             self.conversation,
-            Channel::VOICE,
+            self.claims.call.channel(),
             Timestamp::now(),
             payload,
         )

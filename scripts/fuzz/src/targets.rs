@@ -1,0 +1,274 @@
+//! The targets. Beside not panicking, each says what must hold of whatever was understood.
+
+use std::sync::{Arc, LazyLock};
+
+use actix_web::http::{
+    Method,
+    header::{HeaderMap, HeaderName, HeaderValue},
+};
+use cache::Cache;
+use domain::{Address, AddressMode, CallSid, Channel, TenantId, TenantSettings, Timestamp};
+use edge::{
+    call::{
+        state::CallStates,
+        token::{StreamClaims, StreamTokens},
+        wire as media,
+    },
+    channel::{
+        ChannelAdapter, Notice, VendorRequest,
+        browser::Browser,
+        twilio_voice::{TwilioSettings, TwilioVoice},
+        whatsapp::{WhatsApp, WhatsAppSettings},
+    },
+    directory::Directory,
+    guard::signatures,
+};
+use futures::FutureExt as _;
+use orchestrator::llm::sse::EventParser;
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+use vault::RotatingSecret;
+
+/// One parser, fed with bytes.
+pub struct Target {
+    /// Its name, and its corpus's.
+    pub name: &'static str,
+    /// Feeds it.
+    pub run: fn(&[u8]),
+}
+
+/// Every target.
+pub const TARGETS: &[Target] = &[
+    Target { name: "media-frame", run: media_frame },
+    Target { name: "stream-token", run: stream_token },
+    Target { name: "twilio-webhook", run: twilio_webhook },
+    Target { name: "twilio-signature", run: twilio_signature },
+    Target { name: "whatsapp-webhook", run: whatsapp_webhook },
+    Target { name: "talk-session", run: talk_session },
+    Target { name: "envelope", run: envelope },
+    Target { name: "model-stream", run: model_stream },
+    Target { name: "twiml", run: twiml },
+];
+
+const NOW: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
+const KEY: &str = "key-of-the-fuzzer";
+const BASE: &str = "https://desk.example.com";
+const NUMBER: &str = "+15550100001";
+const WHATSAPP: &str = "106540352242922";
+
+/// Adapters that know one tenant, and ask nobody.
+struct Adapters {
+    twilio: TwilioVoice,
+    whatsapp: WhatsApp,
+    browser: Browser,
+}
+
+static ADAPTERS: LazyLock<Adapters> = LazyLock::new(|| {
+    let tenant = TenantId::from_uuid(Uuid::from_u128(1));
+    let address = |channel: Channel, address: &str, mode| Address {
+        channel,
+        address: address.to_owned(),
+        display: None,
+        tenant,
+        mode,
+        credentials: None,
+    };
+    let directory = Arc::new(Directory::holding(
+        vec![
+            address(Channel::VOICE, NUMBER, AddressMode::MediaStream),
+            address(Channel::WHATSAPP, WHATSAPP, AddressMode::Chat),
+            address(Channel::BROWSER, "demo", AddressMode::MediaStream),
+        ],
+        vec![TenantSettings { tenant, ..TenantSettings::default() }],
+    ));
+    let secret = || Arc::new(RotatingSecret::fixed(KEY));
+    #[expect(clippy::expect_used, reason = "nothing of it depends on the input")]
+    let (cache, http) = (
+        // Never reached: a call's first webhook asks Redis nothing.
+        Cache::connect("redis://127.0.0.1:1", "fuzz").expect("a URL of Redis"),
+        reqwest::Client::builder().build().expect("an HTTP client"),
+    );
+    let tokens = Arc::new(tokens());
+    let twilio = TwilioSettings { public_base_url: BASE.into(), auth_token: secret() };
+    let whatsapp = WhatsAppSettings {
+        api_base_url: BASE.into(),
+        api_version: "v26.0".into(),
+        access_token: secret(),
+        app_secret: secret(),
+        verify_token: secret(),
+    };
+    Adapters {
+        twilio: TwilioVoice::new(twilio, directory.clone(), tokens.clone(), CallStates::new(cache)),
+        whatsapp: WhatsApp::new(whatsapp, directory.clone(), http),
+        browser: Browser::new(BASE.into(), directory, tokens),
+    }
+});
+
+fn tokens() -> StreamTokens {
+    StreamTokens::new(vec![KEY.as_bytes().to_vec()])
+}
+
+fn request(
+    path: &str,
+    query: &str,
+    body: &[u8],
+    headers: &[(&'static str, &str)],
+) -> VendorRequest {
+    let header = |(name, value): &(&'static str, &str)| {
+        Some((HeaderName::from_static(name), HeaderValue::from_str(value).ok()?))
+    };
+    VendorRequest {
+        method: Method::POST,
+        path: path.to_owned(),
+        query: query.to_owned(),
+        headers: headers.iter().filter_map(header).collect::<HeaderMap>(),
+        body: body.to_vec().into(),
+        source: [127, 0, 0, 1].into(),
+        received_at: NOW,
+    }
+}
+
+/// Receives a request that needs no signature, or has one. What it tells belongs to the one tenant there is.
+fn receive(adapter: &dyn ChannelAdapter, request: &VendorRequest) {
+    // Where it had to wait, it would ask somebody.
+    let Some(Ok(reception)) = adapter.receive(request).now_or_never() else { return };
+    for notice in &reception.notices {
+        let event = match notice {
+            Notice::Person { event, .. } => event.as_deref(),
+            Notice::Delivery { event, .. } | Notice::CallOver(event) => Some(&**event),
+        };
+        let Some(event) = event else { continue };
+        assert_eq!(event.tenant, TenantId::from_uuid(Uuid::from_u128(1)));
+        let written = wire::encode(event);
+        assert!(wire::decode(&written).is_ok(), "the other services must be able to read it");
+    }
+}
+
+fn media_frame(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    if let Ok(media::StreamEvent::Media { payload, .. }) = media::read(text) {
+        let again = media::media("MZ1", &payload);
+        assert!(matches!(
+            media::read(&again),
+            Ok(media::StreamEvent::Media { payload: read, .. }) if read == payload
+        ));
+    }
+}
+
+/// The input is a token, and then what stands in one of ours.
+fn stream_token(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    let tokens = tokens();
+    assert!(tokens.open(text, NOW).is_err(), "nobody guesses a token");
+    let mut claims = StreamClaims {
+        tenant: TenantId::from_uuid(Uuid::from_u128(1)),
+        call: CallSid::of_browser(Uuid::from_u128(2)),
+        from: text.into(),
+        to: text.to_owned(),
+        attempt: input.len() as u32,
+    };
+    let opened = tokens.open(&tokens.issue(&claims, NOW), NOW).map(|opened| opened.claims);
+    if text.chars().count() > 100 {
+        // Longer than any caller's number.
+        claims.from = "anonymous".into();
+    }
+    assert_eq!(opened, Ok(claims));
+}
+
+/// The first line is the query, the rest the form.
+fn twilio_webhook(input: &[u8]) {
+    let split = input.iter().position(|byte| *byte == b'\n').unwrap_or(0);
+    let (query, body) = (&input[..split], &input[(split + 1).min(input.len())..]);
+    let query = String::from_utf8_lossy(query);
+    for path in ["/twilio/voice", "/twilio/voice/collect", "/twilio/voice/status"] {
+        let form = request(
+            path,
+            &query,
+            body,
+            &[
+                ("content-type", "application/x-www-form-urlencoded"),
+                ("x-twilio-signature", "RSOYDt4T1cUTdK1PDd93/VVr8B8="),
+            ],
+        );
+        assert!(ADAPTERS.twilio.validate(&form).is_err(), "nobody guesses a signature");
+        let _ = ADAPTERS.twilio.repeat_key(&form);
+        receive(&ADAPTERS.twilio, &form);
+    }
+}
+
+/// The first line is the signature, the second the URL, the rest the body.
+fn twilio_signature(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    let mut lines = text.splitn(3, '\n');
+    let mut next = || lines.next().unwrap_or_default();
+    let (signature, url, body) = (next(), next(), next());
+    let keys = [KEY.as_bytes()];
+    let pairs = body.split('&').filter_map(|pair| pair.split_once('='));
+    let params = signatures::form_params(pairs.map(|(n, v)| (n.to_owned(), v.to_owned())));
+    let valid = signatures::twilio_form(&keys, url, &params, signature)
+        || signatures::twilio_json(&keys, url, body.as_bytes(), signature)
+        || signatures::twilio_handshake(&keys, url, signature)
+        || signatures::meta(&keys, body.as_bytes(), signature);
+    assert!(!valid, "nobody guesses a signature");
+}
+
+fn whatsapp_webhook(input: &[u8]) {
+    receive(&ADAPTERS.whatsapp, &request("/webhooks/whatsapp", "", input, &[]));
+}
+
+/// The first line is the page's origin, the rest the body.
+fn talk_session(input: &[u8]) {
+    let split = input.iter().position(|byte| *byte == b'\n').unwrap_or(0);
+    let (origin, body) = (&input[..split], &input[(split + 1).min(input.len())..]);
+    let origin = String::from_utf8_lossy(origin);
+    let asked =
+        request("/talk/session", "", body, &[("host", "desk.example.com"), ("origin", &origin)]);
+    let _ = ADAPTERS.browser.validate(&asked);
+    receive(&ADAPTERS.browser, &asked);
+}
+
+/// A message's body from a queue, and the bytes in it.
+fn envelope(input: &[u8]) {
+    if let Ok(body) = std::str::from_utf8(input) {
+        let _ = wire::from_body(body).map(|bytes| wire::decode(&bytes));
+    }
+    let body = wire::to_body(input);
+    assert_eq!(wire::from_body(&body).ok().as_deref(), Some(input));
+    if let Ok(wire::Decoded::Whole(envelope)) = wire::decode(input) {
+        // Times and fields of later releases may be lost; what is left stays.
+        let once = wire::encode(&envelope);
+        let Ok(wire::Decoded::Whole(again)) = wire::decode(&once) else {
+            panic!("what was decoded encodes to what cannot be")
+        };
+        assert_eq!(wire::encode(&again), once);
+    }
+}
+
+/// However the bytes are cut, the events are the same.
+fn model_stream(input: &[u8]) {
+    let whole = events_in(&[input]);
+    let middle = input.len() / 2;
+    assert_eq!(events_in(&[&input[..middle], &input[middle..]]), whole);
+    let bytes: Vec<&[u8]> = input.chunks(1).collect();
+    assert_eq!(events_in(&bytes), whole);
+}
+
+fn events_in(pieces: &[&[u8]]) -> Option<Vec<String>> {
+    let mut parser = EventParser::default();
+    let mut events = Vec::new();
+    for piece in pieces {
+        events.extend(parser.push(piece).ok()?);
+    }
+    events.extend(parser.finish());
+    Some(events)
+}
+
+fn twiml(input: &[u8]) {
+    let Ok(document) = std::str::from_utf8(input) else { return };
+    let _ = simulator::twilio::twiml::parse(document);
+}
+
+/// A short name for an input.
+pub fn digest(input: &[u8]) -> String {
+    hex::encode(&Sha256::digest(input)[..8])
+}

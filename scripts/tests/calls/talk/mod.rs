@@ -1,0 +1,164 @@
+//! A call from the web page, in a real browser.
+
+mod browser;
+
+use std::path::Path;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use domain::{CallSid, ConversationId};
+use serde_json::Value;
+use simulator::{audio, modem};
+use store::messages::Speaker;
+use store::seed::DEMO;
+
+use self::browser::Page;
+use crate::audio::Stereo;
+use crate::desk::{Desk, GREETING};
+
+pub use self::browser::require as require_browser;
+
+const QUESTION: &str = "What is the capital of France?";
+/// What the microphone gives, and how loud: the modem voice in the sound card's rate.
+const MICROPHONE_HZ: u32 = 48_000;
+const EAR_JS: &str = include_str!("ear.js");
+const IS_LOADED: &str = "document.getElementById('talk')?.disabled === false";
+const PRESS: &str = "document.getElementById('talk').click()";
+const STATUS: &str = "document.getElementById('status').textContent";
+
+/// What the page shows of one side.
+async fn shown(page: &mut Page, speaker: &str) -> Vec<String> {
+    let texts = page
+        .evaluate(&format!(
+            "Array.from(document.querySelectorAll('#captions li[data-speaker={speaker}] span'), \
+             span => span.textContent)"
+        ))
+        .await;
+    serde_json::from_value(texts).unwrap()
+}
+
+fn words_of(speaker: &str, turn: u32) -> String {
+    format!(
+        "document.querySelector('li[data-turn=\"{turn}\"][data-speaker={speaker}] span')?.textContent"
+    )
+}
+
+/// A person opens the page, is greeted, asks, interrupts the answer to ask again, hears the answer to its end and hangs
+/// up: the page shows what was said and heard, the loudspeaker played it, and the history keeps it.
+pub async fn talked(desk: &Desk, browser: &Path) {
+    let folder = tempfile::tempdir().unwrap();
+    let microphone = folder.path().join("microphone.wav");
+    std::fs::write(&microphone, spoken(QUESTION)).unwrap();
+    let mut page = Page::open(browser, &microphone).await;
+    page.prepare(EAR_JS).await;
+    page.visit(&desk.public("/talk?tenant=demo"), IS_LOADED).await;
+    sound_is_right(&mut page).await;
+
+    page.evaluate(PRESS).await;
+    page.until(&format!("{} === {GREETING:?}", words_of("agent", 0))).await;
+    page.until("ear.isQuiet()").await;
+    assert_eq!(page.evaluate("ear.wanted.audio.echoCancellation").await, Value::Bool(true));
+
+    page.evaluate("ear.speak()").await;
+    page.until(&format!("{} === {QUESTION:?}", words_of("caller", 1))).await;
+    page.until(&words_of("agent", 1)).await;
+    page.evaluate("ear.speak()").await;
+    page.until("ear.clears === 1").await;
+    page.until("ear.isQuiet()").await;
+    page.until(&format!("{} === {QUESTION:?}", words_of("caller", 2))).await;
+    page.until(&words_of("agent", 2)).await;
+    page.until("ear.isQuiet()").await;
+    page.evaluate(PRESS).await;
+    page.until(&format!("{STATUS} === 'The call is over.'")).await;
+
+    let (said, heard) = (shown(&mut page, "caller").await, shown(&mut page, "agent").await);
+    assert_eq!(said, [QUESTION, QUESTION]);
+    let recording = page.evaluate("ear.recording()").await;
+    let recording = STANDARD.decode(recording.as_str().unwrap()).unwrap();
+    let at_the_ear = modem::decode(&audio::read_mulaw(&recording)).text();
+    assert_eq!(at_the_ear, heard.join(" "), "what was shown was heard, and nothing else");
+
+    let call = page.evaluate("ear.call").await.as_str().unwrap().to_owned();
+    let conversation = ConversationId::of_call(DEMO, &CallSid::parse(&call).unwrap());
+    let (lines, _) = desk.history.whole(conversation, said.len() + heard.len(), 0).await.unwrap();
+    let kept = |speaker: Speaker| -> Vec<&str> {
+        let lines = lines.iter().filter(|line| line.speaker == speaker);
+        lines.map(|line| line.text.reveal()).collect()
+    };
+    assert_eq!(kept(Speaker::User), said, "what was said is what is kept");
+    assert_eq!(kept(Speaker::Agent), heard, "what was heard is what is kept");
+    let sql = "SELECT channel, our_address FROM conversations WHERE id = $1";
+    let rows = desk.rows(sql, &[conversation.as_uuid()]).await;
+    assert_eq!((rows[0].get(0), rows[0].get(1)), ("browser", Some("demo")));
+    assert_eq!(desk.end_of(&call).await, "caller");
+    let recorded = Stereo::decode(&desk.file(&desk.recording_of(&call).await).await);
+    assert_eq!(recorded.caller.text(), said.join(" "));
+    assert_eq!(recorded.agent.text(), heard.join(" "));
+
+    complains(desk, &mut page).await;
+}
+
+/// Whoever cannot talk is told why.
+async fn complains(desk: &Desk, page: &mut Page) {
+    page.visit(&desk.public("/talk?tenant=nobody"), IS_LOADED).await;
+    page.evaluate(PRESS).await;
+    page.until(&format!("{STATUS}.startsWith('There is no desk')")).await;
+    page.visit(&desk.public("/talk?tenant=demo#denied"), IS_LOADED).await;
+    page.evaluate(
+        "navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', 'NotAllowedError'))",
+    )
+    .await;
+    page.evaluate(PRESS).await;
+    page.until(&format!("{STATUS}.startsWith('The microphone is blocked')")).await;
+}
+
+/// The page's own arithmetic: mu-law as everybody's, a low-pass that lets speech through and nothing fold back.
+async fn sound_is_right(page: &mut Page) {
+    let decoded = page
+        .evaluate(
+            "import('/talk/sound.js').then(({ fromMulaw, toMulaw }) => Array.from({ length: 256 }, \
+             (_, byte) => [fromMulaw(byte) * 32768, toMulaw(fromMulaw(byte))]))",
+        )
+        .await;
+    let decoded: Vec<(i16, u8)> = serde_json::from_value(decoded).unwrap();
+    for (byte, (sample, again)) in (0..=255_u8).zip(decoded) {
+        assert_eq!(sample, domain::g711::decode(byte), "{byte:#x}");
+        // There are two zeros.
+        assert!(again == byte || (sample == 0 && again == 0xff), "{byte:#x} became {again:#x}");
+    }
+    for (from_hz, to_hz, tone_hz, passes) in [
+        (48_000, 8000, 1000, true),
+        (48_000, 8000, 3300, true),
+        (48_000, 8000, 4700, false),
+        (44_100, 8000, 1000, true),
+        (44_100, 8000, 6000, false),
+        (8000, 48_000, 3300, true),
+        (8000, 44_100, 1000, true),
+    ] {
+        let level_db = page
+            .evaluate(&format!(
+                "import('/talk/sound.js').then(({{ Resampler }}) => {{
+                    const tone = Float32Array.from({{ length: {from_hz} }}, (_, n) =>
+                        Math.sin(2 * Math.PI * {tone_hz} * n / {from_hz}));
+                    const resampler = new Resampler({from_hz}, {to_hz});
+                    const out = [];
+                    for (let at = 0; at < tone.length; at += 128) out.push(...resampler.run(tone.slice(at, at + 128)));
+                    const inner = out.slice({to_hz} / 10, -{to_hz} / 10);
+                    const power = inner.reduce((sum, x) => sum + x * x, 0) / inner.length;
+                    return 10 * Math.log10(2 * power + 1e-12);
+                }})"
+            ))
+            .await
+            .as_f64()
+            .unwrap();
+        let right = if passes { level_db.abs() < 0.5 } else { level_db < -70.0 };
+        assert!(right, "{tone_hz} Hz from {from_hz} to {to_hz} Hz: {level_db} dB");
+    }
+}
+
+/// A WAV file of `text` in the modem voice, with some quiet around it.
+fn spoken(text: &str) -> Vec<u8> {
+    let quiet = vec![0_i16; 4000];
+    let speech = [quiet.as_slice(), &modem::encode(text), &quiet].concat();
+    let samples = audio::resample(&speech, modem::SAMPLE_RATE_HZ, MICROPHONE_HZ);
+    audio::write_wav(&audio::write_pcm(&samples), MICROPHONE_HZ, false)
+}
