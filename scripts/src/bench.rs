@@ -2,12 +2,14 @@
 //! machine.
 //!
 //! The vendors are the simulator's, with all delays zero, so that nothing of a turn is waiting for the world outside.
-//! The times are those the services stamped on the turn and the writer kept, not the bench's own.
+//! The times are those the services stamped on the turn and the writer kept, not the bench's own; what the caller waits
+//! for is read from the sound at the caller's ear as well.
 
 mod calls;
 mod figures;
 mod raw_hop;
 mod usage;
+mod waveform;
 
 use std::fmt;
 use std::time::Duration;
@@ -28,6 +30,7 @@ pub use calls::{CallLoad, CallsReport, ServiceUse, calls};
 pub use figures::{Hop, Spread, Waterfall};
 use raw_hop::RawHop;
 pub use usage::Process;
+pub use waveform::Waveform;
 
 /// Addresses of the tenant `demo` (DESIGN section 9).
 const OUR_NUMBER: &str = "+15550100001";
@@ -94,6 +97,8 @@ pub struct Report {
     pub call: Option<Waterfall>,
     /// A chat's turn; `None` where none was answered.
     pub chat: Option<Waterfall>,
+    /// What the callers waited, from the waveform; `None` where no call was heard.
+    pub waveform: Option<Waveform>,
     /// The broker alone, from a publish to the topic until it is received from a queue behind it.
     pub raw_topic: Option<Spread>,
     /// The broker alone, from a send to a queue until it is received.
@@ -116,7 +121,9 @@ pub async fn turn(
     let outside = Outside::new(simulator)?;
     let history = History::open(environment).await?;
     let raw = RawHop::create(&boot::aws_config().await).await?;
-    let people = People { outside: &outside, history: &history };
+    let path_style = aws_sdk_s3::config::Builder::from(&boot::aws_config().await);
+    let s3 = aws_sdk_s3::Client::from_conf(path_style.force_path_style(true).build());
+    let people = People { outside: &outside, history: &history, s3: &s3 };
 
     people.talk(WARM_UP, 0).await;
     let enough = CancellationToken::new();
@@ -125,7 +132,7 @@ pub async fn turn(
         enough.cancel();
         talked
     };
-    let (raw_times, (calls, chats)) = tokio::join!(raw.measure(enough.clone()), talk);
+    let (raw_times, (calls, heard, chats)) = tokio::join!(raw.measure(enough.clone()), talk);
     let raw_times = raw_times.context("measure the broker alone")?;
     raw.remove().await?;
 
@@ -143,6 +150,7 @@ pub async fn turn(
         lost_turns: asked.saturating_sub(answered),
         call: Waterfall::of(&calls, &CALL_STAGES),
         chat: Waterfall::of(&chats, &CHAT_STAGES),
+        waveform: Waveform::of(&heard),
         call_aim_p95_ms: aim(1.0, 2.0),
         chat_aim_p95_ms: aim(2.0, 0.0),
         raw_topic,
@@ -162,11 +170,12 @@ type Turns = Vec<Vec<Stage>>;
 struct People<'a> {
     outside: &'a Outside,
     history: &'a History,
+    s3: &'a aws_sdk_s3::Client,
 }
 
 impl People<'_> {
     /// Has people call and write. `known` people have before, and others do now.
-    async fn talk(&self, load: Load, known: usize) -> (Turns, Turns) {
+    async fn talk(&self, load: Load, known: usize) -> (Turns, Vec<waveform::Heard>, Turns) {
         let calls = stream::iter(0..load.calls)
             .map(|n| async move {
                 if n < load.at_once {
@@ -177,14 +186,30 @@ impl People<'_> {
             .buffer_unordered(load.at_once);
         let chats = stream::iter(0..load.chats)
             .then(|n| async move { self.chat(&format!("1555779{:04}", known + n)).await });
-        let (calls, chats) = tokio::join!(calls.collect(), chats.collect());
-        (turns_of("call", calls), turns_of("chat", chats))
+        let (calls, chats) = tokio::join!(calls.collect::<Vec<_>>(), chats.collect());
+        // Decoding costs a processor: after the last call, so that it disturbs none.
+        let mut turns = Vec::new();
+        let mut heard = Vec::new();
+        for call in calls {
+            let listened = async {
+                let (call, stages) = call?;
+                heard.push(self.listen(&call, &stages).await?);
+                Ok(stages)
+            };
+            turns.push(listened.await);
+        }
+        (turns_of("call", turns), heard, turns_of("chat", chats))
     }
 
-    async fn call(&self, from: &str) -> anyhow::Result<Turns> {
+    async fn listen(&self, call: &CallSid, turns: &Turns) -> anyhow::Result<waveform::Heard> {
+        waveform::listen(self.outside, self.history, self.s3, call, turns).await
+    }
+
+    async fn call(&self, from: &str) -> anyhow::Result<(CallSid, Turns)> {
         let report = self.outside.call(&CallScript::new(from, OUR_NUMBER, WORDS)).await?;
         let call = CallSid::parse(&report.sid).context("read the simulator's call id")?;
-        self.turns(ConversationId::of_call(DEMO, &call), report.said.len()).await
+        let turns = self.turns(ConversationId::of_call(DEMO, &call), report.said.len()).await?;
+        Ok((call, turns))
     }
 
     async fn chat(&self, from: &str) -> anyhow::Result<Turns> {
@@ -234,6 +259,9 @@ impl fmt::Display for Report {
                 let is_met = if whole.took.p95_ms <= aim { "met" } else { "missed" };
                 writeln!(f, "aim: raw hops at p95 ({hops}) + 10 ms = {aim:.1}: {is_met}")?;
             }
+        }
+        if let Some(waveform) = &self.waveform {
+            write!(f, "{waveform}")?;
         }
         writeln!(f, "\n{:<44} {:>7} {:>7} {:>7}", "the broker alone, ms", "p50", "p95", "max")?;
         for (what, spread) in [("topic → queue", &self.raw_topic), ("queue", &self.raw_queue)] {

@@ -65,11 +65,20 @@ impl History {
     /// # Errors
     /// When it is not there in time.
     pub async fn recording(&self, call: &CallSid) -> anyhow::Result<String> {
+        let (bucket, key) = self.recording_in(call).await?;
+        Ok(format!("s3://{bucket}/{key}"))
+    }
+
+    /// The same, as bucket and key.
+    ///
+    /// # Errors
+    /// When it is not there in time.
+    pub async fn recording_in(&self, call: &CallSid) -> anyhow::Result<(String, String)> {
         let found = self
             .until(async |tx| Ok(store::calls::recording(tx, call).await?))
             .await
             .context("wait for a recording")?;
-        Ok(format!("s3://{}/{}", found.bucket, found.key))
+        Ok((found.bucket, found.key))
     }
 
     /// Looks until `look` finds what it looks for.

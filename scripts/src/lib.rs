@@ -15,5 +15,6 @@ mod probe;
 pub mod process;
 pub mod provision;
 mod settings;
+pub mod stereo;
 pub mod stores;
 mod tools;

@@ -24,7 +24,7 @@ use edge::{
     guard::signatures,
 };
 use futures::FutureExt as _;
-use orchestrator::llm::sse::EventParser;
+use orchestrator::sse::EventParser;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 use vault::RotatingSecret;
@@ -81,6 +81,8 @@ static ADAPTERS: LazyLock<Adapters> = LazyLock::new(|| {
         ],
         vec![TenantSettings { tenant, ..TenantSettings::default() }],
     ));
+    // Only the first one counts; there may be one already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let secret = || Arc::new(RotatingSecret::fixed(KEY));
     #[expect(clippy::expect_used, reason = "nothing of it depends on the input")]
     let (cache, http) = (

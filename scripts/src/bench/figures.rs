@@ -70,7 +70,8 @@ impl Waterfall {
     }
 }
 
-fn at(stages: &[Stage], name: &str) -> Option<domain::Timestamp> {
+/// When a stage was reached.
+pub(super) fn at(stages: &[Stage], name: &str) -> Option<domain::Timestamp> {
     stages.iter().find(|stage| stage.name == name).map(|stage| stage.at)
 }
 

@@ -101,7 +101,8 @@ async fn turn(simulator: &str, arguments: &TurnArguments) -> anyhow::Result<Exit
     } else {
         print!("{report}");
     }
-    Ok(if report.lost_turns == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let agrees = report.waveform.as_ref().is_none_or(bench::Waveform::agrees);
+    Ok(if report.lost_turns == 0 && agrees { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn calls(simulator: &str, arguments: &CallsArguments) -> anyhow::Result<ExitCode> {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use scripts::stereo::Stereo;
 use simulator::caller::{BargeIn, CallScript, Utterance};
 use simulator::modem;
 
-use crate::audio::Stereo;
 use crate::desk::{Desk, GREETING, OUR_NUMBER, said};
 
 /// What the rules engine answers to what it cannot do, and the sentence after it.
@@ -88,7 +88,7 @@ async fn hang_up(desk: &Desk, from: &str, text: &str, after_ms: u64, arrives: &s
     assert_eq!(kept.agent(), [GREETING], "an answer nobody heard is not");
     assert_eq!(desk.ended(&report).await.as_deref(), Some("caller"));
     let key = desk.recording(&report).await;
-    let recorded = Stereo::decode(&desk.file(&key).await);
+    let recorded = Stereo::decode(&desk.file(&key).await).unwrap();
     assert_eq!(recorded.caller.text(), arrives);
     assert_eq!(recorded.agent.text(), GREETING);
 }

@@ -2,7 +2,6 @@
 //! other. Each test runs a mesh of its own, from the binaries beside it.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
-mod audio;
 mod bad_input;
 mod cut_short;
 mod desk;

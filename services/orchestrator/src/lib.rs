@@ -6,7 +6,7 @@ mod config;
 mod context;
 mod handlers;
 mod ledger;
-pub mod llm;
+mod llm;
 mod outlet;
 mod tenants;
 mod turn;
@@ -24,7 +24,7 @@ use vault::Secrets;
 
 pub use config::{Config, ModelSettings};
 pub use handlers::Orchestrator;
-pub use llm::OpenAiSettings;
+pub use llm::{OpenAiSettings, sse};
 
 use crate::{
     llm::{LanguageModel, OpenAi, RulesEngine},

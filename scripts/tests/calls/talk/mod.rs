@@ -6,13 +6,13 @@ use std::path::Path;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use domain::{CallSid, ConversationId};
+use scripts::stereo::Stereo;
 use serde_json::Value;
 use simulator::{audio, modem};
 use store::messages::Speaker;
 use store::seed::DEMO;
 
 use self::browser::Page;
-use crate::audio::Stereo;
 use crate::desk::{Desk, GREETING};
 
 pub use self::browser::require as require_browser;
@@ -90,7 +90,7 @@ pub async fn talked(desk: &Desk, browser: &Path) {
     let rows = desk.rows(sql, &[conversation.as_uuid()]).await;
     assert_eq!((rows[0].get(0), rows[0].get(1)), ("browser", Some("demo")));
     assert_eq!(desk.end_of(&call).await, "caller");
-    let recorded = Stereo::decode(&desk.file(&desk.recording_of(&call).await).await);
+    let recorded = Stereo::decode(&desk.file(&desk.recording_of(&call).await).await).unwrap();
     assert_eq!(recorded.caller.text(), said.join(" "));
     assert_eq!(recorded.agent.text(), heard.join(" "));
 
