@@ -2,7 +2,7 @@
 //!
 //! A target is a plain function of bytes. Two drivers feed it: `guided` is libFuzzer, which follows the coverage
 //! (`scripts/fuzz/guided`); `fuzz` mutates the kept corpus on any toolchain (`scripts/test`, CI). The corpus beside this
-//! crate is what the first one found.
+//! crate is messages of the documents and of the golden files.
 
 mod corpus;
 mod mutation;
