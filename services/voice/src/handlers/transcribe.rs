@@ -29,7 +29,7 @@ impl Handler for Transcribe {
             return dropped("passed");
         };
         boot::crash_point("voice.transcribed");
-        let outcome = send_answer(context, &self.cache, &job.call, vec![answer], message).await;
+        let outcome = send_answer(context, &self.cache, &job.call, answer, message).await;
         boot::crash_point("voice.transcribe-sent");
         outcome
     }

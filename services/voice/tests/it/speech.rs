@@ -8,7 +8,7 @@ use domain::{
 use simulator::{audio, faults::Fault, modem};
 use tokio::{io::AsyncReadExt as _, net::TcpListener, time::timeout};
 
-use crate::mesh::{Call, HANG, Inbox, Mesh};
+use crate::mesh::{Call, HANG, Mesh};
 
 fn sentence(call: &Call, turn: u32, index: u32, text: &str) -> Envelope {
     let voice = Voice::named("aura-2-thalia-en", "en-US");
@@ -34,21 +34,6 @@ fn spoken(answer: &Envelope) -> &SentenceSpoken {
     }
 }
 
-/// A sentence that comes in parts, in whatever order: its first part, and the audio of all.
-async fn whole(edge: &mut Inbox) -> (Envelope, Vec<u8>) {
-    let mut parts = vec![edge.next().await];
-    loop {
-        parts.sort_by_key(|part| spoken(part).part);
-        let last = parts.iter().find(|part| !spoken(part).more).map(|part| spoken(part).part);
-        if last.is_some_and(|last| parts.len() == last as usize + 1) {
-            let audio = parts.iter().flat_map(|part| spoken(part).result.clone().unwrap());
-            let audio = audio.collect();
-            return (parts.swap_remove(0), audio);
-        }
-        parts.push(edge.next().await);
-    }
-}
-
 fn transcribed(answer: &Envelope) -> &SegmentTranscribed {
     match &answer.payload {
         Payload::SegmentTranscribed(transcribed) => transcribed,
@@ -67,7 +52,7 @@ async fn a_sentence_is_spoken_and_understood_again_without_a_fault() {
     let call = Call::new();
     let job = sentence(&call, 1, 0, "Your table is booked for eight.").answering_to(&queue);
     mesh.give(Queue::Speak, &job).await;
-    let (answer, codes) = whole(&mut edge).await;
+    let answer = edge.next().await;
     assert_eq!(answer.event_id, job.event_id.child("sentence-spoken"));
     assert_eq!(answer.turn, Turn(1));
     let stages: Vec<_> = answer.stages.iter().map(|s| s.name.as_ref()).collect();
@@ -75,6 +60,7 @@ async fn a_sentence_is_spoken_and_understood_again_without_a_fault() {
     let said = spoken(&answer);
     assert_eq!((said.attempt, said.index), (7, 0));
     assert_eq!(said.text.reveal(), "Your table is booked for eight.");
+    let codes = said.result.clone().unwrap();
     assert_eq!(codes, audio::write_mulaw(&modem::encode("Your table is booked for eight.")));
 
     mesh.give(Queue::Transcribe, &segment(&call, 2, codes).answering_to(&queue)).await;
@@ -84,27 +70,6 @@ async fn a_sentence_is_spoken_and_understood_again_without_a_fault() {
     assert_eq!(heard.result.as_ref().unwrap().text.reveal(), "Your table is booked for eight.");
     let stages: Vec<_> = answer.stages.iter().map(|s| s.name.as_ref()).collect();
     assert_eq!(stages, [Stage::TRANSCRIBE_STARTED, Stage::TRANSCRIBED]);
-}
-
-#[tokio::test]
-async fn what_a_caller_waits_for_begins_with_a_small_part_and_everything_else_is_whole() {
-    let Some(mesh) = Mesh::start(&[]).await else { return };
-    let (queue, mut edge) = mesh.edge("edge-1").await;
-    let call = Call::new();
-    let text = "Your table is booked for eight.";
-    for (turn, index) in [(0, 0), (1, 0), (1, 1)] {
-        mesh.give(Queue::Speak, &sentence(&call, turn, index, text).answering_to(&queue)).await;
-    }
-    let mut came = Vec::new();
-    for _ in 0..4 {
-        let answer = edge.next().await;
-        let said = spoken(&answer);
-        assert_eq!(said.text.reveal(), text, "each part tells what the whole sentence says");
-        came.push((answer.turn.0, said.index, said.part, said.more));
-    }
-    came.sort_unstable();
-    let expected = [(0, 0, 0, false), (1, 0, 0, true), (1, 0, 1, false), (1, 1, 0, false)];
-    assert_eq!(came, expected);
 }
 
 #[tokio::test]
@@ -182,7 +147,7 @@ async fn a_cut_answer_is_thrown_away_and_asked_for_again() {
     mesh.world.faults.put("deepgram", Some("speak"), cut);
     let job = sentence(&Call::new(), 1, 0, "All of it, please.").answering_to(&queue);
     mesh.give(Queue::Speak, &job).await;
-    let (_, codes) = whole(&mut edge).await;
+    let codes = spoken(&edge.next().await).result.clone().unwrap();
     assert_eq!(codes, audio::write_mulaw(&modem::encode("All of it, please.")));
 }
 
@@ -195,7 +160,7 @@ async fn the_second_vendor_takes_over_in_the_same_turn() {
     let call = Call::new();
     let job = sentence(&call, 1, 0, "Another voice.").answering_to(&queue);
     mesh.give(Queue::Speak, &job).await;
-    let (_, codes) = whole(&mut edge).await;
+    let codes = spoken(&edge.next().await).result.clone().unwrap();
     assert_eq!(modem::decode(&audio::read_mulaw(&codes)).text(), "Another voice.");
     mesh.give(Queue::Transcribe, &segment(&call, 2, codes).answering_to(&queue)).await;
     let answer = edge.next().await;
