@@ -111,13 +111,11 @@ impl Envelope {
         self.expires_at.is_some_and(|at| now >= at)
     }
 
-    /// The SQS message group: the conversation, but for what is not to hold up its order: slow jobs,
-    /// which have a group each (DESIGN 2), and the end of a reply, which may come before or after
-    /// its sentences and would keep the first of them waiting until it was deleted.
+    /// The SQS message group: the conversation, but for slow jobs, which have a group each so that
+    /// none waits for another (DESIGN 2).
     pub fn group(&self) -> String {
         match self.payload {
             Payload::FinishRecording(_) => self.event_id.to_string(),
-            Payload::ReplyFinished(_) => format!("{}:reply-finished", self.conversation),
             _ => self.conversation.to_string(),
         }
     }
