@@ -1,13 +1,20 @@
 //! Many calls at once.
 
 use jiff::{Timestamp, tz::TimeZone};
-use scripts::stereo::{APART_SAMPLES, Stereo};
+use scripts::stereo::Stereo;
 use simulator::caller::{CallReport, CallScript};
 
 use crate::desk::{Desk, OUR_NUMBER, said};
 
 const CALLS: usize = 20;
 const TURNS: usize = 4;
+/// What a caller hears while a busy machine is slow; it belongs to no answer, and is not kept.
+const FILLER: &str = "One moment, please.";
+/// Longer than the silence between the filler and an answer that comes in time: nobody takes it for the answer.
+const QUIET_MS: u64 = 3_000;
+/// 100 ms. Twenty calls of a development build are more than two cores carry without holding up marks; what a machine
+/// with room does to 20 ms, `scripts/bench turn` measures.
+const APART_SAMPLES: u64 = 800;
 
 const NAMES: [&str; CALLS] = [
     "Ada", "Ben", "Carla", "David", "Emma", "Felix", "Greta", "Hugo", "Irene", "Jonas", "Karin",
@@ -29,7 +36,9 @@ fn script(number: usize) -> CallScript {
         format!("{name} {}", number + 1),
         ENDS[number % ENDS.len()].to_owned(),
     ];
-    CallScript::new(&format!("+155577710{number:02}"), OUR_NUMBER, texts)
+    let mut script = CallScript::new(&format!("+155577710{number:02}"), OUR_NUMBER, texts);
+    script.options.quiet_ms = QUIET_MS;
+    script
 }
 
 pub async fn twenty_at_once(desk: &Desk) {
@@ -60,11 +69,17 @@ fn damage(report: &CallReport) -> Vec<String> {
         .collect()
 }
 
+/// What the caller heard of the agent's replies.
+fn answers(report: &CallReport) -> Vec<&str> {
+    let texts = report.texts().into_iter();
+    texts.map(|text| text.strip_prefix(FILLER).unwrap_or(text).trim_start()).collect()
+}
+
 async fn check(desk: &Desk, report: &CallReport) {
     assert!(report.faults.is_empty(), "{:?}", report.faults);
     let kept = desk.kept(report, 1 + 2 * TURNS).await;
     assert_eq!(kept.user(), said(report), "what was said is what is kept");
-    assert_eq!(kept.agent(), report.texts(), "what was heard is what is kept: {report:#?}");
+    assert_eq!(kept.agent(), answers(report), "what was heard is what is kept: {report:#?}");
     assert!(kept.lines.iter().all(|line| line.heard_whole != Some(false)), "{:?}", kept.lines);
 
     let id = kept.conversation;
