@@ -12,9 +12,9 @@ const TURNS: usize = 4;
 const FILLER: &str = "One moment, please.";
 /// Longer than the silence between the filler and an answer that comes in time: nobody takes it for the answer.
 const QUIET_MS: u64 = 3_000;
-/// 100 ms. Twenty calls of a development build are more than two cores carry without holding up marks; what a machine
+/// 200 ms. Twenty calls of a development build are more than two cores carry without holding up marks; what a machine
 /// with room does to 20 ms, `scripts/bench turn` measures.
-const APART_SAMPLES: u64 = 800;
+const APART_SAMPLES: u64 = 1_600;
 
 const NAMES: [&str; CALLS] = [
     "Ada", "Ben", "Carla", "David", "Emma", "Felix", "Greta", "Hugo", "Irene", "Jonas", "Karin",
