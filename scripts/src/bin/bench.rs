@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use dialogue_core::understand::{Case, score};
 use scripts::bench::{self, CallLoad, Load, Process};
 use scripts::log::{Echo, Log};
 use scripts::mesh::{Mesh, Options};
@@ -28,7 +29,17 @@ enum Command {
     ///
     /// As `turn`, on a mesh of its own. Fails only when a turn did not arrive as it was said.
     Calls(CallsArguments),
+    /// Score what is understood without a model on a corpus, and list what was understood otherwise.
+    ///
+    /// A line of the file is `{"id","kind","text","now","tz","region","prior"?,"expect"}`. Fails under 95 %.
+    Understand {
+        /// JSON, one object a line.
+        file: std::path::PathBuf,
+    },
 }
+
+/// The share of a corpus that has to be right.
+const UNDERSTOOD_MIN: f64 = 0.95;
 
 #[derive(Debug, clap::Args)]
 struct TurnArguments {
@@ -77,6 +88,7 @@ fn process(argument: &str) -> Result<Process, String> {
 #[tokio::main]
 async fn main() -> ExitCode {
     let measured = match &Arguments::parse().command {
+        Command::Understand { file } => understand(file),
         Command::Turn(arguments) => match &arguments.at {
             Some(simulator) => turn(simulator, arguments).await,
             None => on_a_mesh_of_its_own().await,
@@ -90,6 +102,19 @@ async fn main() -> ExitCode {
         eprintln!("bench: {error:#}");
         ExitCode::FAILURE
     })
+}
+
+fn understand(file: &std::path::Path) -> anyhow::Result<ExitCode> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let cases: Vec<Case> = lines
+        .map(|(n, line)| {
+            serde_json::from_str(line).with_context(|| format!("read line {} of the corpus", n + 1))
+        })
+        .collect::<anyhow::Result<_>>()?;
+    let score = score(&cases);
+    print!("{score}");
+    Ok(if score.share() >= UNDERSTOOD_MIN { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn turn(simulator: &str, arguments: &TurnArguments) -> anyhow::Result<ExitCode> {

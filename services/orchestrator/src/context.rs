@@ -187,8 +187,9 @@ enum StoredQuestion {
     Unknown,
 }
 
-const DAY_PARTS: [(&str, DayPart); 3] = [
+const DAY_PARTS: [(&str, DayPart); 4] = [
     ("morning", DayPart::Morning),
+    ("lunch", DayPart::Lunch),
     ("afternoon", DayPart::Afternoon),
     ("evening", DayPart::Evening),
 ];

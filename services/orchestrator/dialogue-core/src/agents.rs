@@ -1,12 +1,10 @@
 //! The agents (C1) and what each of them bids for a turn and says in it.
 
-use jiff::civil::DateTime;
-
 use crate::{
     appointment,
     state::{Question, State},
     tool::{Escalate, Escalated, EscalationReason, Outcome, ToolRequest, Tools, Wanted},
-    understand::{self, Answer, Wish},
+    understand::{self, Answer, Here, Intent, Wish},
 };
 
 /// What an agent does (C1).
@@ -86,10 +84,13 @@ impl From<&str> for Scripted {
 
 /// How sure an agent of `kind` is that the words are for it (C2).
 pub(crate) fn confidence(kind: AgentKind, is_current: bool, state: &State, text: &str) -> f32 {
-    if is_current && understand::wish(text) == Some(Wish::Repeat) && state.last_reply().is_some() {
+    if is_current
+        && matches!(understand::wish(text), Some(Wish::Repeat | Wish::Slower))
+        && state.last_reply().is_some()
+    {
         return 0.9;
     }
-    if understand::wish(text) == Some(Wish::Human) {
+    if understand::wish(text) == Some(Wish::Task(Intent::Human)) {
         return if kind == AgentKind::Task { 0.9 } else { 0.1 };
     }
     match kind {
@@ -111,14 +112,14 @@ pub(crate) fn reply(
     state: &mut State,
     text: &str,
     spoken: bool,
-    now: DateTime,
+    here: &Here,
     tools: &Tools<'_>,
 ) -> Result<Scripted, Wanted> {
     let wish = understand::wish(text);
-    if wish == Some(Wish::Human) {
+    if wish == Some(Wish::Task(Intent::Human)) {
         return hand_over(state, text, tools);
     }
-    let scripted = by_kind(kind, state, wish, text, spoken, now);
+    let scripted = by_kind(kind, state, wish, text, spoken, here);
     Ok(scripted)
 }
 
@@ -128,15 +129,15 @@ fn by_kind(
     wish: Option<Wish>,
     text: &str,
     spoken: bool,
-    now: DateTime,
+    here: &Here,
 ) -> Scripted {
-    if wish == Some(Wish::Repeat)
+    if matches!(wish, Some(Wish::Repeat | Wish::Slower))
         && let Some(last) = state.last_reply()
     {
         return last.reveal().to_owned().into();
     }
     match kind {
-        AgentKind::Task => appointment::reply(state, text, now).into(),
+        AgentKind::Task => appointment::reply(state, text, here).into(),
         AgentKind::Greeting => greet(state, wish, text, spoken),
         AgentKind::Fallback => {
             if text.trim().is_empty() {

@@ -2,11 +2,11 @@
 //! the request down for the team. It books nothing, and says nothing that sounds as if it did.
 
 use domain::Personal;
-use jiff::civil::{Date, DateTime};
+use jiff::civil::Date;
 
 use crate::{
     state::{Enquiry, Question, State},
-    understand::{self, Answer, TimeOfDay, Wish},
+    understand::{self, Answer, Facts, Here, Intent, TimeOfDay, Wish},
 };
 
 const NOTED: &str = "Thank you. I have noted your request for the team. Anything else?";
@@ -22,7 +22,7 @@ pub(crate) fn confidence(state: &State, text: &str) -> f32 {
     );
     match wish {
         Some(Wish::Leave | Wish::Greet | Wish::Thank) => return 0.2,
-        Some(Wish::Book | Wish::Change) => return 0.9,
+        Some(Wish::Task(Intent::Book | Intent::Reschedule | Intent::Cancel)) => return 0.9,
         Some(Wish::NeverMind) if is_under_way => return 0.9,
         _ => {}
     }
@@ -31,8 +31,8 @@ pub(crate) fn confidence(state: &State, text: &str) -> f32 {
     }
     let is_accepted =
         state.asked == Some(Question::Offer) && understand::answer(text) == Answer::Yes;
-    let names_a_moment =
-        understand::time(text).is_some() && understand::day(text, Date::MIN).is_some();
+    let facts = facts_of(text, None);
+    let names_a_moment = facts.has_day() && facts.time_of_day().is_some();
     match (is_accepted, names_a_moment) {
         (true, _) => 0.9,
         (_, true) => 0.6,
@@ -42,26 +42,32 @@ pub(crate) fn confidence(state: &State, text: &str) -> f32 {
 
 /// Whether the words answer the question that stands open.
 fn fits(state: &State, text: &str) -> bool {
-    let names_day = understand::day(text, Date::MIN).is_some();
-    let names_moment = names_day || understand::time(text).is_some();
+    let facts = facts_of(text, state.asked);
+    let names_moment = facts.has_day() || facts.time_of_day().is_some();
     match state.asked {
-        Some(Question::Name) => name(text, true).is_some() || names_moment,
-        Some(Question::Time) => names_moment || understand::bare_time(text).is_some(),
+        Some(Question::Name) => understand::name(text, true).is_some() || names_moment,
         Some(Question::Confirm) => names_moment || understand::answer(text) != Answer::Unclear,
         _ => names_moment,
     }
 }
 
+/// Which kinds of facts are named; which day they come to is of no matter.
+fn facts_of(text: &str, asked: Option<Question>) -> Facts {
+    understand::facts(text, &Here::nowhere(), asked == Some(Question::Time))
+}
+
 /// Takes the words in and says what is said next. `now` is the business's own clock.
-pub(crate) fn reply(state: &mut State, text: &str, now: DateTime) -> String {
+pub(crate) fn reply(state: &mut State, text: &str, here: &Here) -> String {
     let asked = state.asked.take();
     match understand::wish(text) {
         Some(Wish::NeverMind) => return close(state, DROPPED),
-        Some(Wish::Change) => return close(state, CANNOT_CHANGE),
+        Some(Wish::Task(Intent::Reschedule | Intent::Cancel)) if !mends(state, asked) => {
+            return close(state, CANNOT_CHANGE);
+        }
         _ => {}
     }
     let before = state.enquiry.clone();
-    fill(&mut state.enquiry, asked, text, now.date());
+    fill(&mut state.enquiry, asked, text, here);
     let has_changed = state.enquiry != before;
     if asked == Some(Question::Confirm) && !has_changed {
         match understand::answer(text) {
@@ -73,7 +79,7 @@ pub(crate) fn reply(state: &mut State, text: &str, now: DateTime) -> String {
             }
         }
     }
-    if is_over(&state.enquiry, now) {
+    if is_over(&state.enquiry, here) {
         state.enquiry.time = None;
         state.asked = Some(Question::Time);
         return "That time is over already. Which time would suit you?".to_owned();
@@ -81,31 +87,25 @@ pub(crate) fn reply(state: &mut State, text: &str, now: DateTime) -> String {
     ask_next(state, asked.filter(|_| !has_changed))
 }
 
-fn fill(enquiry: &mut Enquiry, asked: Option<Question>, text: &str, today: Date) {
-    if let Some(name) = name(text, asked == Some(Question::Name)) {
-        enquiry.name = Some(Personal::new(name));
-    }
-    let day = understand::day(text, today);
-    let time = match asked {
-        Some(Question::Time) if day.is_none() => understand::bare_time(text),
-        _ => understand::time(text),
-    };
-    enquiry.day = day.or(enquiry.day);
-    enquiry.time = time.or(enquiry.time);
+/// "Can we change the time?" of what was just read back mends it; there is nothing else to change.
+fn mends(state: &State, asked: Option<Question>) -> bool {
+    asked == Some(Question::Confirm) && state.enquiry.day.is_some()
 }
 
-/// The name in `text`; a bare one only where it was `asked` for.
-fn name(text: &str, asked: bool) -> Option<String> {
-    let is_moment =
-        |part: &str| understand::day(part, Date::MIN).is_some() || understand::time(part).is_some();
-    let bare = |part: &str| understand::bare_name(part).filter(|_| !is_moment(part));
-    understand::stated_name(text)
-        .or_else(|| asked.then(|| bare(text).or_else(|| text.split([',', '.']).find_map(bare)))?)
+fn fill(enquiry: &mut Enquiry, asked: Option<Question>, text: &str, here: &Here) {
+    let facts = understand::facts(text, here, asked == Some(Question::Time));
+    let is_moment = facts.has_day() || facts.time_of_day().is_some();
+    let name = understand::name(text, asked == Some(Question::Name) && !is_moment);
+    let parts = || text.split([',', '.']).find_map(|part| understand::name(part, true));
+    let name = name.or_else(|| (asked == Some(Question::Name)).then(parts)?);
+    enquiry.name = name.map(Personal::new).or(enquiry.name.take());
+    enquiry.day = facts.date(here).or(enquiry.day);
+    enquiry.time = facts.time_of_day().or(enquiry.time);
 }
 
-fn is_over(enquiry: &Enquiry, now: DateTime) -> bool {
+fn is_over(enquiry: &Enquiry, here: &Here) -> bool {
     match (enquiry.day, enquiry.time) {
-        (Some(day), Some(TimeOfDay::At(time))) => day.to_datetime(time) <= now,
+        (Some(day), Some(TimeOfDay::At(time))) => day.to_datetime(time) <= here.now.datetime(),
         _ => false,
     }
 }
@@ -149,7 +149,7 @@ fn ask_next(state: &mut State, missed: Option<Question>) -> String {
             (Question::Time, format!("And at what time on {}?", day_as_said(*day)))
         }
         (Some(name), Some(day), Some(time)) => {
-            let (day, time) = (day_as_said(*day), understand::time_as_said(*time));
+            let (day, time) = (day_as_said(*day), time.as_said());
             (Question::Confirm, format!("{}, {day} {time}. Is that right?", name.reveal()))
         }
     };

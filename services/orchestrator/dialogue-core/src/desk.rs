@@ -1,13 +1,14 @@
 //! A tenant's front desk: one turn from the words that came in to what is to be done.
 
 use domain::{Heard, MessageKind, Personal, TenantSettings, Timestamp, Turn};
-use jiff::{civil::DateTime, tz::TimeZone};
+use jiff::tz::TimeZone;
 
 use crate::{
     agents::{self, Agent, AgentKind},
     selection::{Choice, select},
     state::{Role, State, Utterance},
     tool::{Call, Done, Outcome, PastCall, Tools, Wanted},
+    understand::Here,
 };
 
 /// Kinds of message nobody expects an answer to.
@@ -100,6 +101,8 @@ pub struct Past {
 pub struct Desk {
     business: String,
     timezone: TimeZone,
+    /// ISO 3166: how dates and numbers are said there.
+    region: String,
     agents: Vec<Agent>,
 }
 
@@ -118,6 +121,7 @@ impl Desk {
         Self {
             business: settings.business.clone(),
             timezone: TimeZone::get(&settings.timezone).unwrap_or(TimeZone::UTC),
+            region: region_of(&settings.voice.language),
             agents,
         }
     }
@@ -199,7 +203,7 @@ impl Desk {
         let tools = Tools::new(done);
         let scripted = match message.unreadable() {
             Some(kind) => Ok(cannot_read(kind).into()),
-            None => agents::reply(kind, &mut next, words.reveal(), message.spoken, here, &tools),
+            None => agents::reply(kind, &mut next, words.reveal(), message.spoken, &here, &tools),
         };
         let (scripted, wanted) = match scripted {
             Ok(scripted) => (scripted, None),
@@ -209,7 +213,7 @@ impl Desk {
         next.person_said(message.turn, &words);
         next.agent = Some(choice.agent.clone());
         let prompt = (!words.is_empty() && message.unreadable().is_none()).then(|| Prompt {
-            system: self.system_prompt(&next, &choice.agent, message.spoken, here),
+            system: self.system_prompt(&next, &choice.agent, message.spoken, &here),
             messages: next.history.clone(),
         });
         let answer =
@@ -261,7 +265,7 @@ impl Desk {
         state
     }
 
-    fn system_prompt(&self, state: &State, agent: &str, spoken: bool, now: DateTime) -> Personal {
+    fn system_prompt(&self, state: &State, agent: &str, spoken: bool, here: &Here) -> Personal {
         let agent = self.agents.iter().find(|a| a.name == agent);
         let mut lines = vec![format!("You are the front desk of {}.", self.business)];
         lines.extend(agent.map(|a| a.instructions.clone()));
@@ -270,7 +274,7 @@ impl Desk {
         } else {
             "You are in a chat: answer briefly.".to_owned()
         });
-        lines.push(format!("It is {}.", now.strftime("%A, %B %-d, %Y, %-I:%M %p")));
+        lines.push(format!("It is {}.", here.now.strftime("%A, %B %-d, %Y, %-I:%M %p")));
         let known = &state.enquiry;
         if let Some(name) = &known.name {
             lines.push(format!("The appointment is for {}.", name.reveal()));
@@ -279,15 +283,14 @@ impl Desk {
             lines.push(format!("The day asked for is {}.", day.strftime("%A, %B %-d")));
         }
         if let Some(time) = known.time {
-            let time = crate::understand::time_as_said(time);
-            lines.push(format!("The time asked for is {time}."));
+            lines.push(format!("The time asked for is {}.", time.as_said()));
         }
         lines.join("\n").into()
     }
 
-    fn local(&self, now: Timestamp) -> DateTime {
+    fn local(&self, now: Timestamp) -> Here {
         let moment = jiff::Timestamp::from_microsecond(now.as_micros()).unwrap_or_default();
-        moment.to_zoned(self.timezone.clone()).datetime()
+        Here { now: moment.to_zoned(self.timezone.clone()), region: self.region.clone() }
     }
 
     fn name_of(&self, kind: AgentKind) -> &str {
@@ -308,6 +311,12 @@ fn with_heard(state: &State, message: &Message) -> State {
     heard.hear(message.heard.as_ref());
     heard.pending = state.pending.clone();
     heard
+}
+
+/// The region of a BCP 47 tag.
+fn region_of(language: &str) -> String {
+    let region = language.split('-').skip(1).find(|part| part.len() == 2);
+    region.unwrap_or("US").to_uppercase()
 }
 
 fn cannot_read(kind: &str) -> String {

@@ -19,7 +19,7 @@ mod selection;
 mod sentence;
 mod state;
 pub mod tool;
-mod understand;
+pub mod understand;
 
 pub use agents::{Agent, AgentKind, default_agents};
 pub use desk::{Answer, Desk, Message, Past, Prompt, Step};

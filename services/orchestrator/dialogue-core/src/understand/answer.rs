@@ -1,4 +1,6 @@
-use super::{contains, words};
+//! Yes and no, in their many forms.
+
+use super::lexis;
 
 /// What the words say to a yes-or-no question.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -11,36 +13,157 @@ pub enum Answer {
     Unclear,
 }
 
-const AGREES_DESPITE_NO: [&str; 4] = ["no problem", "not a problem", "why not", "no worries"];
+use Answer::{No, Unclear, Yes};
 
-const REFUSES: [&str; 13] = [
+/// Turns of phrase, the longer before the shorter they contain.
+const PHRASES: [(&str, Answer); 101] = [
+    ("no problem", Yes),
+    ("not a problem", Yes),
+    ("no worries", Yes),
+    ("no objection", Yes),
+    ("no doubt", Yes),
+    ("why not", Yes),
+    ("not bad", Yes),
+    ("you bet", Yes),
+    ("you got it", Yes),
+    ("go ahead", Yes),
+    ("go for it", Yes),
+    ("of course not", No),
+    ("of course", Yes),
+    ("please don't", No),
+    ("please do", Yes),
+    ("by all means", Yes),
+    ("let's do it", Yes),
+    ("let's do that", Yes),
+    ("do it", Yes),
+    ("book it", Yes),
+    ("that'll do", Yes),
+    ("that will do", Yes),
+    ("i guess not", No),
+    ("i think not", No),
+    ("guess so", Yes),
+    ("i don't think so", No),
+    ("think so", Yes),
+    ("suppose so", Yes),
+    ("hope so", Yes),
+    ("afraid not", No),
+    ("rather not", No),
+    ("absolutely not", No),
+    ("definitely not", No),
+    ("certainly not", No),
+    ("not really", No),
+    ("not quite", No),
+    ("not exactly", No),
+    ("no way", No),
+    ("never mind", No),
+    ("forget it", No),
+    ("uh uh", No),
+    ("uh-uh", No),
+    ("nuh uh", No),
+    ("nuh-uh", No),
+    ("mm mm", No),
+    ("uh huh", Yes),
+    ("uh-huh", Yes),
+    ("mm hmm", Yes),
+    ("mm-hmm", Yes),
+    ("mmhmm", Yes),
+    ("mhm", Yes),
+    ("m-hm", Yes),
+    ("i'd love to", Yes),
+    ("i'd like that", Yes),
+    ("i would like that", Yes),
+    ("i would love to", Yes),
+    ("sounds good", Yes),
+    ("sounds great", Yes),
+    ("sounds right", Yes),
+    ("sounds fine", Yes),
+    ("sounds perfect", Yes),
+    ("it is not", No),
+    ("it is", Yes),
+    ("it was", Yes),
+    ("i do not", No),
+    ("i do", Yes),
+    ("i am not sure", Unclear),
+    ("i'm not sure", Unclear),
+    ("not sure", Unclear),
+    ("not certain", Unclear),
+    ("no idea", Unclear),
+    ("no clue", Unclear),
+    ("don't know", Unclear),
+    ("do not know", Unclear),
+    ("not know", Unclear),
+    ("can't decide", Unclear),
+    ("don't mind", Yes),
+    ("don't see why not", Yes),
+    ("can't say no", Yes),
+    ("yes and no", Unclear),
+    ("yes or no", Unclear),
+    ("let me think", Unclear),
+    ("let me check", Unclear),
+    ("let me see", Unclear),
+    ("hold on", Unclear),
+    ("hang on", Unclear),
+    ("one moment", Unclear),
+    ("one second", Unclear),
+    ("just a second", Unclear),
+    ("it depends", Unclear),
+    ("that depends", Unclear),
+    ("i might", Unclear),
+    ("works for me", Yes),
+    ("that works", Yes),
+    ("spot on", Yes),
+    ("all good", Yes),
+    ("that's me", Yes),
+    ("that's the one", Yes),
+    ("that's it", Yes),
+    ("make it", No),
+    ("right now", Unclear),
+];
+
+const REFUSES: [&str; 22] = [
     "no",
     "nope",
     "nah",
-    "not",
+    "naw",
     "wrong",
     "incorrect",
-    "don't",
-    "isn't",
-    "doesn't",
     "never",
     "negative",
     "change",
+    "noo",
+    "not",
+    "don't",
+    "isn't",
+    "doesn't",
     "won't",
+    "can't",
+    "didn't",
+    "wasn't",
+    "aren't",
+    "cannot",
+    "cancel",
+    "neither",
 ];
 
-const AGREES: [&str; 25] = [
+/// Of [`REFUSES`], those that turn what follows: "not right".
+const NEGATES_FROM: usize = 10;
+
+const AGREES: [&str; 44] = [
     "yes",
     "yeah",
     "yep",
     "yup",
     "ya",
+    "yah",
+    "yea",
+    "yas",
     "sure",
     "correct",
     "right",
     "exactly",
     "ok",
     "okay",
+    "okey",
     "fine",
     "perfect",
     "absolutely",
@@ -48,198 +171,91 @@ const AGREES: [&str; 25] = [
     "indeed",
     "affirmative",
     "certainly",
-    "please",
     "good",
     "great",
     "works",
     "aye",
     "true",
     "y",
+    "totally",
+    "precisely",
+    "surely",
+    "gladly",
+    "alright",
+    "agreed",
+    "lovely",
+    "yessir",
+    "yeh",
+    "confirmed",
+    "confirm",
+    "k",
+    "wonderful",
+    "excellent",
+    "brilliant",
+    "positive",
 ];
 
-/// What `text` says to a yes-or-no question. A refusal anywhere outweighs agreement: a booking too
-/// few can be mended, one too many was never wanted.
+const HEDGES: [&str; 9] =
+    ["maybe", "perhaps", "possibly", "probably", "dunno", "depends", "unsure", "what", "pardon"];
+
+/// How many words a negation reaches.
+const REACH: usize = 4;
+
+/// What `text` says to a yes-or-no question; of several the last word counts ("no, wait, yes").
 pub fn answer(text: &str) -> Answer {
-    let words = words(text);
-    let says = |list: &[&str]| words.iter().any(|w| list.contains(&w.as_str()));
-    if AGREES_DESPITE_NO.iter().any(|phrase| contains(&words, phrase)) {
-        Answer::Yes
-    } else if says(&REFUSES) {
-        Answer::No
-    } else if says(&AGREES) || contains(&words, "go ahead") {
-        Answer::Yes
-    } else {
-        Answer::Unclear
+    let words = lexis::words(text);
+    let first = words.first().map_or("", String::as_str);
+    let is_question = matches!(
+        first,
+        "what"
+            | "when"
+            | "where"
+            | "who"
+            | "how"
+            | "which"
+            | "is"
+            | "are"
+            | "could"
+            | "can"
+            | "do"
+            | "does"
+    ) || (text.trim_end().ends_with('?')
+        && !matches!(first, "yes" | "yeah" | "no" | "sure" | "why" | "ok" | "okay"));
+    if is_question {
+        return if lexis::contains(&words, "change") { No } else { Unclear };
     }
-}
-
-/// What a person wants, as far as the rules can tell.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Wish {
-    /// An appointment.
-    Book,
-    /// To move or call off one they have.
-    Change,
-    /// To leave off what was begun.
-    NeverMind,
-    /// The last reply once more.
-    Repeat,
-    /// To speak with a human.
-    Human,
-    /// To be greeted.
-    Greet,
-    /// To thank, nothing else.
-    Thank,
-    /// To end the talk.
-    Leave,
-}
-
-const LEAVES: [&str; 9] = [
-    "goodbye",
-    "good bye",
-    "bye",
-    "bye bye",
-    "that's all",
-    "that is all",
-    "see you",
-    "nothing else",
-    "have a nice day",
-];
-
-const NEVER_MIND: [&str; 6] =
-    ["never mind", "nevermind", "forget it", "forget about it", "leave it", "changed my mind"];
-
-const REPEATS: [&str; 8] = [
-    "say that again",
-    "say it again",
-    "repeat that",
-    "repeat it",
-    "please repeat",
-    "pardon",
-    "what did you say",
-    "come again",
-];
-
-const CHANGES: [&str; 8] = [
-    "cancel",
-    "reschedule",
-    "postpone",
-    "rebook",
-    "move my appointment",
-    "change my appointment",
-    "move my booking",
-    "change my booking",
-];
-
-const BOOKS: [&str; 14] = [
-    "appointment",
-    "appointments",
-    "book",
-    "booking",
-    "reserve",
-    "reservation",
-    "schedule",
-    "consultation",
-    "checkup",
-    "check-up",
-    "time slot",
-    "see the doctor",
-    "see the dentist",
-    "make a visit",
-];
-
-const HUMANS: [&str; 14] = [
-    "human",
-    "real person",
-    "a person",
-    "operator",
-    "receptionist",
-    "someone real",
-    "talk to someone",
-    "speak to someone",
-    "speak with someone",
-    "talk with someone",
-    "representative",
-    "agent",
-    "manager",
-    "live person",
-];
-
-const THANKS: [&str; 4] = ["thanks", "thank you", "thank", "cheers"];
-
-const GREETS: [&str; 8] = [
-    "hello",
-    "hi",
-    "hey",
-    "good morning",
-    "good afternoon",
-    "good evening",
-    "greetings",
-    "namaste",
-];
-
-/// The longest greeting or thanks that says nothing else, in words.
-const COURTESY_WORDS_MAX: usize = 4;
-
-/// What `text` asks for; `None` when it is none of [`Wish`].
-pub fn wish(text: &str) -> Option<Wish> {
-    let words = words(text);
-    let says = |list: &[&str]| list.iter().any(|phrase| contains(&words, phrase));
-    let is_courtesy = words.len() <= COURTESY_WORDS_MAX;
-    if says(&NEVER_MIND) {
-        Some(Wish::NeverMind)
-    } else if says(&HUMANS) {
-        Some(Wish::Human)
-    } else if says(&CHANGES) {
-        Some(Wish::Change)
-    } else if says(&BOOKS) {
-        Some(Wish::Book)
-    } else if says(&REPEATS) || matches!(words.as_slice(), [only] if only == "sorry") {
-        Some(Wish::Repeat)
-    } else if says(&LEAVES) {
-        Some(Wish::Leave)
-    } else if says(&THANKS) && is_courtesy {
-        Some(Wish::Thank)
-    } else if says(&GREETS) && is_courtesy {
-        Some(Wish::Greet)
-    } else {
-        None
+    if matches!(first, "please") && words.len() == 1 {
+        return Yes;
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn yes_and_no_are_told_apart() {
-        for yes in ["Yes.", "yeah, that's right", "Sure!", "OK", "no problem", "go ahead"] {
-            assert_eq!(answer(yes), Answer::Yes, "{yes}");
+    let mut said = Unclear;
+    let mut negated_until = 0;
+    let mut at = 0;
+    while at < words.len() {
+        let rest = &words[at..];
+        if let Some((phrase, polarity)) =
+            PHRASES.iter().find(|(p, _)| lexis::find(rest, p) == Some(0))
+        {
+            // "no, it is not" and "make it" turn nothing that was said clearly.
+            if !(at < negated_until && *polarity == Yes) {
+                said = *polarity;
+            }
+            at += phrase.split(' ').count();
+            continue;
         }
-        for no in ["No", "no, Wednesday", "that's not right", "Nope.", "yes, no, wrong day"] {
-            assert_eq!(answer(no), Answer::No, "{no}");
+        let word = words[at].as_str();
+        if let Some(rank) = REFUSES.iter().position(|r| *r == word) {
+            // "no, that's not wrong" is beyond what people say; "not wrong" is not.
+            let is_double = at < negated_until && matches!(word, "wrong" | "incorrect");
+            said = if is_double { Yes } else { No };
+            if rank >= NEGATES_FROM {
+                negated_until = at + REACH;
+            }
+        } else if HEDGES.contains(&word) {
+            said = Unclear;
+        } else if AGREES.contains(&word) && at >= negated_until {
+            said = Yes;
         }
-        for unclear in ["", "Wednesday", "hmm", "what do you mean"] {
-            assert_eq!(answer(unclear), Answer::Unclear, "{unclear}");
-        }
+        at += 1;
     }
-
-    #[test]
-    fn one_added_word_can_change_the_wish() {
-        let cases = [
-            ("I would like an appointment", Some(Wish::Book)),
-            ("I would like to cancel an appointment", Some(Wish::Change)),
-            ("Never mind the appointment", Some(Wish::NeverMind)),
-            ("I would like a human to make an appointment", Some(Wish::Human)),
-            ("Hello", Some(Wish::Greet)),
-            ("Hello, I need a booking", Some(Wish::Book)),
-            ("Thank you", Some(Wish::Thank)),
-            ("Thank you, goodbye", Some(Wish::Leave)),
-            ("Could you say that again?", Some(Wish::Repeat)),
-            ("What is the meaning of life?", None),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(wish(text), expected, "{text}");
-        }
-    }
+    said
 }

@@ -1,33 +1,57 @@
-//! What plain words mean, without a model: enough to ask for a name, a day and a time (C7).
+//! What plain words mean, without a model (C7).
 //!
-//! English only. Each part answers `None` when the words do not say it, never a guess.
+//! English. Another language is another set of these files behind the same functions: each takes the
+//! words as a recogniser writes them, with or without punctuation, and answers `None` where they do
+//! not say it, never a guess. [`score`] measures them against a corpus.
 
 mod answer;
+mod email;
+mod intent;
+mod lexis;
 mod name;
+mod name_words;
+mod phone;
+mod score;
 mod when;
 
-pub use answer::{Answer, Wish, answer, wish};
-pub use name::{bare_name, stated_name};
-pub use when::{DayPart, TimeOfDay, bare_time, day, time, time_as_said};
+use domain::Personal;
 
-/// Words in lower case, without the punctuation around them.
-pub(crate) fn words(text: &str) -> Vec<String> {
-    text.split(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | '—' | '–' | '/'))
-        .map(|word| {
-            word.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase().replace('’', "'")
-        })
-        .filter(|word| !word.is_empty())
-        .map(|word| match word.as_str() {
-            "a.m" => "am".to_owned(),
-            "p.m" => "pm".to_owned(),
-            "o'clock" => "oclock".to_owned(),
-            _ => word,
-        })
-        .collect()
+pub use answer::{Answer, answer};
+pub use email::email;
+pub use intent::{Intent, Wish, intent, wish};
+pub(crate) use lexis::words;
+pub use name::name;
+pub use phone::{caller_id, phone};
+pub use score::{Case, Confusion, Score, score};
+pub use when::{DayPart, Facts, Here, TimeOfDay, When, corrected, facts, when};
+
+/// One thing a person was asked for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Slot {
+    /// When.
+    When(When),
+    /// Whom it is for.
+    Name(Personal),
+    /// E.164.
+    Phone(Personal),
+    /// An address, in lower case.
+    Email(Personal),
 }
 
-/// Whether `phrase` stands among `words`, word by word.
-pub(crate) fn contains(words: &[String], phrase: &str) -> bool {
-    let phrase: Vec<&str> = phrase.split(' ').collect();
-    words.windows(phrase.len()).any(|w| w.iter().zip(&phrase).all(|(a, b)| a == b))
+/// `prior` after the person said `text` to it: "no, Wednesday", "actually make it three". What the
+/// words do not mend stays.
+pub fn correction(text: &str, prior: &Slot, here: &Here) -> Slot {
+    let or_prior = |mended: Option<Slot>| mended.unwrap_or_else(|| prior.clone());
+    match prior {
+        Slot::When(when) => Slot::When(corrected(text, *when, here)),
+        Slot::Name(known) => {
+            let mended = format!("{} no {text}", known.reveal());
+            or_prior(name(&mended, true).map(|n| Slot::Name(n.into())))
+        }
+        Slot::Phone(known) => {
+            let mended = format!("{} no {text}", known.reveal());
+            or_prior(phone(&mended, &here.region).map(|p| Slot::Phone(p.into())))
+        }
+        Slot::Email(_) => or_prior(email(text).map(|e| Slot::Email(e.into()))),
+    }
 }
