@@ -16,7 +16,21 @@ pub enum Answer {
 use Answer::{No, Unclear, Yes};
 
 /// Turns of phrase, the longer before the shorter they contain.
-const PHRASES: [(&str, Answer); 101] = [
+const PHRASES: [(&str, Answer); 116] = [
+    ("no i'm good", No),
+    ("no i'm fine", No),
+    ("no i'm okay", No),
+    ("nothing else", No),
+    ("if you must", Yes),
+    ("if you like", Yes),
+    ("if you want", Yes),
+    ("live with that", Yes),
+    ("would say so", Yes),
+    ("i'd say so", Yes),
+    ("i'd say no", No),
+    ("that's the ticket", Yes),
+    ("another one", No),
+    ("something else", No),
     ("no problem", Yes),
     ("not a problem", Yes),
     ("no worries", Yes),
@@ -41,6 +55,7 @@ const PHRASES: [(&str, Answer); 101] = [
     ("that will do", Yes),
     ("i guess not", No),
     ("i think not", No),
+    ("i guess", Yes),
     ("guess so", Yes),
     ("i don't think so", No),
     ("think so", Yes),
@@ -250,7 +265,7 @@ pub fn answer(text: &str) -> Answer {
             if rank >= NEGATES_FROM {
                 negated_until = at + REACH;
             }
-        } else if HEDGES.contains(&word) {
+        } else if HEDGES.contains(&word) && (word != "what" || at == 0) {
             said = Unclear;
         } else if AGREES.contains(&word) && at >= negated_until {
             said = Yes;

@@ -1,6 +1,9 @@
 //! What a person wants, as far as the words alone can tell.
 
-use super::lexis::{contains, words};
+use super::{
+    lexis::{contains, words},
+    when::{Here, facts},
+};
 
 /// A task a person comes with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -169,7 +172,9 @@ const MOVES: [&str; 43] = [
     "change it to",
 ];
 
-const OPENS: [&str; 32] = [
+const OPENS: [&str; 34] = [
+    "your times",
+    "your schedule",
     "opening hours",
     "opening times",
     "business hours",
@@ -284,7 +289,9 @@ const BOOKS: [&str; 63] = [
 ];
 
 /// About an appointment, without wanting one.
-const NOT_BOOKS: [&str; 24] = [
+const NOT_BOOKS: [&str; 26] = [
+    "how long",
+    "how often",
     "when is my appointment",
     "what time is my appointment",
     "do i have an appointment",
@@ -368,49 +375,251 @@ const GREETS: [&str; 8] = [
     "namaste",
 ];
 
+/// Somebody who is not a machine.
+const PEOPLE: [&str; 10] = [
+    "person", "somebody", "someone", "anybody", "anyone", "people", "doctor", "dentist", "nurse",
+    "staff",
+];
+
+/// To have words with one of [`PEOPLE`].
+const TALKS: [&str; 8] = ["talk", "speak", "chat", "connect", "transfer", "give", "put", "through"];
+
+/// To be seen by one of [`PEOPLE`].
+const SEES: [&str; 8] = ["see", "look", "check", "examine", "visit", "meet", "in", "treat"];
+
+/// What somebody may have with us.
+const APPOINTMENTS: [&str; 9] = [
+    "appointment",
+    "appointments",
+    "booking",
+    "reservation",
+    "slot",
+    "visit",
+    "session",
+    "consultation",
+    "checkup",
+];
+
+/// To do away with one of [`APPOINTMENTS`].
+const ENDS: [&str; 8] = ["scrap", "drop", "delete", "remove", "scratch", "void", "kill", "undo"];
+
+/// To another moment.
+const PUTS_OFF: [&str; 9] =
+    ["move", "push", "shift", "change", "switch", "bring", "put", "swap", "delay"];
+
+/// Another time than the one there is.
+const OTHER_TIMES: [&str; 7] = [
+    "another day",
+    "another time",
+    "another date",
+    "some other time",
+    "some other day",
+    "other day",
+    "other time",
+];
+
+/// Not to be there.
+const MISSES: [&str; 7] = [
+    "won't be there",
+    "can't be there",
+    "can't do",
+    "be able to come",
+    "something came up",
+    "doesn't work",
+    "isn't going to work",
+];
+
+/// What turns the words after it.
+const NEGATIONS: [&str; 7] = ["don't", "not", "won't", "can't", "cannot", "no", "unable"];
+
+/// Words with which something is asked for.
+const ASKS: [&str; 11] =
+    ["want", "like", "need", "can", "could", "i'd", "let", "hoping", "get", "looking", "trying"];
+
+/// To agree on a visit, without its name.
+const ARRANGES: [&str; 8] = [
+    "set something up",
+    "set up a",
+    "set up something",
+    "set up",
+    "come and see",
+    "come see",
+    "room for me",
+    "sort something out",
+];
+
+/// How one asks for what we have to give.
+const REQUESTS: [&str; 24] = [
+    "i want",
+    "i need",
+    "need a",
+    "i'd like",
+    "i would like",
+    "i'm looking",
+    "looking for",
+    "looking to",
+    "hoping to",
+    "hoping for",
+    "trying to",
+    "do you have",
+    "have you got",
+    "you got",
+    "can i",
+    "could i",
+    "can we",
+    "could we",
+    "may i",
+    "can you do",
+    "could you do",
+    "can you take",
+    "could you take",
+    "can you see",
+];
+
+/// What one asks for by these words beside an appointment.
+const THINGS_ASKED: [&str; 12] = [
+    "weather", "know", "ask", "pay", "refund", "results", "bill", "report", "park", "tell",
+    "complain", "feedback",
+];
+
+/// How far apart the two words of a turn of phrase may stand.
+const REACH: usize = 6;
+
 /// The longest greeting or thanks that says nothing else, in words.
 const COURTESY_WORDS_MAX: usize = 4;
 
-/// What `text` asks for.
+/// What `text` asks for. The rules go from what is said most clearly to what is only likely.
 pub fn intent(text: &str) -> Intent {
     let words = words(text);
-    let says = |list: &[&str]| list.iter().any(|phrase| contains(&words, phrase));
-    let has = |word: &str| words.iter().any(|w| w == word);
-    let is_bare = words.len() <= 2 && (has("agent") || has("human") || has("person"));
-    if (is_bare || says(&HUMANS)) && !says(&NOT_HUMANS) {
-        return Intent::Human;
+    let said = Said { words: &words };
+    if said.asks_for_somebody() {
+        Intent::Human
+    } else if said.any(&NOT_CANCELS) {
+        Intent::Other
+    } else if said.puts_off() {
+        Intent::Reschedule
+    } else if said.calls_off() {
+        Intent::Cancel
+    } else if said.asks_for_hours() {
+        Intent::Hours
+    } else if said.wants_an_appointment(text) {
+        Intent::Book
+    } else {
+        Intent::Other
     }
-    let moves = says(&MOVES)
-        || (has("instead") && (says(&CANCELS) || has("can") || has("could") || has("appointment")))
-        || ((has("earlier") || has("later"))
-            && has("my")
-            && (has("appointment") || has("booking")));
-    if moves && !(has("cancel") && !has("instead")) {
-        return Intent::Reschedule;
+}
+
+/// The words of one utterance.
+struct Said<'a> {
+    words: &'a [String],
+}
+
+impl Said<'_> {
+    fn has(&self, word: &str) -> bool {
+        self.words.iter().any(|w| w == word)
     }
-    if says(&CANCELS) && !says(&NOT_CANCELS) {
-        let books_another = (has("another") || has("new")) && !has("cancel");
-        return if books_another || has("reschedule") {
-            Intent::Reschedule
-        } else {
-            Intent::Cancel
+
+    fn any(&self, phrases: &[&str]) -> bool {
+        phrases.iter().any(|phrase| contains(self.words, phrase))
+    }
+
+    /// Whether one of `seconds` stands after one of `firsts`, within [`REACH`].
+    fn follows(&self, firsts: &[&str], seconds: &[&str]) -> bool {
+        let is_one = |list: &[&str], word: &String| list.contains(&word.as_str());
+        self.words.iter().enumerate().any(|(at, word)| {
+            let mut after = self.words.iter().skip(at + 1).take(REACH);
+            is_one(firsts, word) && after.any(|w| is_one(seconds, w))
+        })
+    }
+
+    fn asks_for_somebody(&self) -> bool {
+        let is_bare =
+            self.words.len() <= 2 && (self.has("agent") || self.has("human") || self.has("person"));
+        let wants_talk = self.follows(&TALKS, &PEOPLE)
+            || self.follows(&PEOPLE, &["talk", "speak"])
+            || (self.follows(&PEOPLE, &["call"]) && self.any(&["call me", "ring me", "phone me"]))
+            || (self.follows(&["get", "want", "need"], &["person", "human"])
+                && self.any(&["a person", "a human"]));
+        let minds_machines =
+            self.any(&["a machine", "a robot", "a bot", "this robot", "a computer"])
+                && (self.has("person") || self.has("don't") || self.has("human"));
+        (is_bare || wants_talk || minds_machines || self.any(&HUMANS)) && !self.any(&NOT_HUMANS)
+    }
+
+    /// Not to come as it was agreed.
+    fn misses(&self) -> bool {
+        self.any(&MISSES)
+            || (self.follows(&NEGATIONS, &["come", "attend", "arrive"])
+                && self.any(&["able to", "to come", "can't come", "won't come"]))
+    }
+
+    fn puts_off(&self) -> bool {
+        let has_one = self.has("appointment") || self.has("booking");
+        let moves = self.any(&MOVES)
+            || (self.has("instead")
+                && (self.any(&CANCELS) || self.has("can") || self.has("could") || has_one))
+            || ((self.has("earlier") || self.has("later")) && self.has("my") && has_one)
+            || self.any(&["later than planned", "earlier than planned", "than we agreed"])
+            || (self.follows(&PUTS_OFF, &["my", "our"])
+                && self.any(&["to", "by", "until", "forward"]))
+            || self.follows(&["delay", "postpone"], &APPOINTMENTS)
+            || ((self.misses() || self.any(&CANCELS)) && self.names_another_moment());
+        let only_cancels = self.has("cancel") && !self.has("instead") && !self.has("reschedule");
+        let only_brings = self.any(&["i bring", "to bring"]);
+        moves && !only_cancels && !only_brings
+    }
+
+    /// "is Friday possible", "can we do another day": beside what does not suit, what would.
+    fn names_another_moment(&self) -> bool {
+        self.any(&OTHER_TIMES)
+            || self
+                .follows(&["is", "how", "what", "could", "can"], &["possible", "about", "instead"])
+    }
+
+    fn calls_off(&self) -> bool {
+        let ends = self.follows(&ENDS, &APPOINTMENTS) && !self.has("to");
+        let unwanted = self.follows(&NEGATIONS, &["want", "need", "keep"])
+            && self.any(&["appointment", "booking", "reservation", "visit"])
+            && (self.any(&["any more", "anymore", "after all", "longer"])
+                || self.follows(&["the", "my", "that"], &APPOINTMENTS));
+        let off_the_list = self.has("take") && self.any(&["off the list", "off the schedule"]);
+        ends || unwanted || off_the_list || self.misses() || self.any(&CANCELS)
+    }
+
+    fn asks_for_hours(&self) -> bool {
+        let asks_when = self.follows(&["what", "which"], &["time", "times"]) || self.has("until");
+        let is_there = self.any(&["are you there", "are you around", "you guys there"]);
+        let about_opening = self.any(&OPENS)
+            || (asks_when && self.any(&["walk in", "open", "close", "shut"]))
+            || (self.has("hours") && self.words.len() <= 4 && !self.has("24"))
+            || (is_there && self.words.len() > 3);
+        about_opening && !self.any(&NOT_OPENS) && !self.has("account")
+    }
+
+    fn wants_an_appointment(&self, text: &str) -> bool {
+        let wants_one = self.has("book")
+            || self.has("make")
+            || self.has("schedule")
+            || (self.has("need") && !self.has("do"));
+        let asks_about =
+            self.has("bring") || self.has("cost") || self.has("much") || self.has("phone");
+        let is_about_one = self.any(&NOT_BOOKS) && (!wants_one || asks_about);
+        if is_about_one {
+            return false;
+        }
+        let asks = ASKS.iter().any(|word| self.has(word));
+        let wants_to_be_seen = self.follows(&SEES, &PEOPLE)
+            || self.follows(&PEOPLE, &["look", "see", "check"])
+            || self.follows(&SEES, &["dr"])
+            || self.follows(&["fit", "squeeze", "get"], &["in"])
+            || self.any(&ARRANGES);
+        // "what have you got on Tuesday", "need a trim this weekend": to want a moment of ours.
+        let wants_a_moment = self.any(&REQUESTS) && !self.any(&THINGS_ASKED) && {
+            let facts = facts(text, &Here::nowhere(), false);
+            facts.has_day() || facts.time_of_day().is_some()
         };
+        self.any(&BOOKS) || (wants_to_be_seen && asks) || wants_a_moment
     }
-    if says(&NOT_CANCELS) {
-        return Intent::Other;
-    }
-    let is_about_opening = says(&OPENS) || (has("hours") && words.len() <= 4 && !has("24"));
-    if is_about_opening && !says(&NOT_OPENS) && !has("account") {
-        return Intent::Hours;
-    }
-    let wants = has("book") || has("make") || has("schedule") || has("need") && !has("do");
-    if says(&BOOKS)
-        && (!says(&NOT_BOOKS)
-            || (wants && !has("bring") && !has("cost") && !has("much") && !has("phone")))
-    {
-        return Intent::Book;
-    }
-    Intent::Other
 }
 
 /// What `text` wants of the talk; `None` when it is none of [`Wish`].

@@ -23,7 +23,19 @@ pub fn name(text: &str, asked: bool) -> Option<String> {
         .or_else(|| repaired(&words, asked))
         .or_else(|| stated(&words, asked))
         .or_else(|| asked.then(|| bare(&words))?)?;
-    Some(title_case(&found))
+    Some(title_case(once(&found)))
+}
+
+/// "Bond, James Bond": the whole name, not its surname twice.
+fn once(name: &[String]) -> &[String] {
+    match name {
+        [first, rest @ ..]
+            if rest.len() > 1 && rest.last().is_some_and(|l| l.eq_ignore_ascii_case(first)) =>
+        {
+            rest
+        }
+        _ => name,
+    }
 }
 
 /// Words as they were written, without what is no word; a spelled name is joined later.

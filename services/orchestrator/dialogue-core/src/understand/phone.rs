@@ -58,6 +58,11 @@ pub fn phone(text: &str, region: &str) -> Option<String> {
                 before = mended;
                 continue;
             }
+            if let Some((mended, whole)) = resumed(&before, &run.digits, region) {
+                number = Some(whole);
+                before = mended;
+                continue;
+            }
             if run.begins_anew || digits > 4 {
                 before = run.digits;
             }
@@ -68,6 +73,14 @@ pub fn phone(text: &str, region: &str) -> Option<String> {
         number = e164(&before, region).or(number);
     }
     number
+}
+
+/// Half a number said again from somewhere in it and then to its end: "646 203, no, 204 1112".
+fn resumed(before: &str, again: &str, region: &str) -> Option<(String, String)> {
+    (1..before.len()).rev().filter(|at| before[*at..].starts_with(&again[..1])).find_map(|at| {
+        let mended = format!("{}{again}", &before[..at]);
+        e164(&mended, region).map(|whole| (mended, whole))
+    })
 }
 
 /// A caller ID or WhatsApp id as E.164; `None` where it was withheld.
