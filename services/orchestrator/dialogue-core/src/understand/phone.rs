@@ -93,7 +93,8 @@ pub fn caller_id(from: &str) -> Option<String> {
 /// `digits` as a number of `region`, or with the country code they begin with.
 fn e164(digits: &str, region: &str) -> Option<String> {
     let count = digits.trim_start_matches('+').len();
-    if !DIGITS.contains(&count) && !(digits.starts_with("00") || digits.starts_with("011")) {
+    let is_dialled_abroad = digits.starts_with("00") || digits.starts_with("011");
+    if !DIGITS.contains(&count) && !is_dialled_abroad {
         return None;
     }
     let home: Option<country::Id> = region.parse().ok();

@@ -171,8 +171,8 @@ fn relative(words: &[String], at: usize, here: &Here) -> Option<(Day, usize)> {
     {
         return Some((Day::On(count(date_of(base, here)?)), taken + more));
     }
-    let is_said =
-        begins == 1 || ["time", "hence"].contains(&word(words, after)) && word(words, after) != "";
+    let is_said = begins == 1
+        || ["time", "hence"].contains(&word(words, after)) && !word(words, after).is_empty();
     is_said.then(|| {
         let more = usize::from(matches!(word(words, after), "time" | "hence"));
         (Day::On(count(today)), begins + taken + more)

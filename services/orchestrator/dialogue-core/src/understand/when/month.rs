@@ -199,14 +199,14 @@ pub(super) fn figures(word: &str, here: &Here) -> Option<Date> {
     let parts: Vec<i16> = word.split(['/', '.']).map(|p| p.parse().ok()).collect::<Option<_>>()?;
     let is_dotted = word.contains('.');
     let short = |n: i16| i8::try_from(n).ok();
-    match parts.as_slice() {
-        &[year, month, day] if year > 1000 => Date::new(year, short(month)?, short(day)?).ok(),
-        &[a, b, year] => {
+    match *parts.as_slice() {
+        [year, month, day] if year > 1000 => Date::new(year, short(month)?, short(day)?).ok(),
+        [a, b, year] => {
             let (day, month) = day_and_month(a, b, here.is_month_first() && !is_dotted)?;
             let year = if year < 100 { 2000 + year } else { year };
             Date::new(year, month, day).ok()
         }
-        &[a, b] if !is_dotted => {
+        [a, b] if !is_dotted => {
             let (day, month) = day_and_month(a, b, here.is_month_first())?;
             coming(month, day, here.today())
         }

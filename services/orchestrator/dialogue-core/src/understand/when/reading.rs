@@ -304,7 +304,9 @@ impl<'a> Reading<'a> {
 
     fn is_introduced(&self, at: usize) -> bool {
         INTRODUCES.contains(&self.before(at, 1))
-            || (self.before(at, 1) == "to" && self.facts.day.is_none() && self.before(at, 2) != "")
+            || (self.before(at, 1) == "to"
+                && self.facts.day.is_none()
+                && !self.before(at, 2).is_empty())
     }
 
     /// "tomorrow two", "two on Friday", "two tomorrow".
