@@ -83,6 +83,13 @@ pub(crate) fn environment(
         }
     }
 
+    // Amazon's speech, which no stand-in has, where Amazon is a stand-in.
+    if stores.contains_key("AWS_ENDPOINT_URL") {
+        own.push(("AWS_ENDPOINT_URL_POLLY", format!("http://{simulator}/polly")));
+        let transcribe = format!("http://{simulator}/transcribe");
+        own.push(("AWS_ENDPOINT_URL_TRANSCRIBE_STREAMING", transcribe));
+    }
+
     let mut environment = stores.clone();
     environment.extend(own.into_iter().map(|(name, value)| (name.to_owned(), value)));
     let overriding = given.iter().filter(|(name, value)| is_ours(name) && !value.is_empty());

@@ -16,6 +16,9 @@ pub struct Config {
     pub deepgram_key: Option<Secret>,
     /// The key OpenAI's paths expect (`OPENAI_API_KEY`), with the same rule.
     pub openai_key: Option<Secret>,
+    /// The secret with which requests to Amazon are signed (`AWS_SECRET_ACCESS_KEY`). Without one only the form of a
+    /// signature is checked.
+    pub aws_secret: Option<Secret>,
     /// Where webhooks and media sockets go.
     pub platform: Platform,
     /// The Twilio account.
@@ -61,6 +64,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 4700)),
             deepgram_key: None,
             openai_key: None,
+            aws_secret: None,
             platform: Platform::default(),
             twilio: twilio::Settings::default(),
             meta: meta::Settings::default(),
@@ -79,6 +83,7 @@ impl Config {
             listen: reader.parsed("SB_SIM_LISTEN", Self::default().listen),
             deepgram_key: reader.optional("DEEPGRAM_API_KEY").map(Secret::new),
             openai_key: reader.optional("OPENAI_API_KEY").map(Secret::new),
+            aws_secret: reader.optional("AWS_SECRET_ACCESS_KEY").map(Secret::new),
             platform: Platform::read(&mut reader),
             twilio: twilio::Settings::read(&mut reader),
             meta: meta::Settings::read(&mut reader),

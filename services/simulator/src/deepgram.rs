@@ -184,6 +184,7 @@ struct SpeakQuery {
     #[serde(default = "wav")]
     container: String,
     sample_rate: Option<u32>,
+    speed: Option<f64>,
 }
 
 fn aura() -> String {
@@ -231,7 +232,11 @@ async fn synthesise(
     if !(8000..=48_000).contains(&rate_hz) {
         return Err(Problem::Request("sample_rate must be 8000 to 48000".to_owned()));
     }
-    let samples = hearing::speak(world, &query.model, &text)
+    let speed = query.speed.unwrap_or(1.0);
+    if !(0.7..=1.5).contains(&speed) {
+        return Err(Problem::Request("speed must be 0.7 to 1.5".to_owned()));
+    }
+    let samples = hearing::speak_at(world, &query.model, &text, speed)
         .await
         .map_err(|fault| Problem::Service(format!("{fault:#}")))?;
     let samples = audio::resample(&samples, TELEPHONE_HZ, rate_hz);

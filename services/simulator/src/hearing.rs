@@ -94,5 +94,22 @@ pub fn confidence(words: &[Word]) -> f32 {
 /// # Errors
 /// When `espeak-ng` is not installed, or fails.
 pub async fn speak(world: &World, voice: &str, text: &str) -> anyhow::Result<Vec<i16>> {
-    if voice.contains("espeak") { world.espeak.say(text).await } else { Ok(modem::encode(text)) }
+    speak_at(world, voice, text, 1.0).await
+}
+
+/// As [`speak`], at a pace of which 1 is the usual. The modem slows down by pausing between words, for its symbols have
+/// one length; `espeak`, whose phrases are recognised by their sound, has one pace.
+///
+/// # Errors
+/// As [`speak`].
+pub async fn speak_at(
+    world: &World,
+    voice: &str,
+    text: &str,
+    pace: f64,
+) -> anyhow::Result<Vec<i16>> {
+    match voice.contains("espeak") {
+        true => world.espeak.say(text).await,
+        false => Ok(modem::encode_at(text, pace)),
+    }
 }

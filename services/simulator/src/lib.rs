@@ -1,4 +1,4 @@
-//! The outside world on one machine (DESIGN 8): Twilio, Meta, Deepgram and OpenAI, each speaking its real protocol
+//! The outside world on one machine (DESIGN 8): Twilio, Meta, Deepgram, OpenAI and Amazon's speech, each speaking its real protocol
 //! under a path prefix of one server, so that the services run unchanged with only their base URLs pointed here.
 //!
 //! | prefix | vendor |
@@ -7,9 +7,12 @@
 //! | `/graph` | [`meta`] |
 //! | `/deepgram` | [`deepgram`] |
 //! | `/openai` | [`openai`] |
+//! | `/polly` | [`polly`] |
+//! | `/transcribe` | [`transcribe`] |
 //! | `/sim` | control of all of them; [`faults`] |
 
 pub mod audio;
+pub mod aws;
 pub mod caller;
 pub mod config;
 pub mod deepgram;
@@ -20,8 +23,10 @@ pub mod meta;
 pub mod modem;
 pub mod openai;
 pub mod platform;
+pub mod polly;
 mod running;
 mod signal;
+pub mod transcribe;
 pub mod twilio;
 
 use std::net::TcpListener;
@@ -68,6 +73,10 @@ pub fn configure(cfg: &mut web::ServiceConfig) {
             web::scope("/deepgram").wrap(from_fn(faults::apply)).configure(deepgram::configure),
         )
         .service(web::scope("/openai").wrap(from_fn(faults::apply)).configure(openai::configure))
+        .service(web::scope("/polly").wrap(from_fn(faults::apply)).configure(polly::configure))
+        .service(
+            web::scope("/transcribe").wrap(from_fn(faults::apply)).configure(transcribe::configure),
+        )
         .service(web::scope("/twilio").wrap(from_fn(faults::apply)).configure(twilio::configure))
         .service(web::scope("/graph").wrap(from_fn(faults::apply)).configure(meta::configure))
         .service(

@@ -7,6 +7,7 @@
 mod config;
 mod handlers;
 mod recorder;
+mod spoken;
 mod vendors;
 
 use std::{sync::Arc, time::Duration};
@@ -19,7 +20,7 @@ use speech::{Ordered, SpeechToText, TextToSpeech};
 use tokio_util::sync::CancellationToken;
 use vault::Secrets;
 
-pub use config::{Config, SpeechVendor};
+pub use config::Config;
 pub use recorder::Recorder;
 
 use handlers::{FinishRecordings, Speak, Transcribe};
@@ -60,7 +61,7 @@ impl Service {
                 ..BusSettings::new(&common.queue_prefix, &common.s3_bucket)
             },
         );
-        let vendors = Vendors::new(config, &secrets)?;
+        let vendors = Vendors::new(config, aws, &secrets)?;
         Ok(Self {
             bus,
             cache: Cache::connect(redis_url.reveal(), &common.queue_prefix)?,

@@ -28,6 +28,8 @@
 //! | `p:{conversation}:turn-of:{event}` | string | the turn an event was given | 15 days |
 //! | `p:{send:{event}}` | hash | `since` or `external_id` of a send to the outside | 15 days |
 //! | `p:{starts:{event}}:{queue}` | string | how often a handler began the message | 15 days |
+//! | `p:{audio}:{name}` | string | audio of a sentence that is said often | 7 days unused |
+//! | `p:{audio}-used` | sorted set | when each of them was used last | 7 days unused |
 //! | `p:{lease:{name}}` | string | the lease's owner | as asked |
 //! | `p:{limit:{key}}` | list | the hits of the last window, µs | the window |
 //! | `p:{seen:{key}}` | string | that a token or request was used | as asked |
@@ -36,6 +38,7 @@
 //! What must be known for as long as an event can still lie in a queue (14 days) is kept a day
 //! longer.
 
+mod audio;
 mod call_records;
 mod calls;
 mod chats;

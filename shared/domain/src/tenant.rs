@@ -69,8 +69,8 @@ impl Voice {
 pub struct VendorVoice {
     /// The vendor's name, as in `SB_TTS`.
     pub vendor: String,
-    /// Its name for the voice; `None` means [`Voice::model`] where that is the vendor's, else the one
-    /// the task is configured with.
+    /// Its name for the voice; `None` means [`Voice::model`] at Deepgram, and at the others the one
+    /// that `voice` is configured with.
     pub name: Option<String>,
 }
 

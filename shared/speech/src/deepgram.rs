@@ -1,12 +1,12 @@
 use async_trait::async_trait;
 use bytes::Bytes;
-use domain::{Personal, Transcript, Voice};
+use domain::{Personal, SpeechRate, Transcript};
 use futures::{StreamExt as _, TryStreamExt as _};
 use reqwest::{Client, Response, header};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AudioStream, SpeechError, SpeechToText, TextToSpeech, Vendor,
+    AudioStream, SpeechError, SpeechToText, TextToSpeech, Utterance, Vendor,
     http::{ApiKey, authorization, broken, refused},
 };
 
@@ -77,19 +77,28 @@ const NOT_A_TRANSCRIPT: SpeechError = SpeechError::Malformed("not a transcript")
 
 #[async_trait]
 impl TextToSpeech for Deepgram {
-    async fn speak(&self, text: &str, voice: &Voice) -> Result<AudioStream, SpeechError> {
+    fn voice_of(&self, utterance: &Utterance<'_>) -> String {
+        utterance.voice_at(self.name()).unwrap_or(&utterance.voice.model).to_owned()
+    }
+
+    async fn speak(&self, utterance: &Utterance<'_>) -> Result<AudioStream, SpeechError> {
+        let pace = match utterance.rate {
+            SpeechRate::NORMAL => None,
+            rate => Some(("speed", rate.factor().to_string())),
+        };
         let answer = self
             .client
             .post(self.url("/v1/speak"))
             .query(&[
-                ("model", voice.model.as_str()),
+                ("model", self.voice_of(utterance).as_str()),
                 ("encoding", "mulaw"),
                 ("sample_rate", "8000"),
                 // Without it the mu-law comes as a WAV file, whose header is a click (PROTOCOLS 3.4).
                 ("container", "none"),
             ])
+            .query(&pace.as_slice())
             .header(header::AUTHORIZATION, authorization("Token", &self.key)?)
-            .json(&Speak { text })
+            .json(&Speak { text: utterance.text })
             .send()
             .await
             .map_err(broken)?;

@@ -19,15 +19,21 @@ pub enum SpeechError {
     /// It answered something that is not speech.
     #[error("its answer makes no sense ({0})")]
     Malformed(&'static str),
-    /// It will refuse the same request again: credentials, quota, an unknown voice.
+    /// It will refuse the same request again: an unknown voice, a text that is too long.
     #[error("it refuses ({0})")]
     Refused(String),
+    /// It will refuse every request until somebody does something: credentials, quota.
+    #[error("it denies access ({0})")]
+    Denied(String),
+    /// It was not asked: it failed lately ([`Breaker`](crate::Breaker)).
+    #[error("it failed lately and was not asked")]
+    Resting,
 }
 
 impl SpeechError {
     /// Whether the same vendor may do better at once.
     pub fn is_transient(&self) -> bool {
-        !matches!(self, Self::Refused(_))
+        !matches!(self, Self::Refused(_) | Self::Denied(_) | Self::Resting)
     }
 
     /// A short name for metric labels.
@@ -38,6 +44,8 @@ impl SpeechError {
             Self::TimedOut => "timeout",
             Self::Malformed(_) => "malformed",
             Self::Refused(_) => "refused",
+            Self::Denied(_) => "denied",
+            Self::Resting => "resting",
         }
     }
 }

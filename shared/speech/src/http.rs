@@ -6,11 +6,11 @@ use reqwest::{Client, StatusCode, header::HeaderValue};
 use crate::SpeechError;
 
 /// A vendor that cannot be connected to within this has the next one take over.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a vendor may say nothing: before its answer, or within it. Two vendors in a row stay
 /// under the 10 s after which the caller hears an apology (DESIGN 3).
-const SILENCE_TIMEOUT: Duration = Duration::from_secs(4);
+pub(crate) const SILENCE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Kept longer than callers pause, so that a turn does not begin with a handshake.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
@@ -58,6 +58,9 @@ pub(crate) fn refused(status: StatusCode, detail: &str) -> SpeechError {
     match status {
         StatusCode::TOO_MANY_REQUESTS => SpeechError::Busy(text),
         StatusCode::REQUEST_TIMEOUT => SpeechError::TimedOut,
+        StatusCode::UNAUTHORIZED | StatusCode::PAYMENT_REQUIRED | StatusCode::FORBIDDEN => {
+            SpeechError::Denied(text)
+        }
         status if status.is_server_error() => SpeechError::Unavailable(text),
         _ => SpeechError::Refused(text),
     }

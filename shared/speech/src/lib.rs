@@ -5,25 +5,34 @@
 //! form converts within its module. A vendor is a module with one type that implements
 //! [`SpeechToText`], [`TextToSpeech`] or both; `voice` names it in its configuration.
 
+mod aws;
+mod breaker;
 mod deepgram;
 mod error;
 mod http;
 mod openai;
 mod ordered;
+mod pcm;
+mod polly;
 mod resample;
+mod transcribe;
 pub mod wav;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use domain::{Transcript, Voice};
+use domain::{SpeechRate, Transcript, Voice};
 use futures::stream::BoxStream;
 
+pub use aws::AwsAccess;
+pub use breaker::{Breaker, Permit, Verdict};
 pub use deepgram::{Deepgram, DeepgramSettings};
 pub use error::{AllFailed, SpeechError};
 pub use http::{ApiKey, client};
 pub use openai::{OpenAi, OpenAiSettings};
-pub use ordered::Ordered;
+pub use ordered::{Ordered, Spoken};
+pub use polly::{Polly, PollySettings};
 pub use reqwest::Client;
+pub use transcribe::{Transcribe, TranscribeSettings};
 
 /// Samples in a second of telephone audio, and bytes of mu-law.
 pub const SAMPLE_RATE_HZ: u32 = 8000;
@@ -49,12 +58,34 @@ pub trait SpeechToText: Vendor {
     async fn transcribe(&self, audio: Bytes, language: &str) -> Result<Transcript, SpeechError>;
 }
 
+/// What is to be said, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Utterance<'a> {
+    /// The words.
+    pub text: &'a str,
+    /// The tenant's voice.
+    pub voice: &'a Voice,
+    /// The pace.
+    pub rate: SpeechRate,
+}
+
+impl<'a> Utterance<'a> {
+    /// The tenant's name for its voice at `vendor`, where it has one.
+    pub(crate) fn voice_at(&self, vendor: &str) -> Option<&'a str> {
+        let named = self.voice.vendors.iter().find(|named| named.vendor == vendor)?;
+        named.name.as_deref()
+    }
+}
+
 /// Speaks.
 #[async_trait]
 pub trait TextToSpeech: Vendor {
-    /// Begins to speak `text` with `voice`; the audio follows in the stream.
+    /// The vendor's name for the voice it would speak `utterance` with.
+    fn voice_of(&self, utterance: &Utterance<'_>) -> String;
+
+    /// Begins to speak; the audio follows in the stream.
     ///
     /// # Errors
     /// See [`SpeechError`]; the stream may still break after this succeeded.
-    async fn speak(&self, text: &str, voice: &Voice) -> Result<AudioStream, SpeechError>;
+    async fn speak(&self, utterance: &Utterance<'_>) -> Result<AudioStream, SpeechError>;
 }

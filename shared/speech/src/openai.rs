@@ -1,6 +1,6 @@
 use async_trait::async_trait;
 use bytes::Bytes;
-use domain::{Personal, Transcript, Voice, g711};
+use domain::{Personal, SpeechRate, Transcript, g711};
 use futures::{StreamExt as _, stream};
 use reqwest::{
     Client, Response, StatusCode, header,
@@ -9,8 +9,9 @@ use reqwest::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AudioStream, SAMPLE_RATE_HZ, SpeechError, SpeechToText, TextToSpeech, Vendor,
+    AudioStream, SAMPLE_RATE_HZ, SpeechError, SpeechToText, TextToSpeech, Utterance, Vendor,
     http::{ApiKey, authorization, broken, refused},
+    pcm,
     resample::ThirdRate,
     wav,
 };
@@ -24,8 +25,7 @@ pub struct OpenAiSettings {
     pub listen_model: String,
     /// The model that speaks.
     pub speak_model: String,
-    /// The voice it speaks with: a tenant's voice is named in the words of the first vendor, which
-    /// this one does not know.
+    /// The voice where the tenant names none.
     pub voice: String,
 }
 
@@ -57,7 +57,7 @@ impl Vendor for OpenAi {
 impl SpeechToText for OpenAi {
     async fn transcribe(&self, audio: Bytes, language: &str) -> Result<Transcript, SpeechError> {
         // Mu-law is not accepted (PROTOCOLS 4).
-        let samples: Vec<u8> = audio.iter().flat_map(|u| g711::decode(*u).to_le_bytes()).collect();
+        let samples = pcm::from_mulaw(&audio);
         let mut file = wav::pcm16_header(1, SAMPLE_RATE_HZ, samples.len() as u32).to_vec();
         file.extend_from_slice(&samples);
         let file =
@@ -88,12 +88,19 @@ impl SpeechToText for OpenAi {
 
 #[async_trait]
 impl TextToSpeech for OpenAi {
-    async fn speak(&self, text: &str, _voice: &Voice) -> Result<AudioStream, SpeechError> {
+    fn voice_of(&self, utterance: &Utterance<'_>) -> String {
+        utterance.voice_at(self.name()).unwrap_or(&self.settings.voice).to_owned()
+    }
+
+    async fn speak(&self, utterance: &Utterance<'_>) -> Result<AudioStream, SpeechError> {
         let request = Speak {
             model: &self.settings.speak_model,
-            input: text,
-            voice: &self.settings.voice,
+            input: utterance.text,
+            voice: &self.voice_of(utterance),
             response_format: "pcm",
+            speed: Some(utterance.rate)
+                .filter(|r| *r != SpeechRate::NORMAL)
+                .map(SpeechRate::factor),
         };
         let answer = self
             .client
@@ -128,6 +135,8 @@ struct Speak<'a> {
     input: &'a str,
     voice: &'a str,
     response_format: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    speed: Option<f32>,
 }
 
 #[derive(Deserialize)]
@@ -158,7 +167,7 @@ async fn checked(answer: Response) -> Result<Response, SpeechError> {
     let code = fault.and_then(|f| f.code.or(f.kind)).unwrap_or_default();
     // Two things are 429; only one passes by itself (PROTOCOLS 4).
     if status == StatusCode::TOO_MANY_REQUESTS && code == "insufficient_quota" {
-        return Err(SpeechError::Refused(format!("429 {code}")));
+        return Err(SpeechError::Denied(format!("429 {code}")));
     }
     Err(refused(status, &code))
 }

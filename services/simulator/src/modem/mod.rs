@@ -70,6 +70,11 @@ fn next_index(index: u8) -> u8 {
 
 /// The speech for a text: 16-bit samples at 8 kHz, without silence around it. Nothing for a text without a word.
 pub fn encode(text: &str) -> Vec<i16> {
+    encode_at(text, 1.0)
+}
+
+/// As [`encode`], at a pace of which 1 is the usual: a slower one pauses after each word but the last.
+pub fn encode_at(text: &str, pace: f64) -> Vec<i16> {
     let pieces = alphabet::pieces(text);
     let mut samples = Vec::new();
     let mut index = 0;
@@ -80,7 +85,12 @@ pub fn encode(text: &str) -> Vec<i16> {
             joined: piece.joined,
             last: place + 1 == pieces.len(),
         };
+        let began = samples.len();
         render(&symbols(header, &piece.units), &mut samples);
+        if pace < 1.0 && !header.last {
+            let pause = (samples.len() - began) as f64 * (1.0 / pace - 1.0);
+            samples.extend(std::iter::repeat_n(0.0, pause as usize));
+        }
         index = next_index(index);
     }
     samples.into_iter().map(|sample| sample.round() as i16).collect()

@@ -31,6 +31,7 @@ struct SpeechBody {
     voice: String,
     #[serde(default)]
     response_format: Option<String>,
+    speed: Option<f64>,
 }
 
 /// `POST /v1/audio/speech`: `pcm` and `wav` at 24 kHz; the voice is the modem unless model or voice say `espeak`.
@@ -51,7 +52,11 @@ async fn speak(world: &World, request: &HttpRequest, body: &[u8]) -> Result<Http
         )));
     }
     let voice = format!("{} {}", body.model, body.voice);
-    let samples = hearing::speak(world, &voice, &body.input)
+    let speed = body.speed.unwrap_or(1.0);
+    if !(0.25..=4.0).contains(&speed) {
+        return Err(Problem::request("'speed' must be 0.25 to 4"));
+    }
+    let samples = hearing::speak_at(world, &voice, &body.input, speed)
         .await
         .map_err(|fault| Problem::service(&fault))?;
     let bytes = audio::write_pcm(&audio::resample(&samples, TELEPHONE_HZ, SPEECH_HZ));

@@ -4,12 +4,13 @@ use async_trait::async_trait;
 use bus::{Context, Handler, Outcome};
 use cache::Cache;
 use domain::{Envelope, Payload, SentenceSpoken, SpeakSentence, SpeechFailure, Stage, Timestamp};
-use speech::{Ordered, TextToSpeech};
+use speech::{Ordered, TextToSpeech, Utterance};
 
 use super::{
     dropped, misplaced, send_answer,
-    watch::{Watched, watched},
+    watch::{Watched, time_left, watched},
 };
+use crate::spoken::speak_or_recall;
 
 /// `SpeakSentence` → `SentenceSpoken`. The vendor may be asked more than once; the answer has one
 /// event id, and its audio is heard once.
@@ -41,7 +42,14 @@ async fn speak(
     job: &SpeakSentence,
 ) -> Option<Envelope> {
     let started = Timestamp::now();
-    let audio = mouths.speak(job.text.reveal(), &job.voice);
+    let utterance = Utterance { text: job.text.reveal(), voice: &job.voice, rate: job.rate };
+    let audio = async {
+        let within = time_left(message);
+        if job.cacheable {
+            return speak_or_recall(mouths, cache, utterance, within).await;
+        }
+        mouths.speak(utterance, within).await.map(|spoken| spoken.audio)
+    };
     let result = match watched(cache, &job.call, message, audio).await {
         Watched::Finished(spoken) => spoken.map(Vec::from).map_err(SpeechFailure::from),
         Watched::TookTooLong => Err(SpeechFailure("nobody spoke it in time".to_owned())),

@@ -11,7 +11,7 @@ use speech::{Ordered, SpeechToText};
 
 use super::{
     dropped, misplaced, send_answer,
-    watch::{Watched, watched},
+    watch::{Watched, time_left, watched},
 };
 
 /// `TranscribeSegment` → `SegmentTranscribed`. The vendor may be asked more than once; the answer
@@ -45,7 +45,7 @@ async fn transcribe(
 ) -> Option<Envelope> {
     let started = Timestamp::now();
     let audio = Bytes::from(job.audio.clone());
-    let words = ears.transcribe(audio, &job.language);
+    let words = ears.transcribe(audio, &job.language, &job.vendors, time_left(message));
     let result = match watched(cache, &job.call, message, words).await {
         Watched::Finished(heard) => heard.map_err(SpeechFailure::from),
         Watched::TookTooLong => Err(SpeechFailure("nobody recognised it in time".to_owned())),

@@ -36,13 +36,17 @@ pub(super) async fn watched<T>(
     if has_passed(cache, call, message.turn).await {
         return Watched::Passed;
     }
-    let left = message.expires_at.map_or(LONGEST, |at| at.since(Timestamp::now()).min(LONGEST));
-    let deadline = Instant::now() + left;
+    let deadline = Instant::now() + time_left(message);
     tokio::select! {
         done = work => Watched::Finished(done),
         () = fence_passes(cache, call, message.turn) => Watched::Passed,
         () = sleep_until(deadline) => Watched::TookTooLong,
     }
+}
+
+/// How long vendors may take for `message` in all.
+pub(super) fn time_left(message: &Envelope) -> Duration {
+    message.expires_at.map_or(LONGEST, |at| at.since(Timestamp::now()).min(LONGEST))
 }
 
 async fn fence_passes(cache: &Cache, call: &CallSid, turn: Turn) {

@@ -5,3 +5,4 @@
 mod mesh;
 mod recordings;
 mod speech;
+mod vendors;

@@ -39,9 +39,12 @@ impl Mesh {
         let base = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(simulator::serve(listener, world.clone(), false).unwrap());
         let (deepgram, openai) = (format!("{base}/deepgram"), format!("{base}/openai/v1"));
+        let (polly, transcribe) = (format!("{base}/polly"), format!("{base}/transcribe"));
         let mut all = vec![
             ("DEEPGRAM_BASE_URL", deepgram.as_str()),
             ("OPENAI_BASE_URL", &openai),
+            ("AWS_ENDPOINT_URL_POLLY", &polly),
+            ("AWS_ENDPOINT_URL_TRANSCRIBE_STREAMING", &transcribe),
             ("SB_LONG_POLL_SECONDS", "1"),
         ];
         all.extend_from_slice(vars);

@@ -196,7 +196,7 @@ async fn a_refused_key_is_not_tried_again_and_never_shown() {
     let job = sentence(&Call::new(), 1, 0, "Some words.").answering_to(&queue);
     mesh.give(Queue::Speak, &job).await;
     let failure = spoken(&edge.next().await).result.clone().unwrap_err().0;
-    assert_eq!(failure, "deepgram: it refuses (401 INVALID_AUTH, request r1)");
+    assert_eq!(failure, "deepgram: it denies access (401 INVALID_AUTH, request r1)");
 }
 
 #[tokio::test]

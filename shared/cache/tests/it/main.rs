@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod audio;
 mod call_records;
 mod counters;
 mod leases;

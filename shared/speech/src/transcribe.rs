@@ -1,0 +1,298 @@
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_smithy_eventstream::{
+    frame::{read_message_from, write_message_to},
+    smithy::parse_response_headers,
+};
+use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
+use bytes::Bytes;
+use domain::{Personal, Transcript};
+use futures::{Sink, SinkExt as _, Stream, StreamExt as _};
+use reqwest::Url;
+use serde::Deserialize;
+use tokio::time::timeout;
+use tokio_tungstenite::{
+    connect_async,
+    tungstenite::{self, Error as SocketError},
+};
+
+use crate::{
+    SAMPLE_RATE_HZ, SpeechError, SpeechToText, Vendor,
+    aws::AwsAccess,
+    http::{CONNECT_TIMEOUT, SILENCE_TIMEOUT, refused},
+    pcm,
+};
+
+/// Audio of one event: 100 ms, in the middle of the 50 to 200 ms AWS asks for.
+const EVENT_BYTES: usize = 2 * SAMPLE_RATE_HZ as usize / 10;
+
+/// How long a signed address is good: the longest that is allowed (5 min) helps nobody.
+const ADDRESS_LASTS: Duration = Duration::from_secs(60);
+
+/// What Transcribe is told.
+#[derive(Clone, Debug)]
+pub struct TranscribeSettings {
+    /// Transcribe's streaming endpoint (`AWS_ENDPOINT_URL_TRANSCRIBE_STREAMING`), http or https,
+    /// without a trailing slash.
+    pub base_url: String,
+}
+
+/// Amazon Transcribe, streaming over a WebSocket (PROTOCOLS 5.3): a segment is sent at once, as events
+/// of an event stream, and its final results are put together.
+pub struct Transcribe {
+    settings: TranscribeSettings,
+    access: AwsAccess,
+}
+
+impl Transcribe {
+    /// Transcribe at the base URL of `settings`.
+    pub fn new(settings: TranscribeSettings, access: AwsAccess) -> Self {
+        Self { settings, access }
+    }
+
+    async fn address(&self, language: &str) -> Result<String, SpeechError> {
+        let wrong = || SpeechError::Refused("its address is none".to_owned());
+        let base = format!("{}/stream-transcription-websocket", self.settings.base_url);
+        let mut url = Url::parse(&base).map_err(|_| wrong())?;
+        url.query_pairs_mut()
+            .append_pair("language-code", language)
+            .append_pair("media-encoding", "pcm")
+            .append_pair("sample-rate", &SAMPLE_RATE_HZ.to_string());
+        let url = self.access.presign_get("transcribe", url, ADDRESS_LASTS).await?;
+        let address = url.as_str().strip_prefix("http").ok_or_else(wrong)?;
+        Ok(format!("ws{address}"))
+    }
+}
+
+impl Vendor for Transcribe {
+    fn name(&self) -> &'static str {
+        "transcribe"
+    }
+}
+
+#[async_trait]
+impl SpeechToText for Transcribe {
+    async fn transcribe(&self, audio: Bytes, language: &str) -> Result<Transcript, SpeechError> {
+        let address = self.address(language).await?;
+        let connected = timeout(CONNECT_TIMEOUT, connect_async(address)).await;
+        let (socket, _) = connected.map_err(|_| SpeechError::TimedOut)?.map_err(not_opened)?;
+        let (to, from) = socket.split();
+        let samples = pcm::from_mulaw(&audio);
+        let mut hearing = std::pin::pin!(hear(from));
+        tokio::select! {
+            biased;
+            heard = &mut hearing => return heard,
+            // Where the socket broke, what it said before tells why.
+            _ = say(to, &samples) => {}
+        }
+        hearing.await
+    }
+}
+
+/// Sends the samples, and the event without audio that ends them.
+async fn say<S>(mut to: S, samples: &[u8]) -> Result<(), SocketError>
+where
+    S: Sink<tungstenite::Message, Error = SocketError> + Unpin,
+{
+    for piece in samples.chunks(EVENT_BYTES).chain([&[][..]]) {
+        to.feed(tungstenite::Message::Binary(audio_event(piece))).await?;
+    }
+    to.flush().await
+}
+
+fn audio_event(samples: &[u8]) -> Bytes {
+    let header = |name, value: &'static str| Header::new(name, HeaderValue::String(value.into()));
+    let event = Message::new(samples.to_vec())
+        .add_header(header(":message-type", "event"))
+        .add_header(header(":event-type", "AudioEvent"))
+        .add_header(header(":content-type", "application/octet-stream"));
+    let mut frame = Vec::with_capacity(samples.len() + 128);
+    // What it cannot write are headers longer than these.
+    let _ = write_message_to(&event, &mut frame);
+    frame.into()
+}
+
+/// Puts the final results together until the stream is closed.
+async fn hear<S>(mut from: S) -> Result<Transcript, SpeechError>
+where
+    S: Stream<Item = Result<tungstenite::Message, SocketError>> + Unpin,
+{
+    let mut words = Words::default();
+    loop {
+        let next = timeout(SILENCE_TIMEOUT, from.next()).await;
+        match next.map_err(|_| SpeechError::TimedOut)? {
+            Some(Ok(tungstenite::Message::Binary(frame))) => words.take(&frame)?,
+            Some(Ok(tungstenite::Message::Close(_))) => return Ok(words.transcript()),
+            Some(Ok(_)) => {}
+            Some(Err(_)) | None => {
+                return Err(SpeechError::Unavailable("the connection broke".to_owned()));
+            }
+        }
+    }
+}
+
+/// What was understood for sure.
+#[derive(Default)]
+struct Words {
+    text: String,
+    confidences: Vec<f32>,
+}
+
+const NO_EVENT: SpeechError = SpeechError::Malformed("not an event");
+
+impl Words {
+    /// Takes in an event; an exception ends the stream.
+    fn take(&mut self, frame: &[u8]) -> Result<(), SpeechError> {
+        let message = read_message_from(frame).map_err(|_| NO_EVENT)?;
+        let head = parse_response_headers(&message).map_err(|_| NO_EVENT)?;
+        match (head.message_type.as_str(), head.smithy_type.as_str()) {
+            ("event", "TranscriptEvent") => {}
+            // What a later version sends beside them.
+            ("event", _) => return Ok(()),
+            (_, kind) => return Err(meaning(kind)),
+        }
+        let event: TranscriptEvent = serde_json::from_slice(message.payload())
+            .map_err(|_| SpeechError::Malformed("not a transcript"))?;
+        let results = event.transcript.results.into_iter().filter(|result| !result.is_partial);
+        for best in results.filter_map(|result| result.alternatives.into_iter().next()) {
+            if !self.text.is_empty() {
+                self.text.push(' ');
+            }
+            self.text.push_str(&best.transcript);
+            self.confidences.extend(best.items.iter().filter_map(|item| item.confidence));
+        }
+        Ok(())
+    }
+
+    fn transcript(self) -> Transcript {
+        let sum: f32 = self.confidences.iter().sum();
+        let confidence = match self.confidences.len() {
+            // Some languages come without.
+            0 if !self.text.is_empty() => 1.0,
+            items => sum / items.max(1) as f32,
+        };
+        Transcript { text: Personal::from(self.text), confidence }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct TranscriptEvent {
+    transcript: Results,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Results {
+    #[serde(default)]
+    results: Vec<ResultPart>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ResultPart {
+    #[serde(default)]
+    is_partial: bool,
+    #[serde(default)]
+    alternatives: Vec<Alternative>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Alternative {
+    transcript: String,
+    #[serde(default)]
+    items: Vec<Item>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Item {
+    confidence: Option<f32>,
+}
+
+/// What an exception within the stream means.
+fn meaning(kind: &str) -> SpeechError {
+    match kind {
+        "LimitExceededException" | "ThrottlingException" => SpeechError::Busy(kind.to_owned()),
+        "BadRequestException" | "ConflictException" => SpeechError::Refused(kind.to_owned()),
+        // They say that the key is wrong, or may not.
+        kind if kind.contains("Signature")
+            || kind.contains("Client")
+            || kind.contains("Denied") =>
+        {
+            SpeechError::Denied(kind.to_owned())
+        }
+        kind => SpeechError::Unavailable(kind.to_owned()),
+    }
+}
+
+fn not_opened(error: SocketError) -> SpeechError {
+    match error {
+        SocketError::Http(answer) if answer.status().is_success() => {
+            SpeechError::Malformed("not a WebSocket")
+        }
+        SocketError::Http(answer) => refused(answer.status(), ""),
+        SocketError::Protocol(_) => SpeechError::Malformed("not a WebSocket"),
+        _ => SpeechError::Unavailable("no connection".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(kind: (&'static str, &'static str), body: &'static str) -> Vec<u8> {
+        let header =
+            |name, value: &'static str| Header::new(name, HeaderValue::String(value.into()));
+        let type_header = if kind.0 == "event" { ":event-type" } else { ":exception-type" };
+        let message = Message::new(body.as_bytes())
+            .add_header(header(":message-type", kind.0))
+            .add_header(header(type_header, kind.1));
+        let mut frame = Vec::new();
+        write_message_to(&message, &mut frame).unwrap();
+        frame
+    }
+
+    #[test]
+    fn only_final_results_count_and_they_follow_one_another() {
+        let mut words = Words::default();
+        for body in [
+            r#"{"Transcript":{"Results":[{"IsPartial":true,"Alternatives":[{"Transcript":"hello wor","Items":[]}]}]}}"#,
+            r#"{"Transcript":{"Results":[{"IsPartial":false,"Alternatives":[{"Transcript":"Hello world.","Items":[{"Confidence":0.5},{"Confidence":1.0},{}]}]}]}}"#,
+            r#"{"Transcript":{"Results":[]}}"#,
+            r#"{"Transcript":{"Results":[{"IsPartial":false,"Alternatives":[{"Transcript":"Bye.","Items":[{"Confidence":0.75}]}]}]}}"#,
+        ] {
+            words.take(&event(("event", "TranscriptEvent"), body)).unwrap();
+        }
+        let transcript = words.transcript();
+        assert_eq!(transcript.text.reveal(), "Hello world. Bye.");
+        assert_eq!(transcript.confidence, 0.75);
+    }
+
+    #[test]
+    fn an_exception_says_whether_asking_again_helps() {
+        for (kind, transient) in [
+            ("LimitExceededException", true),
+            ("InternalFailureException", true),
+            ("BadRequestException", false),
+            ("UnrecognizedClientException", false),
+        ] {
+            let error = Words::default().take(&event(("exception", kind), "{}")).unwrap_err();
+            assert_eq!(error.is_transient(), transient, "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_event_is_noticed() {
+        let mut frame = event(("event", "TranscriptEvent"), r#"{"Transcript":{"Results":[]}}"#);
+        let last = frame.len() - 1;
+        for place in [0, 9, last - 6, last] {
+            frame[place] ^= 1;
+            assert!(Words::default().take(&frame).is_err(), "byte {place}");
+            frame[place] ^= 1;
+        }
+        assert_eq!(Words::default().take(&frame), Ok(()));
+    }
+}
