@@ -16,7 +16,12 @@ async fn the_mesh_finds_its_tenant_and_addresses_and_seeding_twice_changes_nothi
     let seen: Vec<_> = ours.iter().map(|a| (a.channel.as_str(), a.address.as_str())).collect();
     assert_eq!(
         seen,
-        [("voice", "+15550100001"), ("voice", "+15550100003"), ("whatsapp", "106540352242922")]
+        [
+            ("voice", "+15550100001"),
+            ("voice", "+15550100003"),
+            ("whatsapp", "106540352242922"),
+            ("browser", "demo")
+        ]
     );
     assert!(ours.iter().all(|a| a.tenant == seed::DEMO && a.mode == AddressMode::Gather));
 
