@@ -5,9 +5,13 @@ use std::time::{Duration, Instant};
 
 use boot::Environment;
 use clap::{Parser, Subcommand};
+use scripts::dlq;
 use scripts::provision::{Wanted, provision};
 
 const RETRY_AFTER: Duration = Duration::from_millis(500);
+/// Exit codes that scripts can use.
+const NOTHING: u8 = 3;
+const STOPPED: u8 = 4;
 
 /// Operates a Switchboard: its database, its queues, its tenants.
 #[derive(Debug, Parser)]
@@ -19,6 +23,19 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[command(flatten)]
+    Prepare(Preparation),
+    /// Browse dead letters, send them again, or give them up.
+    ///
+    /// Ends with 0 when it did what was asked, 1 when it could not, 2 when it was asked wrongly, 3 when no letter is
+    /// meant, 4 when it was stopped.
+    #[command(subcommand)]
+    Dlq(Box<dlq::Command>),
+}
+
+/// What an environment needs before its services start.
+#[derive(Debug, Subcommand)]
+enum Preparation {
     /// Bring the database behind `DATABASE_URL` to this release's schema, from any earlier state.
     Migrate,
     /// Create the queues, topic, bucket, key and secrets that are missing.
@@ -36,7 +53,7 @@ enum Command {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     match run(Arguments::parse().command).await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("switchboardctl: {error:#}");
             ExitCode::FAILURE
@@ -44,16 +61,27 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(command: Command) -> anyhow::Result<()> {
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
     let environment = Environment::of_process();
     match command {
-        Command::Migrate => migrate(&environment).await,
-        Command::Provision => provision_all(&environment).await,
-        Command::SeedDemo => seed_demo(&environment).await,
-        Command::Prepare { wait_seconds } => {
+        Command::Prepare(step) => run_step(step, &environment).await.map(|()| ExitCode::SUCCESS),
+        Command::Dlq(command) => Ok(match dlq::run(*command, &environment).await? {
+            dlq::Ended::Done => ExitCode::SUCCESS,
+            dlq::Ended::Nothing => ExitCode::from(NOTHING),
+            dlq::Ended::Stopped => ExitCode::from(STOPPED),
+        }),
+    }
+}
+
+async fn run_step(step: Preparation, environment: &Environment) -> anyhow::Result<()> {
+    match step {
+        Preparation::Migrate => migrate(environment).await,
+        Preparation::Provision => provision_all(environment).await,
+        Preparation::SeedDemo => seed_demo(environment).await,
+        Preparation::Prepare { wait_seconds } => {
             let give_up_at = Instant::now() + Duration::from_secs(wait_seconds);
             loop {
-                match prepare(&environment).await {
+                match prepare(environment).await {
                     Err(error) if Instant::now() < give_up_at => eprintln!("not yet: {error:#}"),
                     outcome => return outcome,
                 }

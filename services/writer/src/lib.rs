@@ -4,6 +4,7 @@
 //! the order in which publishers' events arrive and however often. `design.md` beside this crate
 //! says how.
 
+pub mod archiver;
 mod batches;
 mod config;
 pub mod handlers;
@@ -55,6 +56,7 @@ pub async fn run(
     let fresh = tokio::spawn(secrets.keep_fresh(Duration::from_secs(SECRETS_REFRESH_S)));
 
     let batches = Batches::start(store.clone(), config.batches_at_once);
+    let archiver = tokio::spawn(archiver::run(bus.clone(), store.clone(), stop.clone()));
     tracing::info!(task = config.common.task, "the writer takes events");
     Consumer::new(
         bus,
@@ -68,6 +70,7 @@ pub async fn run(
     .await;
 
     fresh.abort();
+    archiver.await.context("end the archiver of dead letters")?;
     ops.await.context("end the health page")
 }
 

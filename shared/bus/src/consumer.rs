@@ -21,6 +21,7 @@ use crate::{
     backoff::Backoff,
     batch::MAX_ENTRIES,
     claim,
+    dead_letter::replay_id,
     deletions::{self, Deletions},
     depth,
     groups::Groups,
@@ -420,7 +421,12 @@ impl Worker {
             "queue" => self.label, "event" => event, "outcome" => label)
         .record(begun.elapsed().as_secs_f64());
         match outcome {
-            Outcome::Done => self.done(held).await,
+            Outcome::Done => {
+                if envelope.replays > 0 {
+                    counter.replay_done(&self.queue, counted(&envelope)).await;
+                }
+                self.done(held).await
+            }
             Outcome::Reject(reason) => self.bury(&held, Some(&envelope), &reason, starts).await,
             Outcome::Retry { after, cause } => {
                 self.failed(&held, Some(&envelope), starts, cause, after).await
@@ -517,13 +523,9 @@ fn hold(message: Message, keeper: &Arc<Keeper>, now: Instant) -> Held {
     }
 }
 
-/// What starts are counted under: a replay keeps its event id and begins a count of its own, or the
-/// letter that failed five times would be buried again unread.
+/// What starts are counted under.
 fn counted(envelope: &Envelope) -> EventId {
-    match envelope.replays {
-        0 => envelope.event_id,
-        n => envelope.event_id.child(&format!("replay:{n}")),
-    }
+    replay_id(envelope.event_id, envelope.replays)
 }
 
 /// How often a message has been begun; 0 when the counter could not be reached.

@@ -24,7 +24,7 @@ mod topology;
 mod trace;
 
 pub use consumer::Consumer;
-pub use dead_letter::{DeadLetter, Replayed};
+pub use dead_letter::{DeadLetter, Replay, replay_id};
 pub use handler::{Context, Handler, LeaseLost, Outcome};
 pub use send::{Bus, Destination, SendError};
 pub use settings::BusSettings;

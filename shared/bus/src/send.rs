@@ -24,7 +24,7 @@ use crate::{
 /// The topic's limit for a request, less what attributes take.
 const TOPIC_REQUEST_BYTES: usize = 240 * 1024;
 /// SQS's limit for a request, less what ids take.
-const QUEUE_REQUEST_BYTES: usize = 1000 * 1024;
+pub(crate) const QUEUE_REQUEST_BYTES: usize = 1000 * 1024;
 /// An attempt to send that takes longer is tried again.
 const SEND_TIMEOUT: Duration = Duration::from_secs(3);
 /// A task's own queue forgets what is older: no caller waits longer.

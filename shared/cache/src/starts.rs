@@ -1,6 +1,6 @@
 use std::sync::LazyLock;
 
-use deadpool_redis::redis::Script;
+use deadpool_redis::redis::{AsyncCommands as _, Script};
 use domain::{BoxFuture, EventId, StartCounter, Starts};
 
 use crate::{Cache, CacheError};
@@ -34,6 +34,26 @@ impl Cache {
         self.key(&format!("starts:{event}"), &format!(":{queue}"))
     }
 
+    fn replay_key(&self, queue: &str, event: EventId) -> String {
+        self.key(&format!("replayed:{event}"), &format!(":{queue}"))
+    }
+
+    /// Whether these replays, by what their starts are counted under, have been handled on `queue`.
+    ///
+    /// # Errors
+    /// When Redis cannot be reached.
+    pub async fn are_replays_done(
+        &self,
+        queue: &str,
+        events: &[EventId],
+    ) -> Result<Vec<bool>, CacheError> {
+        let asked = events.iter().map(async |event| {
+            let key = self.replay_key(queue, *event);
+            self.run("is_replay_done", |mut c| async move { c.exists(key).await }).await
+        });
+        futures::future::try_join_all(asked).await
+    }
+
     async fn count_start(&self, queue: &str, event: EventId) -> Result<Starts, CacheError> {
         let key = self.starts_key(queue, event);
         self.run("count_start", |mut c| async move {
@@ -59,6 +79,20 @@ impl StartCounter for Cache {
                 .await;
             if let Err(error) = given_back {
                 tracing::debug!(%error, "a start given back stays counted");
+            }
+        })
+    }
+
+    fn replay_done<'a>(&'a self, queue: &'a str, event: EventId) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let key = self.replay_key(queue, event);
+            let noted = self
+                .run("replay_done", |mut c| async move {
+                    c.set_ex::<_, _, ()>(key, 1, STARTS_TTL_SECONDS).await
+                })
+                .await;
+            if let Err(error) = noted {
+                tracing::debug!(%error, "a replay that was handled is not noted");
             }
         })
     }

@@ -21,6 +21,9 @@ pub trait StartCounter: Send + Sync {
 
     /// Takes one start back: the message was given back without fault of its own.
     fn given_back<'a>(&'a self, queue: &'a str, event: EventId) -> BoxFuture<'a, ()>;
+
+    /// Notes that a replay has been handled, for whoever replayed it (F5). `event` is what its starts are counted under.
+    fn replay_done<'a>(&'a self, queue: &'a str, event: EventId) -> BoxFuture<'a, ()>;
 }
 
 /// Something outside this process that work needs: the database, Redis, the queues. Health pages

@@ -15,6 +15,7 @@ pub mod appointments;
 pub mod calls;
 pub mod claims;
 pub mod conversations;
+pub mod dead_letters;
 pub mod deliveries;
 pub mod due;
 pub mod effects;

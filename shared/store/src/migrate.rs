@@ -33,6 +33,7 @@ migrations![
     "0005_knowledge",
     "0006_operations",
     "0030_booking",
+    "0060_dead_letters",
 ];
 
 /// Only one may migrate a database at a time; the others wait here. (`swbd` in ASCII.)

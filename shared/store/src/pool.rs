@@ -91,6 +91,11 @@ impl Store {
         client
     }
 
+    /// What wraps and unwraps data keys.
+    pub(crate) fn keys(&self) -> &Arc<dyn KeyRing> {
+        &self.keys
+    }
+
     fn held_cipher(&self, tenant: TenantId) -> Option<Arc<dyn FieldCipher>> {
         self.ciphers.read().unwrap_or_else(PoisonError::into_inner).get(&tenant).cloned()
     }

@@ -64,6 +64,15 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded, DecodeError> {
     }
 }
 
+/// All an encoded envelope says, for people, with nothing masked.
+///
+/// # Errors
+/// When it is no protobuf of ours.
+pub fn in_the_clear(bytes: &[u8]) -> Result<String, DecodeError> {
+    let proto = proto::Envelope::decode(bytes).map_err(|e| DecodeError::Protobuf(e.to_string()))?;
+    Ok(format!("{proto:#?}"))
+}
+
 /// The text of a message body.
 pub fn to_body(encoded: &[u8]) -> String {
     STANDARD.encode(encoded)

@@ -1,7 +1,7 @@
 //! A broker with a topology of its own for each test.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -10,7 +10,7 @@ use std::{
 };
 
 use aws_config::{BehaviorVersion, SdkConfig};
-use bus::{Bus, BusSettings, Consumer, DeadLetter, Handler, Queue, Source, Topology};
+use bus::{Bus, BusSettings, Consumer, DeadLetter, Handler, Queue, Replay, Source, Topology};
 use domain::{
     BoxFuture, Channel, ConversationId, Dependency, Envelope, EventId, MessageKind,
     MessageReceived, MessageSent, Payload, Ping, StartCounter, Starts, TenantId, Timestamp,
@@ -40,7 +40,7 @@ pub struct Rig {
     pub bus: Bus,
     aws: SdkConfig,
     topology: Topology,
-    counts: Arc<Counts>,
+    pub counts: Arc<Counts>,
 }
 
 impl Rig {
@@ -89,12 +89,18 @@ impl Rig {
     /// Waits for a dead letter.
     pub async fn dead_letter(&self, queue: Queue) -> DeadLetter {
         for _ in 0..200 {
-            if let Some(letter) = self.bus.dead_letters(queue).await.unwrap().pop() {
+            if let Some(letter) = self.bus.take_dead_letters(queue).await.unwrap().pop() {
                 return letter;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         panic!("no dead letter in {queue:?} within 10 s");
+    }
+
+    /// Sends a dead letter into its queue again.
+    pub async fn replay(&self, letter: &DeadLetter) {
+        let again = Replay { group: letter.group.clone(), body: letter.body.clone() };
+        self.bus.replay(letter.queue, &[again]).await.unwrap();
     }
 
     /// Puts a body into a queue that the bus would not send.
@@ -135,8 +141,15 @@ impl Running {
     }
 }
 
+/// How often each event was begun, and which replays were handled.
 #[derive(Default)]
-struct Counts(Mutex<HashMap<EventId, u32>>);
+pub struct Counts(Mutex<HashMap<EventId, u32>>, Mutex<HashSet<EventId>>);
+
+impl Counts {
+    pub fn replays_done(&self) -> HashSet<EventId> {
+        self.1.lock().unwrap().clone()
+    }
+}
 
 impl StartCounter for Counts {
     fn started<'a>(&'a self, _: &'a str, event: EventId) -> BoxFuture<'a, Option<Starts>> {
@@ -149,6 +162,11 @@ impl StartCounter for Counts {
 
     fn given_back<'a>(&'a self, _: &'a str, event: EventId) -> BoxFuture<'a, ()> {
         *self.0.lock().unwrap().get_mut(&event).unwrap() -= 1;
+        Box::pin(async {})
+    }
+
+    fn replay_done<'a>(&'a self, _: &'a str, event: EventId) -> BoxFuture<'a, ()> {
+        self.1.lock().unwrap().insert(event);
         Box::pin(async {})
     }
 }

@@ -3,8 +3,9 @@ use store::{Store, StoreError};
 use testkit::TestDb;
 use tokio_postgres::Client;
 
-/// What may be seen without a tenant: our addresses (DESIGN 5) and which migrations were applied.
-const OUTSIDE: [&str; 2] = ["addresses", "schema_migrations"];
+/// What lies outside row-level security: our addresses (DESIGN 5), which migrations were applied, and the operators' dead
+/// letters, which the services cannot read at all.
+const OUTSIDE: [&str; 4] = ["addresses", "dead_letter_acts", "dead_letters", "schema_migrations"];
 
 /// The owner's connection, under the role of the services.
 async fn as_service(db: &TestDb) -> Client {

@@ -1,0 +1,524 @@
+//! What operators see of the dead letters, and do to them.
+
+use std::{collections::HashMap, sync::Arc};
+
+use anyhow::Context as _;
+use domain::{FieldCipher, KeyRing, Timestamp};
+use tokio_postgres::{Client, Row, types::ToSql};
+use uuid::Uuid;
+
+use super::{BODY, NOBODY};
+use crate::{migrate, moment};
+
+/// A letter that died again after so many replays is left out of further ones, unless asked for: it does harm, and the
+/// same again will not mend it.
+pub const QUARANTINED_AFTER: i32 = 3;
+
+const COLUMNS: &str = "number, queue, message_group, reason, starts, receives, sent_at, died_at, tenant, conversation,
+    event, event_name, turn, replays, occurred_at, expires_at, trace_id, build, state";
+
+const MATCHES: &str = "($1::text IS NULL OR queue = $1)
+    AND ($2::text IS NULL OR position(lower($2) IN lower(reason)) > 0)
+    AND ($3::uuid IS NULL OR tenant = $3)
+    AND ($4::text IS NULL OR message_group = $4)
+    AND ($5::text IS NULL OR event_name = $5)
+    AND ($6::timestamptz IS NULL OR died_at >= $6)
+    AND ($7::timestamptz IS NULL OR died_at < $7)
+    AND ($8::bigint[] IS NULL OR number = ANY ($8))
+    AND ($9::text[] IS NULL OR state = ANY ($9))";
+
+/// May be replayed: it is whole, is not being replayed with success, and has not died too often. What was begun and not
+/// finished is sent again as it was, and the broker and the handlers see that it is the same.
+const REPLAYABLE: &str = "state IN ('waiting', 'pending') AND event IS NOT NULL
+    AND ($10 OR replays < $11) AND ($12 OR expires_at IS NULL)";
+
+/// What became of a letter.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum State {
+    /// Nobody has done anything about it.
+    Waiting,
+    /// Its replay has begun; whether it was sent is not known.
+    Pending,
+    /// It was sent into its queue again.
+    Published,
+    /// It was handled.
+    Processed,
+    /// It died again; a letter of its own tells.
+    Failed,
+    /// It was given up by an operator.
+    Discarded,
+}
+
+impl State {
+    /// Every state, by its name.
+    pub const ALL: [Self; 6] = [
+        Self::Waiting,
+        Self::Pending,
+        Self::Published,
+        Self::Processed,
+        Self::Failed,
+        Self::Discarded,
+    ];
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Pending => "pending",
+            Self::Published => "published",
+            Self::Processed => "processed",
+            Self::Failed => "failed",
+            Self::Discarded => "discarded",
+        }
+    }
+
+    /// The state of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+}
+
+/// Which letters are meant. What is not given does not matter.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Of this queue.
+    pub queue: Option<String>,
+    /// Whose reason has this in it, in capitals or not.
+    pub reason: Option<String>,
+    /// Of this tenant.
+    pub tenant: Option<Uuid>,
+    /// Of this group.
+    pub group: Option<String>,
+    /// Of this payload.
+    pub event_name: Option<String>,
+    /// That died then or later.
+    pub since: Option<Timestamp>,
+    /// That died earlier.
+    pub until: Option<Timestamp>,
+    /// With one of these numbers.
+    pub numbers: Option<Vec<i64>>,
+    /// In one of these states.
+    pub states: Option<Vec<State>>,
+}
+
+impl Filter {
+    fn values(&self) -> Values {
+        Values {
+            since: self.since.map(moment),
+            until: self.until.map(moment),
+            states: self
+                .states
+                .as_ref()
+                .map(|states| states.iter().map(|state| state.name()).collect()),
+        }
+    }
+}
+
+struct Values {
+    since: Option<std::time::SystemTime>,
+    until: Option<std::time::SystemTime>,
+    states: Option<Vec<&'static str>>,
+}
+
+fn parameters<'a>(filter: &'a Filter, values: &'a Values) -> Vec<&'a (dyn ToSql + Sync)> {
+    vec![
+        &filter.queue,
+        &filter.reason,
+        &filter.tenant,
+        &filter.group,
+        &filter.event_name,
+        &values.since,
+        &values.until,
+        &filter.numbers,
+        &values.states,
+    ]
+}
+
+/// A letter, without its body.
+#[derive(Clone, Debug)]
+pub struct Letter {
+    /// Its number here.
+    pub number: i64,
+    /// The queue it was meant for.
+    pub queue: String,
+    /// Its group.
+    pub group: String,
+    /// Why it was given up.
+    pub reason: String,
+    /// How often a handler had begun it.
+    pub starts: i32,
+    /// How often the broker had handed it out.
+    pub receives: i32,
+    /// When it was sent, if known.
+    pub sent_at: Option<Timestamp>,
+    /// When it was given up.
+    pub died_at: Timestamp,
+    /// Whose it is, where it can be decoded; so for all that follow.
+    pub tenant: Option<Uuid>,
+    /// What it is about.
+    pub conversation: Option<Uuid>,
+    /// Its event.
+    pub event: Option<Uuid>,
+    /// The name of its payload.
+    pub event_name: Option<String>,
+    /// Its turn.
+    pub turn: Option<i32>,
+    /// How often it had been replayed when it died.
+    pub replays: i32,
+    /// When it happened.
+    pub occurred_at: Option<Timestamp>,
+    /// When it became worthless.
+    pub expires_at: Option<Timestamp>,
+    /// Its trace.
+    pub trace_id: Option<String>,
+    /// The release that kept it.
+    pub build: String,
+    /// What became of it.
+    pub state: State,
+}
+
+/// Something that was done to a letter, or came of it.
+#[derive(Clone, Debug)]
+pub struct Act {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub act: String,
+    /// By whom.
+    pub actor: String,
+    /// The reason, or what else is to be known.
+    pub detail: String,
+}
+
+/// How many letters have a queue, a payload and a state in common.
+#[derive(Clone, Debug)]
+pub struct Count {
+    /// The queue.
+    pub queue: String,
+    /// The payload; `None` for what cannot be decoded.
+    pub event_name: Option<String>,
+    /// The state.
+    pub state: State,
+    /// How many.
+    pub letters: i64,
+    /// When the oldest died.
+    pub oldest: Timestamp,
+}
+
+/// What a replay would do.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// Letters that would be sent, by queue.
+    pub queues: Vec<(String, i64)>,
+    /// Groups they belong to.
+    pub groups: i64,
+    /// Of these groups, conversations in which something was said after the letter.
+    pub moved_on: Vec<Uuid>,
+    /// Jobs whose time is over: they are left out unless asked for.
+    pub expired: i64,
+    /// Letters that died too often: they are left out unless asked for.
+    pub quarantined: i64,
+    /// Letters nobody can decode: they are always left out.
+    pub undecodable: i64,
+}
+
+impl Plan {
+    /// Letters that would be sent.
+    pub fn letters(&self) -> i64 {
+        self.queues.iter().map(|(_, letters)| letters).sum()
+    }
+}
+
+/// Letters a replay takes that it otherwise leaves out.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Including {
+    /// Those that died too often.
+    pub quarantined: bool,
+    /// Jobs whose time is over.
+    pub expired: bool,
+}
+
+/// The dead letters, for operators.
+pub struct DeadLetters {
+    client: Client,
+    keys: Arc<dyn KeyRing>,
+    ciphers: HashMap<Vec<u8>, Arc<dyn FieldCipher>>,
+}
+
+impl DeadLetters {
+    /// Opens them over `database_url`, whose login must be a member of `switchboard_operator`.
+    ///
+    /// # Errors
+    /// When the database cannot be reached, is not migrated or does not let the login in.
+    pub async fn open(database_url: &str, keys: Arc<dyn KeyRing>) -> anyhow::Result<Self> {
+        let client = migrate::owner(database_url).await?;
+        client.batch_execute("SET ROLE switchboard_operator").await.context(
+            "work as switchboard_operator (is the database migrated, and the login a member?)",
+        )?;
+        Ok(Self { client, keys, ciphers: HashMap::new() })
+    }
+
+    /// The letters that are meant, oldest first, up to `limit`.
+    ///
+    /// # Errors
+    /// When the database cannot be asked; so for all that follow.
+    pub async fn list(&self, filter: &Filter, limit: i64) -> anyhow::Result<Vec<Letter>> {
+        let sql =
+            format!("SELECT {COLUMNS} FROM dead_letters WHERE {MATCHES} ORDER BY number LIMIT $10");
+        let values = filter.values();
+        let mut parameters = parameters(filter, &values);
+        parameters.push(&limit);
+        let rows = self.client.query(&sql, &parameters).await.context("list dead letters")?;
+        rows.iter().map(letter).collect()
+    }
+
+    /// How many letters are meant, by queue, payload and state.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub async fn counts(&self, filter: &Filter) -> anyhow::Result<Vec<Count>> {
+        let sql = format!(
+            "SELECT queue, event_name, state, count(*), min(died_at) FROM dead_letters
+             WHERE {MATCHES} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+        );
+        let values = filter.values();
+        let parameters = parameters(filter, &values);
+        let rows = self.client.query(&sql, &parameters).await.context("count dead letters")?;
+        rows.iter()
+            .map(|row| {
+                Ok(Count {
+                    queue: row.get(0),
+                    event_name: row.get(1),
+                    state: state(row.get(2))?,
+                    letters: row.get(3),
+                    oldest: time(row.get(4)),
+                })
+            })
+            .collect()
+    }
+
+    /// What was done to a letter, in order.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub async fn acts(&self, number: i64) -> anyhow::Result<Vec<Act>> {
+        let sql =
+            "SELECT at, act, actor, detail FROM dead_letter_acts WHERE letter = $1 ORDER BY at";
+        let rows =
+            self.client.query(sql, &[&number]).await.context("read what was done to a letter")?;
+        let act = |row: &Row| Act {
+            at: time(row.get(0)),
+            act: row.get(1),
+            actor: row.get(2),
+            detail: row.get(3),
+        };
+        Ok(rows.iter().map(act).collect())
+    }
+
+    /// The body of a letter, as it was buried.
+    ///
+    /// # Errors
+    /// As [`Self::list`], and when its key cannot be had.
+    pub async fn body(&mut self, number: i64) -> anyhow::Result<String> {
+        let sql = "SELECT wrapped_key, body_enc FROM dead_letters WHERE number = $1";
+        let row = self.client.query_one(sql, &[&number]).await.context("read a dead letter")?;
+        self.unseal(row.get(0), row.get(1)).await
+    }
+
+    /// Notes an act on letters.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub async fn note(
+        &self,
+        numbers: &[i64],
+        act: &str,
+        actor: &str,
+        detail: &str,
+    ) -> anyhow::Result<()> {
+        let sql = "INSERT INTO dead_letter_acts (letter, act, actor, detail)
+            SELECT number, $2, $3, $4 FROM unnest($1::bigint[]) AS number";
+        self.client
+            .execute(sql, &[&numbers, &act, &actor, &detail])
+            .await
+            .context("note what was done to dead letters")?;
+        Ok(())
+    }
+
+    /// What a replay of the letters meant would do.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub async fn plan(&self, filter: &Filter, including: Including) -> anyhow::Result<Plan> {
+        let values = filter.values();
+        let base = parameters(filter, &values);
+        let with: Vec<&(dyn ToSql + Sync)> = base
+            .iter()
+            .copied()
+            .chain([
+                &including.quarantined as &(dyn ToSql + Sync),
+                &QUARANTINED_AFTER,
+                &including.expired,
+            ])
+            .collect();
+        let chosen = format!("FROM dead_letters WHERE {MATCHES} AND {REPLAYABLE}");
+        let queues = format!("SELECT queue, count(*) {chosen} GROUP BY 1 ORDER BY 1");
+        let groups =
+            format!("SELECT count(*) FROM (SELECT DISTINCT queue, message_group {chosen}) g");
+        let moved_on = format!(
+            "SELECT conversation FROM (
+                SELECT tenant, conversation, max(occurred_at) AS since {chosen} GROUP BY 1, 2) c
+             WHERE conversation_moved_on(tenant, conversation, since) ORDER BY 1"
+        );
+        let left_out = format!(
+            "SELECT count(*) FILTER (WHERE event IS NOT NULL AND expires_at IS NOT NULL AND NOT $10),
+                count(*) FILTER (WHERE event IS NOT NULL AND replays >= $12 AND NOT $11),
+                count(*) FILTER (WHERE event IS NULL)
+             FROM dead_letters WHERE {MATCHES} AND state IN ('waiting', 'pending')"
+        );
+        let context = "plan a replay";
+        let left: Vec<&(dyn ToSql + Sync)> = base
+            .iter()
+            .copied()
+            .chain([
+                &including.expired as &(dyn ToSql + Sync),
+                &including.quarantined,
+                &QUARANTINED_AFTER,
+            ])
+            .collect();
+        let queues = self.client.query(&queues, &with).await.context(context)?;
+        let groups = self.client.query_one(&groups, &with).await.context(context)?;
+        let moved_on = self.client.query(&moved_on, &with).await.context(context)?;
+        let left_out = self.client.query_one(&left_out, &left).await.context(context)?;
+        Ok(Plan {
+            queues: queues.iter().map(|row| (row.get(0), row.get(1))).collect(),
+            groups: groups.get(0),
+            moved_on: moved_on.iter().map(|row| row.get(0)).collect(),
+            expired: left_out.get(0),
+            quarantined: left_out.get(1),
+            undecodable: left_out.get(2),
+        })
+    }
+
+    /// The next letters to be replayed, oldest first, up to `limit`, with their bodies, after the letter `after`. They
+    /// are pending from now on.
+    ///
+    /// # Errors
+    /// As [`Self::body`].
+    pub async fn begin(
+        &mut self,
+        filter: &Filter,
+        including: Including,
+        after: i64,
+        limit: i64,
+        actor: &str,
+    ) -> anyhow::Result<Vec<(Letter, String)>> {
+        let values = filter.values();
+        let mut with = parameters(filter, &values);
+        with.extend([
+            &including.quarantined as &(dyn ToSql + Sync),
+            &QUARANTINED_AFTER,
+            &including.expired,
+            &after,
+            &limit,
+        ]);
+        let sql = format!(
+            "SELECT {COLUMNS}, wrapped_key, body_enc FROM dead_letters
+             WHERE {MATCHES} AND {REPLAYABLE} AND number > $13 ORDER BY number LIMIT $14"
+        );
+        let rows = self.client.query(&sql, &with).await.context("read the next dead letters")?;
+        let mut letters = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let body = self.unseal(row.get("wrapped_key"), row.get("body_enc")).await?;
+            letters.push((letter(row)?, body));
+        }
+        let numbers: Vec<i64> = letters.iter().map(|(letter, _)| letter.number).collect();
+        self.set(&numbers, State::Pending, "replay", actor, "").await?;
+        Ok(letters)
+    }
+
+    /// Notes what became of letters.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub async fn set(
+        &self,
+        numbers: &[i64],
+        state: State,
+        act: &str,
+        actor: &str,
+        detail: &str,
+    ) -> anyhow::Result<()> {
+        // One statement, so that no act stands without its effect.
+        let sql = "WITH changed AS (
+                UPDATE dead_letters SET state = $2 WHERE number = ANY ($1) RETURNING number)
+            INSERT INTO dead_letter_acts (letter, act, actor, detail)
+            SELECT number, $3, $4, $5 FROM changed";
+        self.client
+            .execute(sql, &[&numbers, &state.name(), &act, &actor, &detail])
+            .await
+            .context("note what became of dead letters")?;
+        Ok(())
+    }
+
+    /// Notes which published letters have died again: each has a letter of its own with one replay more.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub async fn note_failures(&self) -> anyhow::Result<u64> {
+        let sql = "WITH failed AS (
+                UPDATE dead_letters l SET state = 'failed'
+                WHERE state IN ('pending', 'published') AND EXISTS (
+                    SELECT FROM dead_letters later
+                    WHERE later.event = l.event AND later.queue = l.queue AND later.replays > l.replays)
+                RETURNING number)
+            INSERT INTO dead_letter_acts (letter, act, actor)
+            SELECT number, 'failed', 'the consumer' FROM failed";
+        self.client.execute(sql, &[]).await.context("note which replays have failed")
+    }
+
+    async fn unseal(&mut self, wrapped: Vec<u8>, sealed: &[u8]) -> anyhow::Result<String> {
+        let cipher = match self.ciphers.get(&wrapped) {
+            Some(cipher) => cipher.clone(),
+            None => {
+                let cipher = self.keys.cipher(NOBODY, &wrapped).await?;
+                self.ciphers.entry(wrapped).or_insert(cipher).clone()
+            }
+        };
+        Ok(cipher.open(BODY, sealed)?.into_revealed())
+    }
+}
+
+fn letter(row: &Row) -> anyhow::Result<Letter> {
+    let at =
+        |column: &str| row.get::<_, Option<std::time::SystemTime>>(column).map(Timestamp::from);
+    Ok(Letter {
+        number: row.get("number"),
+        queue: row.get("queue"),
+        group: row.get("message_group"),
+        reason: row.get("reason"),
+        starts: row.get("starts"),
+        receives: row.get("receives"),
+        sent_at: at("sent_at"),
+        died_at: time(row.get("died_at")),
+        tenant: row.get("tenant"),
+        conversation: row.get("conversation"),
+        event: row.get("event"),
+        event_name: row.get("event_name"),
+        turn: row.get("turn"),
+        replays: row.get("replays"),
+        occurred_at: at("occurred_at"),
+        expires_at: at("expires_at"),
+        trace_id: row.get("trace_id"),
+        build: row.get("build"),
+        state: state(row.get("state"))?,
+    })
+}
+
+fn time(at: std::time::SystemTime) -> Timestamp {
+    Timestamp::from(at)
+}
+
+fn state(name: &str) -> anyhow::Result<State> {
+    State::named(name).with_context(|| format!("a state this release does not know: {name}"))
+}
