@@ -24,6 +24,10 @@ pub struct Config {
     /// Whether a media socket must be signed as well as carry its token (`SB_STREAM_SIGNATURE`). A wrong signature is
     /// refused in any case.
     pub stream_signature: StreamSignature,
+    /// `TWILIO_API_BASE_URL`.
+    pub twilio_api_base_url: String,
+    /// `TWILIO_ACCOUNT_SID`; without it no text message is sent.
+    pub twilio_account_sid: Option<String>,
     /// Meta's Graph API (`WHATSAPP_API_BASE_URL`).
     pub whatsapp_api_base_url: String,
     /// Its version (`WHATSAPP_API_VERSION`).
@@ -77,6 +81,8 @@ impl Config {
             public_base_url: r.url("SB_PUBLIC_BASE_URL", None),
             trusted_proxies,
             stream_signature: r.parsed("SB_STREAM_SIGNATURE", StreamSignature::IfPresent),
+            twilio_api_base_url: r.url("TWILIO_API_BASE_URL", Some("https://api.twilio.com")),
+            twilio_account_sid: r.optional("TWILIO_ACCOUNT_SID"),
             whatsapp_api_base_url: r
                 .url("WHATSAPP_API_BASE_URL", Some("https://graph.facebook.com")),
             whatsapp_api_version: r

@@ -32,7 +32,9 @@ use call::{
     CallServices, LiveCalls, prompts::PromptStore, recording::Recordings, state::CallStates,
     token::StreamTokens,
 };
-use channel::{registry, twilio_voice::TwilioSettings, whatsapp::WhatsAppSettings};
+use channel::{
+    registry, twilio_sms::SmsSettings, twilio_voice::TwilioSettings, whatsapp::WhatsAppSettings,
+};
 use config::{Config, Credentials};
 use consumers::{
     escalations::Escalations,
@@ -128,6 +130,10 @@ impl Edge {
             tokens: tokens.clone(),
             calls: states.clone(),
             twilio: twilio.clone(),
+            sms: SmsSettings {
+                api_base_url: config.twilio_api_base_url.clone(),
+                account_sid: config.twilio_account_sid.clone(),
+            },
             whatsapp,
         });
         let s3 = aws_sdk_s3::config::Builder::from(aws).force_path_style(true).build();

@@ -2,7 +2,10 @@
 
 use boot::{CommonSettings, ConfigError, Environment};
 
-use crate::llm::{OpenAi, OpenAiSettings, RulesEngine};
+use crate::{
+    llm::{OpenAi, OpenAiSettings, RulesEngine},
+    tools::WeatherSettings,
+};
 
 /// Everything the orchestrator is told.
 #[derive(Clone, Debug)]
@@ -15,6 +18,8 @@ pub struct Config {
     pub database_connections: usize,
     /// How many messages are handled at once, at most.
     pub concurrency: usize,
+    /// Where the weather comes from.
+    pub weather: WeatherSettings,
     /// The KMS key that wraps the tenants' data keys.
     pub kms_key: String,
 }
@@ -59,8 +64,13 @@ impl Config {
             r.fault("SB_DATABASE_CONNECTIONS", "must be 2 to 20");
         }
         let concurrency = r.parsed("SB_CONCURRENCY", 64);
+        let weather = WeatherSettings {
+            forecast_url: r.url("SB_WEATHER_BASE_URL", Some("https://api.open-meteo.com")),
+            geocoding_url: r
+                .url("SB_GEOCODING_BASE_URL", Some("https://geocoding-api.open-meteo.com")),
+        };
         let kms_key = r.optional("SB_KMS_KEY").unwrap_or_else(|| "alias/switchboard".into());
-        r.finish(Self { common, models, database_connections, concurrency, kms_key })
+        r.finish(Self { common, models, database_connections, concurrency, weather, kms_key })
     }
 }
 

@@ -1,16 +1,18 @@
 //! What the orchestrator does with each event of its queue.
 
+use std::sync::Arc;
+
 use anyhow::Context as _;
 use async_trait::async_trait;
 use boot::crash_point;
 use bus::{Handler, Outcome};
 use domain::{CallEnded, CallStarted, Envelope, MessageReceived, Payload, Timestamp, Turn};
 
-use crate::{Shell, context::Context, ledger::TurnLedger, outlet::Outlet, turn::TurnRun};
+use crate::{Shell, context::Context, ledger::TurnLedger, outlet::Outlet, tools, turn::TurnRun};
 
 /// The handler of the orchestrator's queue.
 pub struct Orchestrator {
-    pub(crate) shell: Shell,
+    pub(crate) shell: Arc<Shell>,
 }
 
 #[async_trait]
@@ -22,6 +24,9 @@ impl Handler for Orchestrator {
                 message_received(&self.shell, context, message, e).await.into()
             }
             Payload::CallEnded(e) => call_ended(&self.shell, message, e).await.into(),
+            Payload::ReminderDue(e) => {
+                tools::reminder_due(&self.shell, context, message, e).await.into()
+            }
             other => Outcome::Reject(format!("{} is not for the orchestrator", other.name())),
         }
     }

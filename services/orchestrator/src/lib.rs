@@ -9,6 +9,7 @@ mod ledger;
 mod llm;
 mod outlet;
 mod tenants;
+mod tools;
 mod turn;
 
 #[cfg(test)]
@@ -25,10 +26,12 @@ use vault::Secrets;
 pub use config::{Config, ModelSettings};
 pub use handlers::Orchestrator;
 pub use llm::{OpenAiSettings, sse};
+pub use tools::{HeldBookings, WeatherSettings};
 
 use crate::{
     llm::{LanguageModel, OpenAi, RulesEngine},
     tenants::Tenants,
+    tools::OpenMeteo,
 };
 
 /// What the handlers work with.
@@ -38,6 +41,7 @@ pub(crate) struct Shell {
     pub(crate) tenants: Arc<Tenants>,
     /// In the order they are asked.
     pub(crate) models: Vec<Arc<dyn LanguageModel>>,
+    pub(crate) weather: OpenMeteo,
 }
 
 impl Orchestrator {
@@ -65,6 +69,12 @@ impl Orchestrator {
         }
         let tenants = Arc::new(Tenants::new(store.clone()));
         tokio::spawn(tenants.clone().keep_fresh(stop));
-        Ok(Self { shell: Shell { cache, store, tenants, models } })
+        let weather = OpenMeteo::new(config.weather.clone())?;
+        Ok(Self { shell: Arc::new(Shell { cache, store, tenants, models, weather }) })
+    }
+
+    /// The handler of the bookings that this orchestrator's turns held.
+    pub fn held_bookings(&self) -> HeldBookings {
+        HeldBookings { shell: self.shell.clone() }
     }
 }

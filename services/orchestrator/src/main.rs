@@ -14,6 +14,9 @@ use vault::{FieldKeys, Secrets};
 /// How soon a rotated secret is followed (E4).
 const SECRETS_FRESH_EVERY: Duration = Duration::from_secs(60);
 
+/// Few at once: after an outage the callers of now come first.
+const HELD_BOOKINGS_AT_ONCE: usize = 4;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     boot::exit(run().await)
@@ -56,12 +59,21 @@ async fn run() -> anyhow::Result<()> {
     tokio::spawn(secrets.clone().keep_fresh(SECRETS_FRESH_EVERY));
 
     let handler =
-        Orchestrator::start(&config, cache.clone(), store, &secrets, stop.clone()).await?;
+        Orchestrator::start(&config, cache.clone(), store.clone(), &secrets, stop.clone()).await?;
     tracing::info!(task = common.task, "orchestrator is up");
+    // What was held while PostgreSQL was away waits until it is back.
+    let held = Consumer::new(
+        bus.clone(),
+        Source::Shared(Queue::Bookings),
+        Arc::new(handler.held_bookings()),
+        Arc::new(cache.clone()),
+    )
+    .concurrency(HELD_BOOKINGS_AT_ONCE)
+    .depends_on(Arc::new(store));
     // It depends on nothing: a call goes on without Redis and without PostgreSQL (DESIGN 5).
-    Consumer::new(bus, Source::Shared(Queue::Orchestrator), Arc::new(handler), Arc::new(cache))
-        .concurrency(config.concurrency)
-        .run(stop)
-        .await;
+    let messages =
+        Consumer::new(bus, Source::Shared(Queue::Orchestrator), Arc::new(handler), Arc::new(cache))
+            .concurrency(config.concurrency);
+    tokio::join!(messages.run(stop.clone()), held.run(stop));
     ops.await.context("stop the ops server")
 }

@@ -7,8 +7,8 @@ use std::{
 };
 
 use dialogue_core::{Agent, AgentKind, Desk, default_agents};
-use domain::{TenantId, TenantSettings};
-use store::{Store, StoreError, agents, agents::AgentRow, tenants};
+use domain::{Address, TenantId, TenantSettings};
+use store::{Store, StoreError, addresses, agents, agents::AgentRow, tenants};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -19,12 +19,14 @@ const REFRESH_EVERY: Duration = Duration::from_secs(5);
 pub(crate) struct Tenant {
     pub(crate) settings: TenantSettings,
     pub(crate) desk: Desk,
+    /// Where the tenant can be reached, and so where it can write from.
+    pub(crate) addresses: Vec<Address>,
 }
 
 impl Tenant {
-    fn new(settings: TenantSettings, agents: Vec<Agent>) -> Self {
+    fn new(settings: TenantSettings, agents: Vec<Agent>, addresses: Vec<Address>) -> Self {
         let desk = Desk::new(&settings, agents);
-        Self { settings, desk }
+        Self { settings, desk, addresses }
     }
 }
 
@@ -44,7 +46,7 @@ impl Tenants {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner).get(&tenant).cloned();
         held.unwrap_or_else(|| {
             let settings = TenantSettings { tenant, ..TenantSettings::default() };
-            Arc::new(Tenant::new(settings, default_agents()))
+            Arc::new(Tenant::new(settings, default_agents(), Vec::new()))
         })
     }
 
@@ -54,11 +56,16 @@ impl Tenants {
     /// When PostgreSQL cannot be asked; what was known stays.
     pub(crate) async fn refresh(&self) -> Result<Vec<(TenantId, String)>, StoreError> {
         let all = tenants::settings(&self.store).await?;
+        let mut addresses: HashMap<TenantId, Vec<Address>> = HashMap::new();
+        for address in addresses::all(&self.store).await? {
+            addresses.entry(address.tenant).or_default().push(address);
+        }
         let mut held = HashMap::new();
         for settings in all.good {
             let tx = self.store.tenant(settings.tenant).await?;
             let agents = agents_of(agents::enabled(&tx).await?);
-            held.insert(settings.tenant, Arc::new(Tenant::new(settings, agents)));
+            let own = addresses.remove(&settings.tenant).unwrap_or_default();
+            held.insert(settings.tenant, Arc::new(Tenant::new(settings, agents, own)));
         }
         let mut standing = self.held.write().unwrap_or_else(PoisonError::into_inner);
         // A tenant whose settings became unusable keeps the last ones that were not.

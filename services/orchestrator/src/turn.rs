@@ -28,6 +28,7 @@ use crate::{
     llm::{Asked, Delta, Deltas, Exchange, LanguageModel, ModelError, Request, RulesEngine, Usage},
     outlet::Outlet,
     tenants::Tenant,
+    tools::{self, Scene},
 };
 
 /// How often the fence is read while a model is waited for (DESIGN 2, "Turn fence").
@@ -375,8 +376,19 @@ impl TurnRun<'_> {
             return Ok(done.outcome.clone());
         }
         let name = format!("{TOOL}{}", call.index);
-        // No tool is wired yet.
-        let done = Done { call, outcome: Outcome::Unavailable };
+        let scene = Scene {
+            shell: self.shell,
+            out: self.out,
+            tenant: self.tenant,
+            envelope: self.envelope,
+            from: &self.message.from,
+            to: &self.message.to,
+            turn: self.turn,
+            at: self.envelope.occurred_at,
+        };
+        let outcome = tools::run(&scene, &call, &thinking.done).await?;
+        crash_point("orchestrator.tool-run");
+        let done = Done { call, outcome };
         let ours = serde_json::to_string(&done).context("encode what a tool did")?;
         let standing = ledger.record_value(&name, &ours).await?;
         let done: Done = serde_json::from_str(&standing).context("read what a tool did")?;

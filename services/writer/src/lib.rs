@@ -7,6 +7,7 @@
 pub mod archiver;
 mod batches;
 mod config;
+pub mod due;
 pub mod handlers;
 
 use std::{sync::Arc, time::Duration};
@@ -55,6 +56,7 @@ pub async fn run(
     let ops = boot::serve_ops(config.common.ops_listen, telemetry, dependencies, stop.clone())?;
     let fresh = tokio::spawn(secrets.keep_fresh(Duration::from_secs(SECRETS_REFRESH_S)));
 
+    let delivering = tokio::spawn(due::deliver(store.clone(), bus.clone(), stop.clone()));
     let batches = Batches::start(store.clone(), config.batches_at_once);
     let archiver = tokio::spawn(archiver::run(bus.clone(), store.clone(), stop.clone()));
     tracing::info!(task = config.common.task, "the writer takes events");
@@ -69,6 +71,7 @@ pub async fn run(
     .run(stop)
     .await;
 
+    delivering.await.context("end the delivery of what is due")?;
     fresh.abort();
     archiver.await.context("end the archiver of dead letters")?;
     ops.await.context("end the health page")

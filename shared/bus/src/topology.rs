@@ -67,7 +67,9 @@ impl Queue {
     /// queue the topic does not feed.
     pub fn filter(self) -> Option<Value> {
         Some(match self {
-            Self::Orchestrator => json!({"event": ["CallStarted", "CallEnded", "MessageReceived"]}),
+            Self::Orchestrator => {
+                json!({"event": ["CallStarted", "CallEnded", "MessageReceived", "ReminderDue"]})
+            }
             Self::Writer => json!({"event": [
                 "CallStarted", "CallEnded", "MessageReceived", "MessageSent", "DeliveryUpdated",
                 "TurnTimed", "RecordingFinished",
@@ -261,6 +263,7 @@ mod tests {
             "ReplyFinished",
             "FinishRecording",
             "Ping",
+            "BookHeld",
             "ControlCall",
         ];
         for name in Payload::NAMES {

@@ -49,6 +49,8 @@ payloads! {
     event RecordingFinished,
     /// A human is wanted.
     event EscalationRequested,
+    /// A person is to be reminded of an appointment.
+    event ReminderDue,
     /// Recognise a piece of the caller's speech.
     job TranscribeSegment,
     /// The words of a segment, for the call's edge task.
@@ -63,6 +65,8 @@ payloads! {
     job FinishRecording,
     /// A task's own queue works once this has come through it.
     job Ping,
+    /// Book what could not be booked while the database was away.
+    job BookHeld,
     /// Do something with a call that is going on, for its edge task.
     job ControlCall,
 }
@@ -519,4 +523,35 @@ pub enum CallCommand {
     PauseRecording,
     /// Go on recording, once the reply that is being spoken is over, for it may repeat the number.
     ResumeRecording,
+}
+
+/// Book what could not be booked while the database was away (D6). It never expires; the envelope
+/// has conversation and turn.
+#[derive(Clone, PartialEq, Debug)]
+pub struct BookHeld {
+    /// The name of the effect within its turn.
+    pub effect: String,
+    /// When the appointment begins.
+    pub start: Timestamp,
+    /// The service's name; `None` for the tenant's first.
+    pub service: Option<String>,
+    /// Whom it is for.
+    pub name: Personal,
+    /// E.164.
+    pub phone: Option<Personal>,
+    /// Where a confirmation may go.
+    pub email: Option<Personal>,
+    /// What was said besides.
+    pub notes: Option<Personal>,
+    /// Who called or wrote.
+    pub from: Personal,
+    /// Which of our addresses was called or written to.
+    pub to: String,
+}
+
+/// A person is to be reminded of an appointment (C10). Whether it still stands is looked up then.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ReminderDue {
+    /// The appointment's id.
+    pub appointment: String,
 }

@@ -104,6 +104,8 @@ pub struct TenantSettings {
     pub recording: bool,
     /// Spoken before the greeting of a call that is recorded: "This call is recorded." Not spoken yet.
     pub recording_consent: Option<String>,
+    /// Whether people are reminded of an appointment the day before (C10).
+    pub reminders: bool,
     /// The number calls fall back to when the platform cannot go on, E.164.
     pub fallback_number: Option<String>,
 }
@@ -131,6 +133,7 @@ impl Default for TenantSettings {
             goodbye: "We have reached the time limit of this call. Goodbye.".into(),
             recording: true,
             recording_consent: None,
+            reminders: true,
             fallback_number: None,
         }
     }

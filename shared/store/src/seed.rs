@@ -13,9 +13,11 @@ pub const DEMO: TenantId =
     TenantId::from_uuid(Uuid::from_u128(0xde30_0000_0000_4000_8000_0000_0000_0001));
 
 /// Its addresses: channel, address, display, mode (DESIGN 9).
-const DEMO_ADDRESSES: [(&str, &str, Option<&str>, &str); 4] = [
+const DEMO_ADDRESSES: [(&str, &str, Option<&str>, &str); 6] = [
     ("voice", "+15550100001", None, "media_stream"),
     ("voice", "+15550100003", None, "gather"),
+    ("sms", "+15550100001", None, "chat"),
+    ("sms", "+15550100003", None, "chat"),
     ("whatsapp", "106540352242922", Some("15550100002"), "chat"),
     ("browser", "demo", None, "media_stream"),
 ];

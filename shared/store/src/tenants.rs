@@ -53,6 +53,7 @@ struct Column {
     apology: Option<String>,
     repeat_request: Option<String>,
     goodbye: Option<String>,
+    reminders: Option<bool>,
     fallback_number: Option<String>,
 }
 
@@ -105,6 +106,7 @@ pub fn parse(
         apology: column.apology.unwrap_or(usual.apology),
         repeat_request: column.repeat_request.unwrap_or(usual.repeat_request),
         goodbye: column.goodbye.unwrap_or(usual.goodbye),
+        reminders: column.reminders.unwrap_or(usual.reminders),
         fallback_number: column.fallback_number,
     };
     jiff::tz::TimeZone::get(&settings.timezone)

@@ -3,12 +3,12 @@
 mod chat;
 
 use domain::{
-    CallCommand, CallEndReason, CallEnded, CallSid, CallStarted, Channel, ControlCall,
+    BookHeld, CallCommand, CallEndReason, CallEnded, CallSid, CallStarted, Channel, ControlCall,
     ConversationId, DeliveryStatus, DeliveryUpdated, Envelope, EscalationRequested, EventId,
     FinishRecording, Heard, MessageReceived, MessageSent, PausedSpan, Payload, Personal, Ping,
-    RecordingFinished, ReplyFinished, SegmentTranscribed, SentenceSpoken, SpeakSentence,
-    SpeechFailure, SpeechRate, Stage, TenantId, Timestamp, TranscribeSegment, Transcript, Turn,
-    TurnAccount, TurnTimed, VendorVoice, Voice,
+    RecordingFinished, ReminderDue, ReplyFinished, SegmentTranscribed, SentenceSpoken,
+    SpeakSentence, SpeechFailure, SpeechRate, Stage, TenantId, Timestamp, TranscribeSegment,
+    Transcript, Turn, TurnAccount, TurnTimed, VendorVoice, Voice,
 };
 use uuid::Uuid;
 
@@ -191,6 +191,20 @@ fn payload_to_proto(payload: &Payload) -> p::envelope::Payload {
             parts: m.parts,
         }),
         Payload::Ping(m) => Out::Ping(p::Ping { nonce: m.nonce }),
+        Payload::ReminderDue(m) => {
+            Out::ReminderDue(p::ReminderDue { appointment: m.appointment.clone() })
+        }
+        Payload::BookHeld(m) => Out::BookHeld(p::BookHeld {
+            effect: m.effect.clone(),
+            start_us: m.start.as_micros(),
+            service: m.service.clone().unwrap_or_default(),
+            name: m.name.reveal().to_owned(),
+            phone: revealed(&m.phone),
+            email: revealed(&m.email),
+            notes: revealed(&m.notes),
+            from: m.from.reveal().to_owned(),
+            to: m.to.clone(),
+        }),
         Payload::ControlCall(m) => Out::ControlCall(p::ControlCall {
             call: m.call.to_string(),
             command: command_to_proto(m.command).into(),
@@ -348,6 +362,19 @@ fn payload_from_proto(payload: p::envelope::Payload) -> Result<Payload, DecodeEr
         }
         .into(),
         In::Ping(m) => Ping { nonce: m.nonce }.into(),
+        In::ReminderDue(m) => ReminderDue { appointment: m.appointment }.into(),
+        In::BookHeld(m) => BookHeld {
+            effect: m.effect,
+            start: Timestamp::from_micros(m.start_us),
+            service: some_text(m.service),
+            name: m.name.into(),
+            phone: some_text(m.phone).map(Into::into),
+            email: some_text(m.email).map(Into::into),
+            notes: some_text(m.notes).map(Into::into),
+            from: m.from.into(),
+            to: m.to,
+        }
+        .into(),
         In::ControlCall(m) => ControlCall {
             call: call("control_call.call", &m.call)?,
             command: command_from_proto(m.command())?,
@@ -451,6 +478,10 @@ fn uuid(name: &'static str, text: &str) -> Result<Uuid, DecodeError> {
 
 fn call(name: &'static str, text: &str) -> Result<CallSid, DecodeError> {
     CallSid::parse(text).ok_or_else(|| field(name, "is not a call id"))
+}
+
+fn revealed(text: &Option<Personal>) -> String {
+    text.as_ref().map(|t| t.reveal().to_owned()).unwrap_or_default()
 }
 
 fn some_text(text: String) -> Option<String> {

@@ -4,6 +4,7 @@
 
 pub mod browser;
 pub mod registry;
+pub mod twilio_sms;
 pub mod twilio_voice;
 pub mod whatsapp;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{
     ChannelAdapter,
     browser::Browser,
+    twilio_sms::{SmsSettings, TwilioSms},
     twilio_voice::{TwilioSettings, TwilioVoice},
     whatsapp::{WhatsApp, WhatsAppSettings},
 };
@@ -25,16 +26,19 @@ pub struct Parts {
     pub calls: CallStates,
     /// Twilio.
     pub twilio: TwilioSettings,
+    /// Twilio's text messages.
+    pub sms: SmsSettings,
     /// Meta.
     pub whatsapp: WhatsAppSettings,
 }
 
 /// Every channel there is.
 pub fn adapters(parts: Parts) -> Vec<Arc<dyn ChannelAdapter>> {
-    let Parts { directory, http, tokens, calls, twilio, whatsapp } = parts;
+    let Parts { directory, http, tokens, calls, twilio, sms, whatsapp } = parts;
     vec![
         Arc::new(Browser::new(twilio.public_base_url.clone(), directory.clone(), tokens.clone())),
-        Arc::new(TwilioVoice::new(twilio, directory.clone(), tokens, calls)),
+        Arc::new(TwilioVoice::new(twilio.clone(), directory.clone(), tokens, calls)),
+        Arc::new(TwilioSms::new(sms, twilio, directory.clone(), http.clone())),
         Arc::new(WhatsApp::new(whatsapp, directory, http)),
     ]
 }

@@ -83,22 +83,7 @@ impl ChannelAdapter for TwilioVoice {
     }
 
     fn validate(&self, request: &VendorRequest) -> Result<(), Forgery> {
-        let signature = request.header("x-twilio-signature");
-        if signature.is_empty() {
-            return Err(Forgery::Missing);
-        }
-        let secrets = self.settings.auth_token.accepted();
-        let keys = key_bytes(&secrets);
-        let url = request.public_url(&self.settings.public_base_url);
-        let form = Form::read(request);
-        let pairs =
-            form.as_ref().map_or_else(|_| Form::lenient(&request.body), |form| form.0.clone());
-        let valid = signatures::twilio_form(&keys, &url, &signatures::form_params(pairs), signature)
-            || signatures::twilio_json(&keys, &url, &request.body, signature)
-            // Nobody agrees on the parameters of a body that is no form. It is answered 400 in any case, so a
-            // signature over the URL alone gives nothing away.
-            || (form.is_err() && signatures::twilio_form(&keys, &url, &FormParams::new(), signature));
-        if valid { Ok(()) } else { Err(Forgery::Wrong) }
+        check_signature(&self.settings, request)
     }
 
     /// A repeated request is the same URL, body and signature.
@@ -294,12 +279,37 @@ fn escaped(text: &str) -> String {
         .replace('\'', "&apos;")
 }
 
+/// Whether Twilio sent this request (PROTOCOLS 1.2).
+///
+/// # Errors
+/// When it is unsigned, or signed by someone else.
+pub(super) fn check_signature(
+    settings: &TwilioSettings,
+    request: &VendorRequest,
+) -> Result<(), Forgery> {
+    let signature = request.header("x-twilio-signature");
+    if signature.is_empty() {
+        return Err(Forgery::Missing);
+    }
+    let secrets = settings.auth_token.accepted();
+    let keys = key_bytes(&secrets);
+    let url = request.public_url(&settings.public_base_url);
+    let form = Form::read(request);
+    let pairs = form.as_ref().map_or_else(|_| Form::lenient(&request.body), |form| form.0.clone());
+    let valid = signatures::twilio_form(&keys, &url, &signatures::form_params(pairs), signature)
+        || signatures::twilio_json(&keys, &url, &request.body, signature)
+        // Nobody agrees on the parameters of a body that is no form. It is answered 400 in any case, so a
+        // signature over the URL alone gives nothing away.
+        || (form.is_err() && signatures::twilio_form(&keys, &url, &FormParams::new(), signature));
+    if valid { Ok(()) } else { Err(Forgery::Wrong) }
+}
+
 /// A form as Twilio posts it.
 #[derive(Debug)]
-struct Form(Vec<(String, String)>);
+pub(super) struct Form(Vec<(String, String)>);
 
 impl Form {
-    fn read(request: &VendorRequest) -> Result<Self, Malformed> {
+    pub(super) fn read(request: &VendorRequest) -> Result<Self, Malformed> {
         let content_type = request.header("content-type").split(';').next().unwrap_or("").trim();
         if !content_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
             return Err(Malformed::new(
@@ -326,11 +336,11 @@ impl Form {
         serde_urlencoded::from_bytes(body).unwrap_or_default()
     }
 
-    fn optional(&self, name: &str) -> &str {
+    pub(super) fn optional(&self, name: &str) -> &str {
         self.0.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value)
     }
 
-    fn required(&self, name: &'static str) -> Result<&str, Malformed> {
+    pub(super) fn required(&self, name: &'static str) -> Result<&str, Malformed> {
         match self.optional(name) {
             "" => Err(Malformed::new(name, "is missing")),
             value => Ok(value),

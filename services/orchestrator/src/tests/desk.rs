@@ -21,6 +21,7 @@ use crate::{
     llm::{LanguageModel, OpenAi, OpenAiSettings, RulesEngine},
     outlet::Outlet,
     tenants::Tenants,
+    tools::{OpenMeteo, WeatherSettings},
 };
 
 use super::model_server::ModelServer;
@@ -53,7 +54,9 @@ impl World {
         let store = db.store().await;
         let cache = Cache::connect(&stores.redis_url, &testkit::unique_prefix()).unwrap();
         let tenants = Arc::new(Tenants::new(store.clone()));
-        Some(Self { db, shell: Shell { cache, store, tenants, models }, tenant })
+        // Nobody listens there.
+        let weather = OpenMeteo::new(WeatherSettings::at("http://127.0.0.1:9")).unwrap();
+        Some(Self { db, shell: Shell { cache, store, tenants, models, weather }, tenant })
     }
 
     pub(crate) async fn call(&self) -> Talk<'_> {

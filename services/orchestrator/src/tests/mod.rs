@@ -3,4 +3,5 @@
 mod desk;
 mod model_server;
 mod survival;
+mod tools;
 mod turns;

@@ -74,6 +74,8 @@ pub async fn record(tx: &TenantTx, event: &Envelope) -> Result<(), StoreError> {
         | Payload::ReplyFinished(_)
         | Payload::FinishRecording(_)
         | Payload::Ping(_)
+        | Payload::BookHeld(_)
+        | Payload::ReminderDue(_)
         | Payload::ControlCall(_) => Ok(()),
     }
 }

@@ -175,6 +175,7 @@ fn payloads() -> Vec<Payload> {
         }
         .into(),
         EscalationRequested { reason: "no_answer".into(), summary: "wants Tuesday".into() }.into(),
+        ReminderDue { appointment: "0190f000-0000-7000-8000-000000000001".into() }.into(),
         TranscribeSegment {
             call: call(),
             segment: 5,
@@ -262,6 +263,18 @@ fn payloads() -> Vec<Payload> {
         }
         .into(),
         Ping { nonce: 42 }.into(),
+        BookHeld {
+            effect: "book_appointment:0".into(),
+            start: Timestamp::from_micros(1_780_086_400_000_000),
+            service: Some("check-up".into()),
+            name: "Zoë Ng".into(),
+            phone: Some("+15551234567".into()),
+            email: Some("zoe@example.com".into()),
+            notes: Some("a tooth hurts".into()),
+            from: "+15551234567".into(),
+            to: "+15550100001".into(),
+        }
+        .into(),
         ControlCall { call: call(), command: CallCommand::PauseRecording }.into(),
         ControlCall { call: call(), command: CallCommand::ResumeRecording }.into(),
     ]

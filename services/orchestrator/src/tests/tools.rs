@@ -1,0 +1,234 @@
+//! Tools against a real PostgreSQL: what is booked stands there, once (C5, C6, D6).
+
+use std::time::Duration;
+
+use dialogue_core::tool::{
+    Book, Call, Cancel, Done, FindSlots, ListAppointments, Outcome, Reschedule, ToolRequest, Window,
+};
+use domain::{Envelope, MessageSent, Payload, Personal, Timestamp, Turn};
+
+use super::desk::{Outbox, Talk, World, rules};
+use crate::tools::{self, Scene};
+
+const CALLER: &str = "+15550001111";
+const OUR_NUMBER: &str = "+15550100001";
+
+/// A clinic with one chair, open at every hour of every day, so that the test's clock does not matter.
+async fn clinic() -> Option<World> {
+    let world = World::new(vec![rules()]).await?;
+    let tenant = world.tenant;
+    world
+        .db
+        .owner()
+        .await
+        .batch_execute(&format!(
+            "INSERT INTO addresses (channel, address, tenant, mode) VALUES
+                ('voice', '{OUR_NUMBER}', '{tenant}', 'media_stream'),
+                ('sms', '{OUR_NUMBER}', '{tenant}', 'chat');
+             INSERT INTO resources (tenant, id, name)
+                VALUES ('{tenant}', gen_random_uuid(), 'Dr. Lee');
+             INSERT INTO services (tenant, id, name, minutes)
+                VALUES ('{tenant}', gen_random_uuid(), 'check-up', 30);
+             INSERT INTO service_resources (tenant, service, resource)
+                SELECT s.tenant, s.id, r.number FROM services s JOIN resources r USING (tenant);
+             INSERT INTO business_hours
+                SELECT '{tenant}', day, '00:00', '23:30' FROM generate_series(1, 7) AS day"
+        ))
+        .await
+        .unwrap();
+    world.shell.tenants.refresh().await.unwrap();
+    Some(world)
+}
+
+/// Ten o'clock UTC in `days` days.
+fn ten_in(days: i64) -> jiff::Timestamp {
+    let day = jiff::Timestamp::now().as_second() / 86_400 + days;
+    jiff::Timestamp::from_second(day * 86_400 + 36_000).unwrap()
+}
+
+fn booking(start: jiff::Timestamp) -> ToolRequest {
+    ToolRequest::Book(Book {
+        start,
+        service: None,
+        resource: None,
+        name: "Ada Lovelace".into(),
+        phone: None,
+        email: None,
+        notes: None,
+    })
+}
+
+async fn run(
+    talk: &Talk<'_>,
+    out: &Outbox,
+    envelope: &Envelope,
+    from: &str,
+    request: ToolRequest,
+) -> Outcome {
+    let shell = &talk.world.shell;
+    let tenant = shell.tenants.get(talk.world.tenant);
+    let from = Personal::from(from);
+    let scene = Scene {
+        shell,
+        out,
+        tenant: &tenant,
+        envelope,
+        from: &from,
+        to: OUR_NUMBER,
+        turn: envelope.turn,
+        at: envelope.occurred_at,
+    };
+    tools::run(&scene, &Call { index: 0, request }, &[] as &[Done]).await.unwrap()
+}
+
+fn confirmations(out: &Outbox) -> Vec<MessageSent> {
+    out.replies().into_iter().map(|(_, message)| message).collect()
+}
+
+async fn standing(world: &World) -> i64 {
+    let owner = world.db.owner().await;
+    let sql = "SELECT count(*) FROM appointments WHERE status = 'booked'";
+    owner.query_one(sql, &[]).await.unwrap().get(0)
+}
+
+#[tokio::test]
+async fn a_turn_that_is_run_twice_books_once_and_answers_alike() {
+    let Some(world) = clinic().await else { return };
+    let talk = world.call().await;
+    let message = talk.says(1, "tomorrow at ten", None);
+    let out = Outbox::default();
+    let first = run(&talk, &out, &message, CALLER, booking(ten_in(3))).await;
+    assert!(matches!(&first, Outcome::Booked(a) if a.start == ten_in(3)), "{first:?}");
+    // A model that is asked anew may even want another time.
+    let second = run(&talk, &out, &message, CALLER, booking(ten_in(4))).await;
+    assert_eq!(second, first);
+    assert_eq!(standing(&world).await, 1);
+
+    let sent = out.replies();
+    assert_eq!(sent[0].0.event_id, sent[1].0.event_id, "delivered once");
+    assert_eq!((sent[0].0.channel.as_str(), sent[0].1.to.reveal()), ("sms", CALLER));
+    assert!(sent[0].1.text.reveal().contains("booked"));
+}
+
+#[tokio::test]
+async fn of_two_hundred_who_want_twenty_slots_twenty_are_booked_and_the_others_offered_something() {
+    let Some(world) = clinic().await else { return };
+    let times: Vec<_> = (0..20).map(|i| ten_in(3) + Duration::from_secs(i * 1800)).collect();
+    let talk = world.call().await;
+    let callers = (0..200_usize).map(|caller| {
+        let (talk, request) = (&talk, booking(times[caller % times.len()]));
+        async move {
+            // Each is a call of its own.
+            let call = Talk {
+                world: talk.world,
+                conversation: domain::ConversationId::from_uuid(uuid::Uuid::now_v7()),
+                channel: talk.channel.clone(),
+                call: talk.call.clone(),
+            };
+            let message = call.says(1, "at ten", None);
+            let from = format!("+1555000{caller:04}");
+            run(&call, &Outbox::default(), &message, &from, request).await
+        }
+    });
+    let outcomes = futures::future::join_all(callers).await;
+    let booked = outcomes.iter().filter(|o| matches!(o, Outcome::Booked(_))).count();
+    let offered =
+        outcomes.iter().filter(|o| matches!(o, Outcome::Taken(f) if f.len() == 3)).count();
+    assert_eq!((booked, offered), (20, 180));
+    assert_eq!(standing(&world).await, 20);
+}
+
+#[tokio::test]
+async fn an_appointment_is_found_moved_and_called_off_by_its_own_caller_only() {
+    let Some(world) = clinic().await else { return };
+    let talk = world.call().await;
+    let out = Outbox::default();
+    let window = Window { from: ten_in(3), until: ten_in(4) };
+    let find = FindSlots { service: None, window, near: None, limit: 3 };
+    let message = talk.says(1, "what is free", None);
+    let found = run(&talk, &out, &message, CALLER, ToolRequest::FindSlots(find)).await;
+    let Outcome::Slots(slots) = found else { panic!("{found:?}") };
+    assert_eq!((slots.len(), slots[0].start), (3, ten_in(3)));
+    let booked = run(&talk, &out, &message, CALLER, booking(slots[0].start)).await;
+    let Outcome::Booked(appointment) = booked else { panic!("{booked:?}") };
+
+    let list = ToolRequest::ListAppointments(ListAppointments { phone: None });
+    let listed = run(&talk, &out, &message, CALLER, list.clone()).await;
+    assert_eq!(listed, Outcome::Appointments(vec![appointment.clone()]));
+
+    let cancel = |id: &str| ToolRequest::Cancel(Cancel { appointment: id.to_owned() });
+    let stranger = world.chat();
+    let theirs = stranger.says(1, "cancel it", None);
+    let refused = run(&stranger, &out, &theirs, "15550009999", cancel(&appointment.id)).await;
+    assert_eq!(refused, Outcome::NotFound);
+
+    let start = ten_in(5);
+    let later = talk.says(2, "rather later", None);
+    let wanted = Reschedule { appointment: appointment.id.clone(), start };
+    let moved = run(&talk, &out, &later, CALLER, ToolRequest::Reschedule(wanted)).await;
+    let Outcome::Moved(moved) = moved else { panic!("{moved:?}") };
+    assert_eq!(moved.start, start);
+
+    let last = talk.says(3, "cancel it", None);
+    let cancelled = run(&talk, &out, &last, CALLER, cancel(&moved.id)).await;
+    assert_eq!(cancelled, Outcome::Cancelled(moved));
+    assert_eq!(standing(&world).await, 0);
+    let texts: Vec<_> = confirmations(&out).iter().map(|m| m.text.reveal().to_owned()).collect();
+    assert!(texts[0].contains("booked") && texts[1].contains("moved"), "{texts:?}");
+    assert!(texts[2].contains("cancelled"), "{texts:?}");
+}
+
+#[tokio::test]
+async fn a_booking_is_held_while_the_database_is_away_and_confirmed_when_it_is_done() {
+    let Some(world) = clinic().await else { return };
+    let talk = world.call().await;
+    let out = Outbox::default();
+    let message = talk.says(1, "tomorrow at ten", None);
+    world.db.cut_off().await;
+    let outcome = run(&talk, &out, &message, CALLER, booking(ten_in(3))).await;
+    assert_eq!(outcome, Outcome::Held);
+    assert!(confirmations(&out).is_empty(), "nothing stands yet");
+    world.db.restore().await;
+
+    let (to, job) = out.all().pop().unwrap();
+    assert_eq!(to, Some(bus::Destination::Shared(bus::Queue::Bookings)));
+    let Payload::BookHeld(held) = &job.payload else { panic!("{}", job.payload.name()) };
+    for _ in 0..2 {
+        tools::book_held(&world.shell, &out, &job, held).await.unwrap();
+    }
+    assert_eq!(standing(&world).await, 1, "delivered twice, booked once");
+    assert!(confirmations(&out)[0].text.reveal().contains("booked"));
+}
+
+#[tokio::test]
+async fn a_person_is_reminded_of_what_still_stands() {
+    let Some(world) = clinic().await else { return };
+    let talk = world.call().await;
+    let out = Outbox::default();
+    let message = talk.says(1, "at ten", None);
+    let booked = run(&talk, &out, &message, CALLER, booking(ten_in(3))).await;
+    let Outcome::Booked(appointment) = booked else { panic!("{booked:?}") };
+
+    let day_before = Timestamp::from_micros(ten_in(2).as_microsecond());
+    let store = &world.shell.store;
+    let early = Timestamp::from_micros(day_before.as_micros() - 1);
+    assert!(store::due::tenants(store, early).await.unwrap().is_empty());
+    let tx = store.tenant(world.tenant).await.unwrap();
+    let due = store::due::take(&tx, day_before, 10).await.unwrap().pop().unwrap();
+    tx.commit().await.unwrap();
+    let bytes = wire::from_body(&due.event).unwrap();
+    let wire::Decoded::Whole(event) = wire::decode(&bytes).unwrap() else { panic!("a claim") };
+    let Payload::ReminderDue(reminder) = &event.payload else { panic!("{}", event.payload.name()) };
+    assert_eq!(event.turn, Turn(0));
+    tools::reminder_due(&world.shell, &out, &event, reminder).await.unwrap();
+    let last = confirmations(&out).pop().unwrap();
+    assert!(last.text.reveal().contains("reminder"), "{}", last.text.reveal());
+    assert_eq!(last.to.reveal(), CALLER);
+
+    let call_off = ToolRequest::Cancel(Cancel { appointment: appointment.id });
+    let cancelling = talk.says(2, "cancel it", None);
+    run(&talk, &out, &cancelling, CALLER, call_off).await;
+    let before = confirmations(&out).len();
+    tools::reminder_due(&world.shell, &out, &event, reminder).await.unwrap();
+    assert_eq!(confirmations(&out).len(), before, "it does not stand any more");
+}

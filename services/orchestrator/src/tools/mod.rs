@@ -1,0 +1,131 @@
+//! What agents have done for them (C5): each request of the dialogue core run against the store and
+//! the world outside, within a time limit.
+//!
+//! A tool's effect happens at most once a turn, across crashes: it shares a transaction with its row
+//! in `effects`, or leaves as a message whose id derives from the turn (DESIGN 2, "Turn ledger").
+//! The log names tools and kinds of outcome, never what they were about.
+
+mod appointments;
+mod confirmation;
+mod held;
+mod weather;
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use dialogue_core::tool::{Call, Done, Escalate, Escalated, Outcome, ToolRequest};
+use domain::{Envelope, EscalationRequested, Timestamp, Turn};
+use tokio::time::{Instant, timeout};
+
+pub(crate) use confirmation::reminder_due;
+pub use held::HeldBookings;
+#[cfg(test)]
+pub(crate) use held::book_held;
+pub(crate) use weather::OpenMeteo;
+pub use weather::WeatherSettings;
+
+use crate::{Shell, outlet::Outlet, tenants::Tenant};
+
+/// How long a tool that only looks may take; the caller waits.
+const LOOK_WITHIN: Duration = Duration::from_secs(3);
+/// How long a tool that changes something may take. Cut off, it may have happened; the turn's next
+/// run finds out.
+const ACT_WITHIN: Duration = Duration::from_secs(6);
+
+/// Where a tool is run: the turn, and who it is for.
+pub(crate) struct Scene<'a> {
+    pub(crate) shell: &'a Shell,
+    pub(crate) out: &'a dyn Outlet,
+    pub(crate) tenant: &'a Tenant,
+    /// The message that is being answered.
+    pub(crate) envelope: &'a Envelope,
+    /// Who calls or writes.
+    pub(crate) from: &'a domain::Personal,
+    /// Which of our addresses.
+    pub(crate) to: &'a str,
+    pub(crate) turn: Turn,
+    /// When the message came, for a second run of the turn to answer alike; of a held booking, now.
+    pub(crate) at: Timestamp,
+}
+
+/// Runs `call`, `done` being what was done in the turn before it.
+///
+/// # Errors
+/// When a message of the tool's could not leave; the turn is to be run again.
+pub(crate) async fn run(scene: &Scene<'_>, call: &Call, done: &[Done]) -> anyhow::Result<Outcome> {
+    let request = &call.request;
+    let name = request.name();
+    let begun = Instant::now();
+    let limit = if request.has_effect() { ACT_WITHIN } else { LOOK_WITHIN };
+    let effect = effect_name(request, call.index, done);
+    let running = run_unlimited(scene, request, &effect);
+    let outcome = match timeout(limit, running).await {
+        Ok(outcome) => outcome.with_context(|| format!("run the tool {name}"))?,
+        Err(_) if matches!(request, ToolRequest::Book(_)) => {
+            // Whether it stands is not known; held, it is settled under the same name.
+            appointments::hold(scene, request, &effect).await?
+        }
+        Err(_) => Outcome::Unavailable,
+    };
+    let took_ms = begun.elapsed().as_millis() as u64;
+    tracing::info!(tool = name, outcome = outcome.name(), took_ms, "tool run");
+    metrics::histogram!("orchestrator_tool_seconds", "tool" => metric_name(request))
+        .record(begun.elapsed());
+    metrics::counter!("orchestrator_tools_total",
+        "tool" => metric_name(request), "outcome" => outcome.name())
+    .increment(1);
+    Ok(outcome)
+}
+
+async fn run_unlimited(
+    scene: &Scene<'_>,
+    request: &ToolRequest,
+    effect: &str,
+) -> anyhow::Result<Outcome> {
+    match request {
+        ToolRequest::FindSlots(find) => Ok(appointments::find_slots(scene, find).await),
+        ToolRequest::Book(_) => appointments::book(scene, request, effect).await,
+        ToolRequest::Reschedule(wanted) => appointments::reschedule(scene, wanted, effect).await,
+        ToolRequest::Cancel(wanted) => appointments::cancel(scene, wanted, effect).await,
+        ToolRequest::ListAppointments(whose) => Ok(appointments::list(scene, whose).await),
+        ToolRequest::SearchKnowledge(_) => Ok(Outcome::Passages(Vec::new())),
+        ToolRequest::Weather(wanted) => Ok(scene.shell.weather.forecast(scene, wanted).await),
+        ToolRequest::Escalate(wanted) => escalate(scene, wanted, effect).await,
+        ToolRequest::PauseRecording | ToolRequest::ResumeRecording => {
+            Ok(Outcome::Refused("recording cannot be changed here".into()))
+        }
+        ToolRequest::Http(_) => Ok(Outcome::Refused("there is no such tool".into())),
+    }
+}
+
+/// The name of an effect within its turn: the tool, and how often it was run before. Not its place
+/// among all calls, for a model that is asked again after the ledger was lost may look around less.
+fn effect_name(request: &ToolRequest, index: u32, done: &[Done]) -> String {
+    let before = done
+        .iter()
+        .filter(|d| d.call.index < index && d.call.request.name() == request.name())
+        .count();
+    format!("{}:{before}", request.name())
+}
+
+/// A tenant's own tools share one label: their names are the tenants' affair.
+fn metric_name(request: &ToolRequest) -> String {
+    match request {
+        ToolRequest::Http(_) => "http".to_owned(),
+        own => own.name().to_owned(),
+    }
+}
+
+/// Asks for a human (A7). The id derives from the turn, so that one is asked for once.
+async fn escalate(scene: &Scene<'_>, wanted: &Escalate, effect: &str) -> anyhow::Result<Outcome> {
+    let requested = EscalationRequested {
+        reason: wanted.reason.as_str().to_owned(),
+        summary: wanted.summary.clone(),
+    };
+    let event = scene
+        .envelope
+        .follow(&format!("tool:{effect}"), Timestamp::now(), requested)
+        .with_turn(scene.turn);
+    scene.out.publish(&[event]).await.context("ask for a human")?;
+    Ok(Outcome::Escalated(Escalated::Queued { minutes: None }))
+}
