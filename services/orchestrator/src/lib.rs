@@ -31,7 +31,7 @@ pub use tools::{HeldBookings, WeatherSettings};
 use crate::{
     llm::{LanguageModel, OpenAi, RulesEngine},
     tenants::Tenants,
-    tools::OpenMeteo,
+    tools::{OpenMeteo, Tools},
 };
 
 /// What the handlers work with.
@@ -41,7 +41,7 @@ pub(crate) struct Shell {
     pub(crate) tenants: Arc<Tenants>,
     /// In the order they are asked.
     pub(crate) models: Vec<Arc<dyn LanguageModel>>,
-    pub(crate) weather: OpenMeteo,
+    pub(crate) tools: Tools,
 }
 
 impl Orchestrator {
@@ -70,7 +70,8 @@ impl Orchestrator {
         let tenants = Arc::new(Tenants::new(store.clone()));
         tokio::spawn(tenants.clone().keep_fresh(stop));
         let weather = OpenMeteo::new(config.weather.clone())?;
-        Ok(Self { shell: Arc::new(Shell { cache, store, tenants, models, weather }) })
+        let tools = Tools::new(weather, config.database_connections);
+        Ok(Self { shell: Arc::new(Shell { cache, store, tenants, models, tools }) })
     }
 
     /// The handler of the bookings that this orchestrator's turns held.

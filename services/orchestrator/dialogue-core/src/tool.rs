@@ -214,6 +214,18 @@ impl ToolRequest {
                 | Self::Weather(_)
         )
     }
+
+    /// Whether it reads or changes the calendar of appointments.
+    pub const fn is_of_appointments(&self) -> bool {
+        matches!(
+            self,
+            Self::FindSlots(_)
+                | Self::Book(_)
+                | Self::Reschedule(_)
+                | Self::Cancel(_)
+                | Self::ListAppointments(_)
+        )
+    }
 }
 
 /// A time that is free.

@@ -21,10 +21,13 @@ use crate::{
     llm::{LanguageModel, OpenAi, OpenAiSettings, RulesEngine},
     outlet::Outlet,
     tenants::Tenants,
-    tools::{OpenMeteo, WeatherSettings},
+    tools::{OpenMeteo, Tools, WeatherSettings},
 };
 
 use super::model_server::ModelServer;
+
+/// Of the pool a test is given.
+const CONNECTIONS: usize = 6;
 
 pub(crate) const GREETING: &str = "Hello, how can I help you today?";
 
@@ -56,7 +59,8 @@ impl World {
         let tenants = Arc::new(Tenants::new(store.clone()));
         // Nobody listens there.
         let weather = OpenMeteo::new(WeatherSettings::at("http://127.0.0.1:9")).unwrap();
-        Some(Self { db, shell: Shell { cache, store, tenants, models, weather }, tenant })
+        let tools = Tools::new(weather, CONNECTIONS);
+        Some(Self { db, shell: Shell { cache, store, tenants, models, tools }, tenant })
     }
 
     pub(crate) async fn call(&self) -> Talk<'_> {

@@ -7,11 +7,15 @@ use dialogue_core::tool::{
 };
 use domain::{Envelope, MessageSent, Payload, Personal, Timestamp, Turn};
 
+use futures::StreamExt as _;
+
 use super::desk::{Outbox, Talk, World, rules};
 use crate::tools::{self, Scene};
 
 const CALLER: &str = "+15550001111";
 const OUR_NUMBER: &str = "+15550100001";
+/// `SB_CONCURRENCY` as it is by default.
+const TURNS_AT_ONCE: usize = 64;
 
 /// A clinic with one chair, open at every hour of every day, so that the test's clock does not matter.
 async fn clinic() -> Option<World> {
@@ -130,7 +134,9 @@ async fn of_two_hundred_who_want_twenty_slots_twenty_are_booked_and_the_others_o
             run(&call, &Outbox::default(), &message, &from, request).await
         }
     });
-    let outcomes = futures::future::join_all(callers).await;
+    // As many at a time as a task handles messages.
+    let at_once = futures::stream::iter(callers).buffer_unordered(TURNS_AT_ONCE);
+    let outcomes: Vec<Outcome> = at_once.collect().await;
     let booked = outcomes.iter().filter(|o| matches!(o, Outcome::Booked(_))).count();
     let offered =
         outcomes.iter().filter(|o| matches!(o, Outcome::Taken(f) if f.len() == 3)).count();

@@ -15,7 +15,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use dialogue_core::tool::{Call, Done, Escalate, Escalated, Outcome, ToolRequest};
 use domain::{Envelope, EscalationRequested, Timestamp, Turn};
-use tokio::time::{Instant, timeout};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout},
+};
 
 pub(crate) use confirmation::reminder_due;
 pub use held::HeldBookings;
@@ -30,7 +33,25 @@ use crate::{Shell, outlet::Outlet, tenants::Tenant};
 const LOOK_WITHIN: Duration = Duration::from_secs(3);
 /// How long a tool that changes something may take. Cut off, it may have happened; the turn's next
 /// run finds out.
-const ACT_WITHIN: Duration = Duration::from_secs(6);
+const ACT_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long a tool waits while others use the calendar. A burst of callers is no lost database: they
+/// queue here, and not for a connection, whose want counts as an outage.
+const QUEUE_WITHIN: Duration = Duration::from_secs(4);
+
+/// What the tools of all turns share.
+pub(crate) struct Tools {
+    pub(crate) weather: OpenMeteo,
+    calendar: Semaphore,
+}
+
+impl Tools {
+    /// `connections` is how many the pool has. Half of them serve the calendar, so that what else a
+    /// turn reads finds one.
+    pub(crate) fn new(weather: OpenMeteo, connections: usize) -> Self {
+        Self { weather, calendar: Semaphore::new((connections / 2).max(1)) }
+    }
+}
 
 /// Where a tool is run: the turn, and who it is for.
 pub(crate) struct Scene<'a> {
@@ -58,8 +79,14 @@ pub(crate) async fn run(scene: &Scene<'_>, call: &Call, done: &[Done]) -> anyhow
     let begun = Instant::now();
     let limit = if request.has_effect() { ACT_WITHIN } else { LOOK_WITHIN };
     let effect = effect_name(request, call.index, done);
+    let place = match request.is_of_appointments() {
+        true => timeout(QUEUE_WITHIN, scene.shell.tools.calendar.acquire()).await.ok(),
+        false => None,
+    };
     let running = run_unlimited(scene, request, &effect);
-    let outcome = match timeout(limit, running).await {
+    let ran = timeout(limit, running).await;
+    drop(place);
+    let outcome = match ran {
         Ok(outcome) => outcome.with_context(|| format!("run the tool {name}"))?,
         Err(_) if matches!(request, ToolRequest::Book(_)) => {
             // Whether it stands is not known; held, it is settled under the same name.
@@ -89,7 +116,7 @@ async fn run_unlimited(
         ToolRequest::Cancel(wanted) => appointments::cancel(scene, wanted, effect).await,
         ToolRequest::ListAppointments(whose) => Ok(appointments::list(scene, whose).await),
         ToolRequest::SearchKnowledge(_) => Ok(Outcome::Passages(Vec::new())),
-        ToolRequest::Weather(wanted) => Ok(scene.shell.weather.forecast(scene, wanted).await),
+        ToolRequest::Weather(wanted) => Ok(scene.shell.tools.weather.forecast(scene, wanted).await),
         ToolRequest::Escalate(wanted) => escalate(scene, wanted, effect).await,
         ToolRequest::PauseRecording | ToolRequest::ResumeRecording => {
             Ok(Outcome::Refused("recording cannot be changed here".into()))
