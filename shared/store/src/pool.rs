@@ -329,6 +329,10 @@ fn pool_error(e: PoolError) -> StoreError {
                 {
                     StoreError::Refused(Fault::new(format!("it is not migrated: {fault}")))
                 }
+                // It accepts no connections for now, as while it is restored.
+                StoreError::Refused(fault) if fault.sqlstate.as_deref() == Some("55000") => {
+                    StoreError::Unavailable(fault)
+                }
                 other => other,
             }
         }
