@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 use cache::{Cache, Written};
 use dialogue_core::{
-    DayPart, Desk, Enquiry, HISTORY_UTTERANCES_MAX, Past, Question, Role, State, TimeOfDay,
-    Utterance,
+    DayPart, Desk, Enquiry, HISTORY_UTTERANCES_MAX, Number, Offer, Past, Question, Role, State,
+    Task, TimeOfDay, Utterance,
 };
 use domain::{ConversationId, Envelope, Payload, Personal, Turn};
 use serde::{Deserialize, Serialize};
@@ -162,6 +162,12 @@ struct Stored {
     name: Option<String>,
     day: Option<String>,
     time: Option<String>,
+    task: Task,
+    /// Told in place of the number they call from; empty where they would not tell one.
+    number: Option<String>,
+    offers: Vec<Offer>,
+    appointment: Option<Offer>,
+    misses: u32,
     ended: bool,
     gap: bool,
 }
@@ -180,6 +186,9 @@ enum StoredQuestion {
     Name,
     Day,
     Time,
+    Phone,
+    Offered,
+    Which,
     Confirm,
     AnythingElse,
     /// One that another release asks.
@@ -207,6 +216,9 @@ impl Stored {
                 Question::Name => StoredQuestion::Name,
                 Question::Day => StoredQuestion::Day,
                 Question::Time => StoredQuestion::Time,
+                Question::Phone => StoredQuestion::Phone,
+                Question::Offered => StoredQuestion::Offered,
+                Question::Which => StoredQuestion::Which,
                 Question::Confirm => StoredQuestion::Confirm,
                 Question::AnythingElse => StoredQuestion::AnythingElse,
             }),
@@ -218,6 +230,15 @@ impl Stored {
                     DAY_PARTS.iter().find(|(_, p)| *p == part).map_or("", |(n, _)| n).to_owned()
                 }
             }),
+            task: enquiry.task,
+            number: match &enquiry.number {
+                Number::Unknown => None,
+                Number::Told(number) => Some(number.reveal().to_owned()),
+                Number::Declined => Some(String::new()),
+            },
+            offers: enquiry.offers.clone(),
+            appointment: enquiry.appointment.clone(),
+            misses: state.misses,
             ended: state.ended,
             gap: state.gap,
         }
@@ -238,6 +259,9 @@ impl Stored {
                 StoredQuestion::Name => Some(Question::Name),
                 StoredQuestion::Day => Some(Question::Day),
                 StoredQuestion::Time => Some(Question::Time),
+                StoredQuestion::Phone => Some(Question::Phone),
+                StoredQuestion::Offered => Some(Question::Offered),
+                StoredQuestion::Which => Some(Question::Which),
                 StoredQuestion::Confirm => Some(Question::Confirm),
                 StoredQuestion::AnythingElse => Some(Question::AnythingElse),
                 StoredQuestion::Unknown => None,
@@ -246,7 +270,16 @@ impl Stored {
                 name: self.name.map(Into::into),
                 day: self.day.and_then(|d| d.parse().ok()),
                 time,
+                task: self.task,
+                number: match self.number {
+                    None => Number::Unknown,
+                    Some(declined) if declined.is_empty() => Number::Declined,
+                    Some(told) => Number::Told(told.into()),
+                },
+                offers: self.offers,
+                appointment: self.appointment,
             },
+            misses: self.misses,
             ended: self.ended,
             gap: self.gap,
         }
@@ -287,7 +320,7 @@ mod tests {
     /// A context in the middle of an enquiry, every field of it in use.
     fn full() -> State {
         let mut state = desk().call_started("Hello.");
-        for (turn, text) in [(1, "book for next Tuesday afternoon"), (2, "Anna Lee")] {
+        for (turn, text) in [(1, "book for next Tuesday"), (2, "Anna Lee")] {
             let heard = Heard { turn: Turn(turn - 1), text: "Hello.".into(), complete: true };
             let message = Message {
                 turn: Turn(turn),
@@ -307,6 +340,19 @@ mod tests {
             state.replied(message.turn, answer.scripted.into(), true);
         }
         state.gap = true;
+        state.misses = 1;
+        let offer = |appointment: Option<&str>| Offer {
+            start: jiff::Timestamp::UNIX_EPOCH,
+            appointment: appointment.map(str::to_owned),
+        };
+        state.enquiry = Enquiry {
+            task: Task::Reschedule,
+            time: Some(TimeOfDay::Part(DayPart::Afternoon)),
+            number: Number::Told("+14169671111".into()),
+            offers: vec![offer(None)],
+            appointment: Some(offer(Some("7"))),
+            ..state.enquiry
+        };
         state
     }
 

@@ -1,10 +1,12 @@
 //! The agents (C1) and what each of them bids for a turn and says in it.
 
+use domain::Personal;
+
 use crate::{
-    appointment,
+    appointment::{self, Scene},
     state::{Question, State},
     tool::{Escalate, Escalated, EscalationReason, Outcome, ToolRequest, Tools, Wanted},
-    understand::{self, Answer, Here, Intent, Wish},
+    understand::{self, Answer, Intent, Wish},
 };
 
 /// What an agent does (C1).
@@ -12,7 +14,7 @@ use crate::{
 pub enum AgentKind {
     /// Opens and closes the talk.
     Greeting,
-    /// Carries out a task; in this release: takes down appointment requests.
+    /// Carries out a task; in this release: makes, moves and cancels appointments.
     Task,
     /// Takes what no other agent is sure of.
     Fallback,
@@ -60,19 +62,32 @@ pub fn default_agents() -> Vec<Agent> {
 }
 
 const NOT_UNDERSTOOD: &str = "Sorry, I did not catch that. Could you say it again?";
-const OFFER: &str = "I can take down an appointment request. Would you like one?";
+const ANYTHING_ELSE: &str = "Sorry, I did not catch that. Is there anything else?";
+const OFFER: &str = "I can make, move or cancel an appointment. Would you like one?";
 const OFFER_AGAIN: &str = "Sorry, I can only help with appointments. Would you like one?";
+
+/// So many turns in a row that were not understood end with a human (B3).
+const MISSES_MAX: u32 = 3;
 
 /// What an agent says by the rules.
 pub(crate) struct Scripted {
     pub text: String,
     /// Nothing more is to be said once this was heard.
     pub hang_up: bool,
+    /// The words were no answer; a step down the recovery ladder (B3).
+    pub is_miss: bool,
+}
+
+impl Scripted {
+    /// What is said where the words were no answer.
+    pub(crate) fn missed(text: impl Into<String>) -> Self {
+        Self { text: text.into(), hang_up: false, is_miss: true }
+    }
 }
 
 impl From<String> for Scripted {
     fn from(text: String) -> Self {
-        Self { text, hang_up: false }
+        Self { text, hang_up: false, is_miss: false }
     }
 }
 
@@ -111,15 +126,20 @@ pub(crate) fn reply(
     kind: AgentKind,
     state: &mut State,
     text: &str,
-    spoken: bool,
-    here: &Here,
-    tools: &Tools<'_>,
+    scene: &Scene<'_>,
 ) -> Result<Scripted, Wanted> {
     let wish = understand::wish(text);
     if wish == Some(Wish::Task(Intent::Human)) {
-        return hand_over(state, text, tools);
+        state.misses = 0;
+        return hand_over(state, EscalationReason::Asked, scene.tools);
     }
-    let scripted = by_kind(kind, state, wish, text, spoken, here);
+    let scripted = by_kind(kind, state, wish, text, scene)?;
+    state.misses = if scripted.is_miss { state.misses + 1 } else { 0 };
+    // The ladder: ask again, ask more plainly, then a human (B3).
+    if state.misses >= MISSES_MAX {
+        state.misses = 0;
+        return hand_over(state, EscalationReason::Ladder, scene.tools);
+    }
     Ok(scripted)
 }
 
@@ -128,38 +148,41 @@ fn by_kind(
     state: &mut State,
     wish: Option<Wish>,
     text: &str,
-    spoken: bool,
-    here: &Here,
-) -> Scripted {
+    scene: &Scene<'_>,
+) -> Result<Scripted, Wanted> {
     if matches!(wish, Some(Wish::Repeat | Wish::Slower))
         && let Some(last) = state.last_reply()
     {
-        return last.reveal().to_owned().into();
+        return Ok(last.reveal().to_owned().into());
     }
-    match kind {
-        AgentKind::Task => appointment::reply(state, text, here).into(),
-        AgentKind::Greeting => greet(state, wish, text, spoken),
+    Ok(match kind {
+        AgentKind::Task => return appointment::reply(state, text, scene),
+        AgentKind::Greeting => greet(state, wish, text, scene.spoken),
         AgentKind::Fallback => {
             if text.trim().is_empty() {
-                return NOT_UNDERSTOOD.into();
+                return Ok(Scripted::missed(NOT_UNDERSTOOD));
+            }
+            // Noise after all is done is no wish for something else.
+            if state.asked == Some(Question::AnythingElse) && state.misses == 0 {
+                return Ok(Scripted::missed(ANYTHING_ELSE));
             }
             let was_offered = state.asked.replace(Question::Offer) == Some(Question::Offer);
             if was_offered && is_no(text) {
                 state.asked = Some(Question::AnythingElse);
-                return "All right. Anything else?".into();
+                return Ok("All right. Anything else?".into());
             }
-            if was_offered { OFFER_AGAIN.into() } else { OFFER.into() }
+            if was_offered { Scripted::missed(OFFER_AGAIN) } else { OFFER.into() }
         }
-    }
+    })
 }
 
 /// A human takes over (A7), or at least knows of it.
-fn hand_over(state: &mut State, text: &str, tools: &Tools<'_>) -> Result<Scripted, Wanted> {
-    let summary = match &state.enquiry.name {
-        Some(name) => format!("{} asked for a person: {text}", name.reveal()),
-        None => format!("Asked for a person: {text}"),
-    };
-    let request = Escalate { reason: EscalationReason::Asked, summary: summary.into() };
+fn hand_over(
+    state: &mut State,
+    reason: EscalationReason,
+    tools: &Tools<'_>,
+) -> Result<Scripted, Wanted> {
+    let request = Escalate { reason, summary: summary_of(state, reason).into() };
     let outcome = tools.run(ToolRequest::Escalate(request))?;
     Ok(match outcome {
         Outcome::Escalated(Escalated::Transferring) => "One moment, I will put you through.".into(),
@@ -171,9 +194,25 @@ fn hand_over(state: &mut State, text: &str, tools: &Tools<'_>) -> Result<Scripte
         }
         _ => {
             state.asked = Some(Question::Offer);
-            "Sorry, nobody is free right now. Shall I take an appointment request?".into()
+            "Sorry, nobody is free right now. Would you like an appointment?".into()
         }
     })
+}
+
+/// Who it is, what made it necessary, and what is known so far.
+fn summary_of(state: &State, reason: EscalationReason) -> String {
+    let known = &state.enquiry;
+    let name = known.name.as_ref().map_or("Somebody", Personal::reveal);
+    let why = match reason {
+        EscalationReason::Ladder => "was not understood three times",
+        _ => "asked for a person",
+    };
+    let moment = match (known.day, known.time) {
+        (Some(day), Some(time)) => format!("; about {day} {}", time.as_said()),
+        (Some(day), None) => format!("; about {day}"),
+        _ => String::new(),
+    };
+    format!("{name} {why}{moment}.")
 }
 
 fn greet(state: &mut State, wish: Option<Wish>, text: &str, spoken: bool) -> Scripted {
@@ -181,7 +220,8 @@ fn greet(state: &mut State, wish: Option<Wish>, text: &str, spoken: bool) -> Scr
     let is_done = asked == Some(Question::AnythingElse) && is_no(text);
     if wish == Some(Wish::Leave) || is_done {
         let verb = if spoken { "calling" } else { "writing" };
-        return Scripted { text: format!("Thank you for {verb}. Goodbye."), hang_up: spoken };
+        let text = format!("Thank you for {verb}. Goodbye.");
+        return Scripted { hang_up: spoken, ..text.into() };
     }
     if wish == Some(Wish::Thank) {
         state.asked = Some(Question::AnythingElse);

@@ -5,6 +5,7 @@ use jiff::tz::TimeZone;
 
 use crate::{
     agents::{self, Agent, AgentKind},
+    appointment::Scene,
     selection::{Choice, select},
     state::{Role, State, Utterance},
     tool::{Call, Done, Outcome, PastCall, Tools, Wanted},
@@ -200,10 +201,15 @@ impl Desk {
         let kind = self.kind_of(&choice.agent);
         // The rules may repeat a reply of which nothing was heard, so they see it still pending.
         let mut next = state.clone();
-        let tools = Tools::new(done);
+        let scene = Scene {
+            here: &here,
+            tools: &Tools::new(done),
+            from: &message.from,
+            spoken: message.spoken,
+        };
         let scripted = match message.unreadable() {
             Some(kind) => Ok(cannot_read(kind).into()),
-            None => agents::reply(kind, &mut next, words.reveal(), message.spoken, &here, &tools),
+            None => agents::reply(kind, &mut next, words.reveal(), &scene),
         };
         let (scripted, wanted) = match scripted {
             Ok(scripted) => (scripted, None),

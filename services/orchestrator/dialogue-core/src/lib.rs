@@ -28,5 +28,7 @@ pub use reply::{
 };
 pub use selection::{Choice, FALLBACK_UNDER, KEEPS_ABOVE, select};
 pub use sentence::{Splitter, is_speakable, sentences};
-pub use state::{Enquiry, HISTORY_UTTERANCES_MAX, Question, Role, State, Utterance};
+pub use state::{
+    Enquiry, HISTORY_UTTERANCES_MAX, Number, Offer, Question, Role, State, Task, Utterance,
+};
 pub use understand::{DayPart, TimeOfDay};

@@ -1,7 +1,8 @@
 //! What is known of a conversation between two turns.
 
 use domain::{Heard, Personal, Turn};
-use jiff::civil::Date;
+use jiff::{Timestamp, civil::Date};
+use serde::{Deserialize, Serialize};
 
 use crate::understand::TimeOfDay;
 
@@ -39,21 +40,81 @@ pub enum Question {
     Day,
     /// The time of day.
     Time,
+    /// The number they can be reached on.
+    Phone,
+    /// Which of the free times that were offered.
+    Offered,
+    /// Which of their appointments.
+    Which,
     /// Whether what was read back is right.
     Confirm,
     /// Whether anything else is wanted.
     AnythingElse,
 }
 
+impl Question {
+    /// Whether an appointment is under way while it stands open.
+    pub(crate) const fn is_of_an_appointment(self) -> bool {
+        !matches!(self, Self::Offer | Self::AnythingElse)
+    }
+
+    /// Whether a bare number answers it with a time of day.
+    pub(crate) const fn is_of_a_time(self) -> bool {
+        matches!(self, Self::Time | Self::Offered)
+    }
+}
+
+/// What is to be done about an appointment.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Task {
+    /// A new one.
+    #[default]
+    Book,
+    /// Another time for one there is.
+    Reschedule,
+    /// One there is called off.
+    Cancel,
+}
+
+/// The number a person can be reached on.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub enum Number {
+    /// The one they call from.
+    #[default]
+    Unknown,
+    /// They told another, E.164.
+    Told(Personal),
+    /// They would not tell one.
+    Declined,
+}
+
+/// Something to choose from.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Offer {
+    /// When it begins.
+    pub start: Timestamp,
+    /// The id of the appointment that begins then; `None` for a free time.
+    pub appointment: Option<String>,
+}
+
 /// What is known so far of the appointment a person asks for.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Enquiry {
+    /// What is to be done.
+    pub task: Task,
     /// The name it is for.
     pub name: Option<Personal>,
     /// The day, in the business's time zone.
     pub day: Option<Date>,
     /// The time of day, in the business's time zone.
     pub time: Option<TimeOfDay>,
+    /// The number for it.
+    pub number: Number,
+    /// What was offered, in the order it was said.
+    pub offers: Vec<Offer>,
+    /// The appointment that is to be moved or called off.
+    pub appointment: Option<Offer>,
 }
 
 /// The context of one conversation (C4). Plain data: the shell keeps it.
@@ -70,6 +131,8 @@ pub struct State {
     pub pending: Option<Utterance>,
     /// The question that stands open.
     pub asked: Option<Question>,
+    /// How many turns in a row were not understood (B3).
+    pub misses: u32,
     /// The appointment in the making.
     pub enquiry: Enquiry,
     /// The call is over.

@@ -1,76 +1,20 @@
 //! Whole talks by the rules engine: what a caller and a chat partner hear and read.
 
-use dialogue_core::tool::{Done, Escalated, Outcome};
-use dialogue_core::{Answer, Choice, Desk, Message, Past, Role, State, Step, default_agents};
-use domain::{Heard, MessageKind, TenantSettings, Timestamp, Turn};
+mod clinic;
 
-/// Friday, 20 November 2026, 14:00 UTC.
-const NOW: Timestamp = Timestamp::from_micros(1_795_183_200_000_000);
+use clinic::{CALLER, NOW, Talk, moment};
+use dialogue_core::tool::{Done, Escalated, Outcome};
+use dialogue_core::{Message, Past, Role, Step};
+use domain::{MessageKind, Turn};
 
 /// What a slow voice can say without the caller growing impatient.
-const SPOKEN_CHARS_MAX: usize = 90;
+const SPOKEN_CHARS_MAX: usize = 120;
 
-fn desk() -> Desk {
-    let settings = TenantSettings {
-        business: "Harbour Dental".into(),
-        timezone: "America/Toronto".into(),
-        ..TenantSettings::default()
-    };
-    Desk::new(&settings, default_agents())
+trait Holds {
+    fn holds(&mut self, lines: &[(&str, &str, &str)]);
 }
 
-fn answer(desk: &Desk, state: &State, message: &Message, choice: &Choice) -> Answer {
-    match desk.answer(state, message, choice, NOW, &[]) {
-        Step::Answer(answer) => answer,
-        Step::Run(call) => panic!("needs {}", call.request.name()),
-    }
-}
-
-struct Talk {
-    desk: Desk,
-    state: State,
-    turn: Turn,
-    spoken: bool,
-    hung_up: bool,
-}
-
-impl Talk {
-    fn call() -> Self {
-        let desk = desk();
-        let state = desk.call_started("Hello, how can I help you today?");
-        Self { desk, state, turn: Turn(0), spoken: true, hung_up: false }
-    }
-
-    fn chat() -> Self {
-        Self { spoken: false, state: State::default(), ..Self::call() }
-    }
-
-    fn answer(&mut self, text: &str, kind: MessageKind, heard_whole: bool) -> (String, Answer) {
-        self.turn = self.turn.next();
-        let heard = self.state.pending.as_ref().filter(|_| self.spoken && heard_whole);
-        let heard = heard.map(|p| Heard { turn: p.turn, text: p.text.clone(), complete: true });
-        let message = Message {
-            turn: self.turn,
-            text: text.into(),
-            kind,
-            heard,
-            spoken: self.spoken,
-            from: "".into(),
-        };
-        let choice = self.desk.choose(&self.state, &message).expect("wants an answer");
-        let answer = answer(&self.desk, &self.state, &message, &choice);
-        self.state = answer.state.clone();
-        self.state.replied(self.turn, answer.scripted.as_str().into(), self.spoken);
-        self.hung_up |= answer.hang_up;
-        (choice.agent, answer)
-    }
-
-    fn say(&mut self, text: &str) -> (String, String) {
-        let kind = if self.spoken { MessageKind::Speech } else { MessageKind::Text };
-        let (agent, answer) = self.answer(text, kind, true);
-        (agent, answer.scripted)
-    }
-
+impl Holds for Talk {
     fn holds(&mut self, lines: &[(&str, &str, &str)]) {
         for (text, agent, reply) in lines {
             let (by, said) = self.say(text);
@@ -84,36 +28,47 @@ impl Talk {
 }
 
 #[test]
-fn a_caller_leaves_an_appointment_request() {
+fn a_caller_leaves_with_an_appointment() {
     let mut call = Talk::call();
     call.holds(&[
         ("I would like to make an appointment.", "appointments", "Sure. What name is it for?"),
         ("My name is Anna Lee.", "appointments", "Thank you, Anna Lee. Which day would suit you?"),
         ("Next Tuesday, please.", "appointments", "And at what time on Tuesday, November 24?"),
-        ("At two.", "appointments", "Anna Lee, Tuesday, November 24 at 2 PM. Is that right?"),
+        (
+            "At two.",
+            "appointments",
+            "Anna Lee, Tuesday, November 24 at 2 PM, number ending 0 1 2 3. Is that right?",
+        ),
         (
             "Yes.",
             "appointments",
-            "Thank you. I have noted your request for the team. Anything else?",
+            "You are booked for Tuesday, November 24 at 2 PM. A text message follows. Anything else?",
         ),
         ("No, thank you.", "greeting", "Thank you for calling. Goodbye."),
     ]);
     assert!(call.hung_up);
+    let booked = &call.clinic.booked[&moment("2026-11-24T14:00")];
+    assert_eq!(*booked, ("Anna Lee".to_owned(), Some(CALLER.to_owned())));
 }
 
 #[test]
-fn a_chat_leaves_an_appointment_request() {
+fn a_chat_leaves_with_an_appointment() {
     let mut chat = Talk::chat();
     chat.holds(&[
         ("hi", "greeting", "Hello! How can I help you?"),
         ("can I book for tomorrow at 10?", "appointments", "Sure. What name is it for?"),
-        ("anna lee", "appointments", "Anna Lee, Saturday, November 21 at 10 AM. Is that right?"),
-        ("no, Monday", "appointments", "Anna Lee, Monday, November 23 at 10 AM. Is that right?"),
         (
-            "yes",
+            "anna lee",
             "appointments",
-            "Thank you. I have noted your request for the team. Anything else?",
+            "Sorry, 10 AM is not free. I have 3:30 PM, 4 PM or 4:30 PM on Friday, November 20. Which \
+             would suit you?",
         ),
+        (
+            "no, Monday at 10",
+            "appointments",
+            "Anna Lee, Monday, November 23 at 10 AM. Is that right?",
+        ),
+        ("yes", "appointments", "You are booked for Monday, November 23 at 10 AM. Anything else?"),
         ("thanks", "greeting", "You are welcome. Anything else?"),
     ]);
     assert!(!chat.hung_up, "a chat has nothing to hang up");
@@ -122,7 +77,7 @@ fn a_chat_leaves_an_appointment_request() {
 #[test]
 fn what_the_agents_cannot_do_ends_in_an_offer() {
     let mut call = Talk::call();
-    let offer = "I can take down an appointment request. Would you like one?";
+    let offer = "I can make, move or cancel an appointment. Would you like one?";
     let again = "Sorry, I can only help with appointments. Would you like one?";
     call.holds(&[
         ("What is the capital of France?", "fallback", offer),
@@ -167,10 +122,7 @@ fn who_asks_for_a_human_is_handed_over_and_only_once() {
     let Step::Run(escalate) = step(&[]) else { panic!("a human has to be called") };
     let outcomes = [
         (Outcome::Escalated(Escalated::Transferring), "One moment, I will put you through."),
-        (
-            Outcome::Unavailable,
-            "Sorry, nobody is free right now. Shall I take an appointment request?",
-        ),
+        (Outcome::Unavailable, "Sorry, nobody is free right now. Would you like an appointment?"),
     ];
     for (outcome, expected) in outcomes {
         let done = Done { call: escalate.clone(), outcome };
@@ -180,12 +132,15 @@ fn who_asks_for_a_human_is_handed_over_and_only_once() {
 }
 
 #[test]
-fn nothing_sounds_like_a_booking() {
+fn nothing_sounds_like_a_booking_that_does_not_stand() {
     let mut call = Talk::call();
-    for text in ["book me in", "Anna", "tomorrow", "at two", "yes"] {
+    call.clinic.is_away = true;
+    for text in ["book me in", "Anna", "next Tuesday", "at two", "yes"] {
         let (_, said) = call.say(text);
         assert!(!said.to_lowercase().contains("booked"), "{said}");
     }
+    let (_, said) = call.say("sorry?");
+    assert!(said.contains("I have kept your request"), "{said}");
 }
 
 #[test]
@@ -198,7 +153,11 @@ fn a_time_that_is_over_is_asked_again() {
             "That time is over already. Which time would suit you?",
         ),
         ("three", "appointments", "Sure. What name is it for?"),
-        ("Anna", "appointments", "Anna, Friday, November 20 at 3 PM. Is that right?"),
+        (
+            "Anna",
+            "appointments",
+            "Anna, Friday, November 20 at 3 PM, number ending 0 1 2 3. Is that right?",
+        ),
     ]);
 }
 
@@ -257,11 +216,11 @@ fn a_lost_context_is_rebuilt_from_the_history_without_the_user_noticing() {
         past.push(Past { utterance: person, agent: None, at: NOW });
         past.push(Past { utterance: heard, agent: Some(agent), at: NOW });
     }
-    call.state = call.desk.rebuild(&past, &[], true, &"".into());
+    call.state = call.desk.rebuild(&past, &[], true, &CALLER.into());
     call.holds(&[(
         "at two",
         "appointments",
-        "Anna Lee, Tuesday, November 24 at 2 PM. Is that right?",
+        "Anna Lee, Tuesday, November 24 at 2 PM, number ending 0 1 2 3. Is that right?",
     )]);
 }
 
@@ -277,10 +236,140 @@ fn the_same_state_and_words_give_the_same_answer() {
         spoken: true,
         from: "".into(),
     };
-    let run = || {
+    let mut run = || {
         let choice = call.desk.choose(&call.state, &message).expect("wants an answer");
-        let answer = answer(&call.desk, &call.state, &message, &choice);
+        let answer = call.answered(&message, &choice);
         (choice, answer)
     };
     assert_eq!(run(), run());
+}
+
+/// A talk of which only the end of each reply is of interest.
+fn ends(talk: &mut Talk, lines: &[(&str, &str)]) {
+    for (text, expected) in lines {
+        let (_, said) = talk.say(text);
+        assert!(said.contains(expected), "to {text:?}: {said}");
+    }
+}
+
+#[test]
+fn a_taken_time_is_answered_with_the_nearest_free_ones() {
+    let mut call = Talk::call();
+    call.clinic.booked.insert(moment("2026-11-24T14:00"), ("Somebody".into(), None));
+    ends(
+        &mut call,
+        &[
+            (
+                "I need to see the dentist next Tuesday at two, my name is Ben Okoro",
+                "2 PM is not free",
+            ),
+            ("do you have half past two?", "Ben Okoro, Tuesday, November 24 at 2:30 PM"),
+            ("yes please", "You are booked for Tuesday, November 24 at 2:30 PM"),
+        ],
+    );
+}
+
+#[test]
+fn a_caller_who_does_not_mind_chooses_from_what_there_is() {
+    let mut call = Talk::call();
+    ends(
+        &mut call,
+        &[
+            ("I'd like an appointment", "What name"),
+            ("Ben Okoro", "Which day"),
+            ("Monday morning", "9 AM, 9:30 AM or 10 AM on Monday, November 23"),
+            ("the second one", "Monday, November 23 at 9:30 AM"),
+            ("no, the last one was better, ten", "Monday, November 23 at 10 AM"),
+            ("that's right", "You are booked for Monday, November 23 at 10 AM"),
+        ],
+    );
+}
+
+#[test]
+fn what_was_read_back_can_be_corrected_before_it_is_booked() {
+    let mut call = Talk::call();
+    ends(
+        &mut call,
+        &[
+            ("book me in for tomorrow week at eleven", "What name"),
+            ("Anna Lee", "is not free"),
+            ("Tuesday at eleven then", "Tuesday, November 24 at 11 AM"),
+            ("no, Wednesday", "Wednesday, November 25 at 11 AM"),
+            ("half an hour later please", "Wednesday, November 25 at 11:30 AM"),
+            ("the name is wrong", "What name"),
+            ("Annie Leigh", "Annie Leigh, Wednesday"),
+            ("use another number, 416 967 1111", "number ending 1 1 1 1"),
+            ("yes, thanks", "You are booked for Wednesday, November 25 at 11:30 AM"),
+        ],
+    );
+    let booked = &call.clinic.booked[&moment("2026-11-25T11:30")];
+    assert_eq!(*booked, ("Annie Leigh".to_owned(), Some("+14169671111".to_owned())));
+}
+
+#[test]
+fn a_caller_who_hides_the_number_is_asked_for_one() {
+    let mut call = Talk { from: "anonymous", ..Talk::call() };
+    ends(
+        &mut call,
+        &[
+            ("an appointment on Monday at ten for Ben Okoro please", ""),
+            ("Ben Okoro", "What number can we reach you on?"),
+            ("four one six nine six seven double one double one", "number ending 1 1 1 1"),
+            ("yes", "You are booked"),
+        ],
+    );
+}
+
+#[test]
+fn an_appointment_is_moved_and_called_off() {
+    for mut talk in [Talk::call(), Talk::chat()] {
+        let start = moment("2026-11-24T14:00");
+        talk.clinic.booked.insert(start, ("Anna Lee".into(), Some(CALLER.into())));
+        ends(
+            &mut talk,
+            &[
+                ("I need to move my appointment on Tuesday", "When would suit you instead?"),
+                ("Thursday", "moves to Thursday, November 26 at 2 PM. Is that right?"),
+                ("can we make it three", "moves to Thursday, November 26 at 3 PM"),
+                ("yes", "It has moved to Thursday, November 26 at 3 PM"),
+                ("and now I want to cancel my appointment", "shall I cancel it?"),
+                ("yes please", "It is cancelled."),
+                ("I want to cancel my appointment", "I find no appointment"),
+            ],
+        );
+        assert!(talk.clinic.booked.is_empty());
+    }
+}
+
+#[test]
+fn of_several_appointments_the_one_that_is_meant_is_changed() {
+    let mut call = Talk::call();
+    for day in [24, 26] {
+        let start = moment(&format!("2026-11-{day}T14:00"));
+        call.clinic.booked.insert(start, ("Anna Lee".into(), Some(CALLER.into())));
+    }
+    ends(
+        &mut call,
+        &[
+            ("please cancel my appointment", "Which appointment is it"),
+            ("the one on Thursday", "Thursday, November 26 at 2 PM: shall I cancel it?"),
+            ("no", "it stays as it is"),
+        ],
+    );
+    assert_eq!(call.clinic.booked.len(), 2);
+}
+
+#[test]
+fn who_is_not_understood_is_asked_again_more_plainly_and_then_put_through() {
+    let mut call = Talk::call();
+    ends(
+        &mut call,
+        &[
+            ("I'd like an appointment", "What name"),
+            ("", "Could you say it again?"),
+            ("", "Please say only the name"),
+            ("", "I will put you through"),
+        ],
+    );
+    assert_eq!(call.clinic.escalations, ["Somebody was not understood three times."]);
 }
