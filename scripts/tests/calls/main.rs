@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 mod bad_input;
+mod booking;
 mod cut_short;
 mod desk;
 mod many_calls;
@@ -29,6 +30,13 @@ async fn what_people_do_out_of_the_ordinary() {
         many_chats::bursts(&desk),
         bad_input::refused(&desk),
     );
+    desk.close().await;
+}
+
+#[tokio::test]
+async fn a_caller_and_a_writer_leave_with_an_appointment() {
+    let desk = Desk::open("booking").await;
+    tokio::join!(booking::by_voice(&desk), booking::by_chat(&desk));
     desk.close().await;
 }
 

@@ -1,0 +1,80 @@
+//! A caller and somebody who writes each leave with an appointment (C6): understood, looked up, read back, agreed to,
+//! booked once, and told of it by message.
+
+use std::time::Duration;
+
+use domain::{CallSid, ConversationId};
+use serde_json::Value;
+use simulator::caller::CallScript;
+use store::seed::DEMO;
+
+use crate::desk::{Desk, OUR_NUMBER, OUR_WHATSAPP};
+
+const CALLER: &str = "+15557771001";
+const WRITER: &str = "15557771002";
+const MESSAGE_LIMIT: Duration = Duration::from_secs(20);
+
+/// The call of the requirements: name, the caller's own number, a time, read back, yes, a text message.
+pub async fn by_voice(desk: &Desk) {
+    let script = CallScript::new(
+        CALLER,
+        OUR_NUMBER,
+        [
+            "I would like to make an appointment",
+            "My name is Anna Lee",
+            "next Wednesday at 2 PM",
+            "yes please",
+            "no thank you",
+        ],
+    );
+    let report = desk.outside.call(&script).await.unwrap();
+    let heard = report.texts().join(" ");
+    assert!(heard.contains("at 2 PM, number ending 1 0 0 1. Is that right?"), "{heard}");
+    assert!(heard.contains("You are booked for Wednesday"), "{heard}");
+    assert_ne!(report.ended_by.as_deref(), Some("caller"), "nothing was left to say");
+
+    let call = CallSid::parse(&report.sid).unwrap();
+    stands_once(desk, ConversationId::of_call(DEMO, &call)).await;
+    let to_the_caller = |sent: &Value| -> Vec<Value> {
+        let all = sent.as_array().cloned().unwrap_or_default();
+        all.into_iter().filter(|message| message["to"] == CALLER).collect()
+    };
+    let is_told = |sent: &Value| !to_the_caller(sent).is_empty();
+    let sent: Value = desk.outside.until(MESSAGE_LIMIT, "/sim/sms", is_told).await.unwrap();
+    let texts = to_the_caller(&sent);
+    assert_eq!(texts.len(), 1, "told once: {texts:?}");
+    let body = texts[0]["body"].as_str().unwrap_or_default();
+    assert!(body.contains("is booked for Wednesday"), "{body}");
+    assert_eq!(texts[0]["from"], OUR_NUMBER);
+}
+
+/// The same in a chat; then it is moved, and called off.
+pub async fn by_chat(desk: &Desk) {
+    let words = ["Can I book next Thursday at 11 am?", "Ben Okoro", "yes"];
+    let chat = desk.outside.chat(WRITER, OUR_WHATSAPP, &words).await.unwrap();
+    let reply = chat.replies().pop().unwrap_or_default().to_owned();
+    assert!(reply.contains("You are booked for Thursday"), "{reply}");
+    let conversation = ConversationId::of_chat(DEMO, "whatsapp", OUR_WHATSAPP, WRITER);
+    stands_once(desk, conversation).await;
+
+    let words = ["I need to move my appointment", "an hour later please", "yes"];
+    let chat = desk.outside.chat(WRITER, OUR_WHATSAPP, &words).await.unwrap();
+    let reply = chat.replies().pop().unwrap_or_default().to_owned();
+    assert!(reply.contains("moved to Thursday") && reply.contains("at 12 PM"), "{reply}");
+    stands_once(desk, conversation).await;
+
+    let words = ["please cancel my appointment", "yes"];
+    let chat = desk.outside.chat(WRITER, OUR_WHATSAPP, &words).await.unwrap();
+    let reply = chat.replies().pop().unwrap_or_default().to_owned();
+    assert!(reply.contains("It is cancelled"), "{reply}");
+    assert_eq!(standing(desk, conversation).await, 0);
+}
+
+async fn stands_once(desk: &Desk, conversation: ConversationId) {
+    assert_eq!(standing(desk, conversation).await, 1, "booked once");
+}
+
+async fn standing(desk: &Desk, conversation: ConversationId) -> usize {
+    let sql = "SELECT 1 FROM appointments WHERE conversation = $1 AND status = 'booked'";
+    desk.rows(sql, &[conversation.as_uuid()]).await.len()
+}
