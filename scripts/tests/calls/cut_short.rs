@@ -9,7 +9,7 @@ use simulator::modem;
 use crate::desk::{Desk, GREETING, OUR_NUMBER, said};
 
 /// What the rules engine answers to what it cannot do, and the sentence after it.
-const OFFER: &str = "I can take down an appointment request.";
+const OFFER: &str = "I can make, move or cancel an appointment.";
 const BEYOND_THE_RULES: &str = "What is the capital of France?";
 const INTERRUPTION: &str = "Hold on please";
 
@@ -21,7 +21,7 @@ const AFTER_GREETING_MS: u64 = 8_000;
 /// Callers who speak into the middle of a word, in the greeting and in an answer.
 pub async fn spoken_over(desk: &Desk) {
     let cuts =
-        [(GREETING, "Thank"), (GREETING, "calling"), (OFFER, "down"), (OFFER, "appointment")];
+        [(GREETING, "Thank"), (GREETING, "calling"), (OFFER, "cancel"), (OFFER, "appointment")];
     let calls = cuts.iter().enumerate().map(async |(number, (text, word))| {
         let from = format!("+155577720{number:02}");
         speak_over(desk, &from, text, word).await;

@@ -93,7 +93,10 @@ async fn the_rules_engine_goes_on_by_counting() {
     first.kill(call.handle(&first, &words)).await;
     let second = Outbox::default();
     call.handle(&second, &words).await.unwrap();
-    assert_eq!(second.texts(), ["I can take down an appointment request.", "Would you like one?"]);
+    assert_eq!(
+        second.texts(),
+        ["I can make, move or cancel an appointment.", "Would you like one?"]
+    );
     assert_eq!(second.spoken()[0].0, first.spoken()[0].0, "the first again, under the same id");
 }
 

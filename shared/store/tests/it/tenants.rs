@@ -12,12 +12,14 @@ async fn the_mesh_finds_its_tenant_and_addresses_and_seeding_twice_changes_nothi
     let store = db.store().await;
 
     let mut ours = addresses::all(&store).await.unwrap();
-    ours.sort_by(|a, b| a.address.cmp(&b.address));
+    ours.sort_by_key(|a| (a.address.clone(), a.channel.to_string()));
     let seen: Vec<_> = ours.iter().map(|a| (a.channel.as_str(), a.address.as_str())).collect();
     assert_eq!(
         seen,
         [
+            ("sms", "+15550100001"),
             ("voice", "+15550100001"),
+            ("sms", "+15550100003"),
             ("voice", "+15550100003"),
             ("whatsapp", "106540352242922"),
             ("browser", "demo")
