@@ -20,8 +20,7 @@ const AFTER_GREETING_MS: u64 = 8_000;
 
 /// Callers who speak into the middle of a word, in the greeting and in an answer.
 pub async fn spoken_over(desk: &Desk) {
-    let cuts =
-        [(GREETING, "Thank"), (GREETING, "calling"), (OFFER, "cancel"), (OFFER, "appointment")];
+    let cuts = [(GREETING, "Thank"), (GREETING, "calling"), (OFFER, "move"), (OFFER, "cancel")];
     let calls = cuts.iter().enumerate().map(async |(number, (text, word))| {
         let from = format!("+155577720{number:02}");
         speak_over(desk, &from, text, word).await;
