@@ -114,6 +114,7 @@ impl Desk {
             .env("REDIS_URL", &self.stores.redis_url)
             .env("SB_QUEUE_PREFIX", &self.prefix)
             .env("SB_S3_BUCKET", &self.prefix)
+            .env("SB_KMS_KEY", testkit::KMS_KEY)
             .stdin(Stdio::null());
         command
     }

@@ -125,7 +125,7 @@ pub struct How {
     /// Also letters that have died three times or more.
     #[arg(long)]
     pub quarantined: bool,
-    /// Also jobs whose time was over when they died, such as a sentence of a call that has ended.
+    /// Also jobs that were of use for seconds only, such as a sentence of a call. They get their time anew.
     #[arg(long)]
     pub expired: bool,
     /// Wait so many seconds for the last of them to be handled.

@@ -101,8 +101,8 @@ async fn report(desk: &Desk, filter: &Filter, how: &How) -> anyhow::Result<()> {
         tokio::time::sleep(POLL).await;
     }
     of.states = None;
+    let counts = desk.letters.counts(&of).await?;
     for state in State::ALL {
-        let counts = desk.letters.counts(&of).await?;
         let letters: i64 = counts.iter().filter(|c| c.state == state).map(|c| c.letters).sum();
         if letters > 0 {
             println!("{:<10} {letters}", state.name());

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use domain::KeyRing;
 
 /// The KMS key of all tests, on the stand-in.
-const KMS_KEY: &str = "alias/sb-test";
+pub const KMS_KEY: &str = "alias/sb-test";
 
 /// Where the stores are.
 #[derive(Clone, Debug)]
