@@ -69,6 +69,7 @@ impl Desk {
             call: None,
             quotes: None,
             referral: None,
+            gathered: false,
         };
         let id = EventId::from_uuid(conversation.derive(&format!("event {number}")));
         let (channel, now) = (Channel::WHATSAPP, Timestamp::now());

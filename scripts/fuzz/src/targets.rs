@@ -17,7 +17,7 @@ use edge::{
     channel::{
         ChannelAdapter, Notice, VendorRequest,
         browser::Browser,
-        twilio_voice::{TwilioSettings, TwilioVoice},
+        twilio_voice::{TwilioSettings, TwilioVoice, WrittenReplies},
         whatsapp::{WhatsApp, WhatsAppSettings},
     },
     directory::Directory,
@@ -99,8 +99,10 @@ static ADAPTERS: LazyLock<Adapters> = LazyLock::new(|| {
         app_secret: secret(),
         verify_token: secret(),
     };
+    let replies = Arc::new(WrittenReplies::new(cache.clone(), "nobody's".into()));
+    let states = CallStates::new(cache);
     Adapters {
-        twilio: TwilioVoice::new(twilio, directory.clone(), tokens.clone(), CallStates::new(cache)),
+        twilio: TwilioVoice::new(twilio, directory.clone(), tokens.clone(), states, replies),
         whatsapp: WhatsApp::new(whatsapp, directory.clone(), http),
         browser: Browser::new(BASE.into(), directory, tokens),
     }

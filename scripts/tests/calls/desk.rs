@@ -16,6 +16,7 @@ use tokio_postgres::{NoTls, Row};
 
 /// Addresses of the tenant `demo` (DESIGN section 9).
 pub const OUR_NUMBER: &str = "+15550100001";
+pub const OUR_GATHER_NUMBER: &str = "+15550100003";
 pub const OUR_WHATSAPP: &str = "106540352242922";
 /// What it says to whoever calls.
 pub const GREETING: &str = "Thank you for calling Maple Dental. How can I help you today?";
@@ -63,6 +64,11 @@ impl Desk {
     /// Where the public reaches the platform, with this path.
     pub fn public(&self, path: &str) -> String {
         format!("{}{path}", self.mesh.endpoints().edge)
+    }
+
+    /// Kills a task; the mesh starts it anew.
+    pub fn kill(&self, task: &str) {
+        self.mesh.kill(task).unwrap();
     }
 
     /// A variable the services run with.

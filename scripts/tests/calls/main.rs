@@ -6,6 +6,7 @@ mod bad_input;
 mod booking;
 mod cut_short;
 mod desk;
+mod gathered;
 mod many_calls;
 mod many_chats;
 mod talk;
@@ -36,7 +37,15 @@ async fn what_people_do_out_of_the_ordinary() {
 #[tokio::test]
 async fn a_caller_and_a_writer_leave_with_an_appointment() {
     let desk = Desk::open("booking").await;
-    tokio::join!(booking::by_voice(&desk), booking::by_chat(&desk));
+    tokio::join!(booking::by_voice(&desk), booking::by_chat(&desk), booking::by_gather(&desk),);
+    desk.close().await;
+}
+
+#[tokio::test]
+async fn calls_without_a_media_stream() {
+    let desk = Desk::open("gathered").await;
+    tokio::join!(gathered::said_nothing(&desk), gathered::hung_up(&desk));
+    gathered::edge_killed(&desk).await;
     desk.close().await;
 }
 

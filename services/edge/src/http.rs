@@ -17,8 +17,8 @@ use serde_json::json;
 use crate::{
     call::{CallServices, settle_call_over, socket},
     channel::{
-        Answer, ChannelAdapter, ExternalId, Forgery, Notice, Reception, Route, RouteMethod, Seen,
-        VendorRequest,
+        Answer, ChannelAdapter, ExternalId, Forgery, Notice, Outcome, Reception, Route,
+        RouteMethod, Seen, VendorRequest,
     },
     guard::{Guard, client_address::TrustedProxies},
 };
@@ -187,7 +187,8 @@ impl Border {
         adapter: &Arc<dyn ChannelAdapter>,
         reception: Reception,
     ) -> Result<(Answer, Vec<Seen>), Refusal> {
-        let Reception { notices, mut answer, answer_over_limit } = reception;
+        let Reception { notices, mut answer, answer_over_limit, outcome } = reception;
+        let mut outcome = outcome;
         let (mut events, mut calls_over, mut seen_marks) = (Vec::new(), Vec::new(), Vec::new());
         for notice in notices {
             match notice {
@@ -197,6 +198,7 @@ impl Border {
                         seen_marks.extend(seen);
                     } else {
                         answer = answer_over_limit.clone();
+                        outcome = None;
                         let channel = adapter.channel().to_string();
                         metrics::counter!("edge_over_limit_total", "channel" => channel.clone())
                             .increment(1);
@@ -221,7 +223,33 @@ impl Border {
         for event in calls_over {
             settle_call_over(&self.calls, event).await.map_err(Refusal::Unavailable)?;
         }
+        if let Some(outcome) = outcome {
+            let Outcome { answer: last, events } = outcome.await;
+            answer = last;
+            self.publish_beside(adapter, events);
+        }
         Ok((answer, seen_marks))
+    }
+
+    /// Publishes what the vendor does not wait for. Lost where the broker is away: times of a turn are no history, and of
+    /// a call's end the vendor tells as well.
+    fn publish_beside(&self, adapter: &Arc<dyn ChannelAdapter>, mut events: Vec<Envelope>) {
+        if events.is_empty() {
+            return;
+        }
+        for event in &mut events {
+            event.traceparent.get_or_insert_with(|| TraceContext::root().to_string());
+        }
+        let (bus, adapter) = (self.bus.clone(), adapter.clone());
+        let publish = async move {
+            match bus.publish(&events).await {
+                Ok(()) => count_received(&adapter, &events),
+                Err(error) => {
+                    tracing::error!(%error, "events beside a webhook's answer not published")
+                }
+            }
+        };
+        self.calls.unfinished.spawn_on(publish, &self.calls.runtime);
     }
 
     /// A status with our mark on it proves that the vendor took the message: a send in doubt is settled.

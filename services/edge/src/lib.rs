@@ -33,7 +33,10 @@ use call::{
     token::StreamTokens,
 };
 use channel::{
-    registry, twilio_sms::SmsSettings, twilio_voice::TwilioSettings, whatsapp::WhatsAppSettings,
+    registry,
+    twilio_sms::SmsSettings,
+    twilio_voice::{TwilioSettings, WrittenReplies},
+    whatsapp::WhatsAppSettings,
 };
 use config::{Config, Credentials};
 use consumers::{
@@ -124,11 +127,13 @@ impl Edge {
             app_secret: credentials.whatsapp_app_secret.clone(),
             verify_token: credentials.whatsapp_verify_token.clone(),
         };
+        let replies = Arc::new(WrittenReplies::new(cache.clone(), own_queue.clone()));
         let adapters = registry::adapters(registry::Parts {
             directory: directory.clone(),
             http: reqwest::Client::builder().build().context("build the HTTP client")?,
             tokens: tokens.clone(),
             calls: states.clone(),
+            replies: replies.clone(),
             twilio: twilio.clone(),
             sms: SmsSettings {
                 api_base_url: config.twilio_api_base_url.clone(),
@@ -169,7 +174,7 @@ impl Edge {
         let drained = CancellationToken::new();
         let starts = Arc::new(cache.clone());
         let mut own_queue_work = JoinSet::new();
-        let router = Arc::new(AnswerRouter::new(calls.clone(), queue_ready.clone()));
+        let router = Arc::new(AnswerRouter::new(calls.clone(), replies, queue_ready.clone()));
         let consumer =
             Consumer::new(bus.clone(), Source::Task(own_queue.clone()), router, starts.clone());
         own_queue_work.spawn(consumer.run(drained.clone()));

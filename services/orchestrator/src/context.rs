@@ -394,6 +394,7 @@ mod tests {
             call: None,
             quotes: None,
             referral: None,
+            gathered: false,
         };
         let tenant = TenantId::from_uuid(uuid::Uuid::nil());
         let conversation = ConversationId::from_uuid(uuid::Uuid::nil());

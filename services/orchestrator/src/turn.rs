@@ -14,8 +14,8 @@ use dialogue_core::{
     tool::{Call, Done, Outcome},
 };
 use domain::{
-    CallSid, Envelope, MessageReceived, MessageSent, ReplyFinished, SpeakSentence, SpeechRate,
-    Stage, Timestamp, Turn, TurnAccount,
+    CallSid, Envelope, MessageReceived, MessageSent, ReplyFinished, ReplyWritten, SpeakSentence,
+    SpeechRate, Stage, Timestamp, Turn, TurnAccount,
 };
 use futures::StreamExt as _;
 use serde::{Deserialize, Serialize};
@@ -427,15 +427,17 @@ impl TurnRun<'_> {
         Ok(true)
     }
 
-    /// Sends a sentence that stands in the ledger to `voice`. On a chat nothing leaves before the
-    /// whole reply.
+    /// Sends a sentence that stands in the ledger to `voice`. On a chat, and in a call without a
+    /// media stream, nothing leaves before the whole reply.
     async fn speak(
         &self,
         ledger: &TurnLedger<'_>,
         index: usize,
         ready_at: Option<Timestamp>,
     ) -> anyhow::Result<()> {
-        let Some(call) = &self.call else { return Ok(()) };
+        let Some(call) = self.call.as_ref().filter(|_| !self.message.gathered) else {
+            return Ok(());
+        };
         let attempt = ledger.attempt();
         let job = SpeakSentence {
             call: call.clone(),
@@ -463,8 +465,12 @@ impl TurnRun<'_> {
     /// Says that the reply is over: to the call's edge task, and to the topic for the history.
     async fn publish_end(&self, ledger: &TurnLedger<'_>, ending: &Ending) -> anyhow::Result<()> {
         let sentences = ledger.sentences();
-        if !ending.is_cut && self.call.is_some() {
-            self.tell_edge(ledger, ending).await?;
+        match &self.call {
+            Some(call) if !ending.is_cut && self.message.gathered => {
+                self.hand_over_written(call, ledger, ending).await?
+            }
+            Some(call) if !ending.is_cut => self.tell_edge(call, ledger, ending).await?,
+            _ => {}
         }
         if sentences.is_empty() {
             return Ok(());
@@ -488,8 +494,12 @@ impl TurnRun<'_> {
         self.out.publish(&[sent]).await.context("publish the reply")
     }
 
-    async fn tell_edge(&self, ledger: &TurnLedger<'_>, ending: &Ending) -> anyhow::Result<()> {
-        let Some(call) = &self.call else { return Ok(()) };
+    async fn tell_edge(
+        &self,
+        call: &CallSid,
+        ledger: &TurnLedger<'_>,
+        ending: &Ending,
+    ) -> anyhow::Result<()> {
         let attempt = ledger.attempt();
         let finished = ReplyFinished {
             call: call.clone(),
@@ -507,13 +517,49 @@ impl TurnRun<'_> {
         let Some(queue) = holder.or_else(|| self.envelope.reply_to.clone()) else {
             return Err(anyhow!("nobody holds the call"));
         };
+        self.send_to_edge(queue, job).await.context("tell the edge task that the reply is over")
+    }
+
+    /// Gives the whole reply to the edge task whose webhook waits for it, and keeps it where another
+    /// finds it, should that one die or be too late for its vendor (A3).
+    async fn hand_over_written(
+        &self,
+        call: &CallSid,
+        ledger: &TurnLedger<'_>,
+        ending: &Ending,
+    ) -> anyhow::Result<()> {
+        let attempt = ledger.attempt();
+        let reply = ReplyWritten {
+            call: call.clone(),
+            attempt,
+            text: join(ledger.sentences()).into(),
+            hang_up: ending.hang_up,
+        };
+        let kept = self.shell.cache.keep_reply(self.turn, &reply).await;
+        if let Err(error) = &kept {
+            tracing::warn!(%error, "a written reply is not kept; only the task that asked gets it");
+        }
+        let Some(queue) = self.envelope.reply_to.clone() else {
+            return kept.context("nobody asked for the reply, and it is not kept");
+        };
+        let now = Timestamp::now();
+        let mut job = self.envelope.follow(&format!("reply-written:{attempt}"), now, reply);
+        job.stamp(Stage::ORCHESTRATOR_STARTED, self.started_at);
+        if let Some(at) = ending.first_sentence_us {
+            job.stamp(Stage::FIRST_SENTENCE, Timestamp::from_micros(at));
+        }
+        job.stamp(Stage::REPLY_FINISHED, now);
+        self.send_to_edge(queue, job).await.context("give the reply to the edge task")
+    }
+
+    async fn send_to_edge(&self, queue: String, job: Envelope) -> Result<(), SendError> {
         match self.out.send(&Destination::Task(queue), &[job]).await {
             // The task is gone; whoever takes the call over asks for what it needs.
             Err(SendError::QueueGone(_)) => {
                 metrics::counter!("orchestrator_edge_gone_total").increment(1);
                 Ok(())
             }
-            result => result.context("tell the edge task that the reply is over"),
+            result => result,
         }
     }
 

@@ -112,6 +112,7 @@ fn received(text: &str, kind: MessageKind) -> MessageReceived {
         call: (kind == MessageKind::Speech).then(|| CallSid::parse(CALL).unwrap()),
         quotes: None,
         referral: None,
+        gathered: false,
         kind,
     }
 }

@@ -317,7 +317,7 @@ async fn a_message_twilio_does_not_understand_is_noted_once_and_the_call_goes_on
 
 #[tokio::test]
 async fn gathered_speech_and_keys_reach_the_action() {
-    let gather = r#"<Response><Gather input="dtmf speech" action="/twilio/voice/collect?turn=1" numDigits="2"><Say>What is it about?</Say></Gather></Response>"#;
+    let gather = r#"<Response><Gather input="dtmf speech" action="/twilio/voice/collect?turn=1" numDigits="2" speechTimeout="auto"><Say>What is it about?</Say></Gather></Response>"#;
     let again = r#"<Response><Gather input="dtmf speech" action="/twilio/voice/collect?turn=2" numDigits="2"><Say>And how many?</Say></Gather></Response>"#;
     let (desk, simulator, _edge) = Desk::open(
         Agent::Echo,

@@ -265,6 +265,7 @@ mod tests {
             "Ping",
             "BookHeld",
             "ControlCall",
+            "ReplyWritten",
         ];
         for name in Payload::NAMES {
             assert_ne!(jobs.contains(name), delivered.contains(*name), "{name}");

@@ -69,6 +69,8 @@ payloads! {
     job BookHeld,
     /// Do something with a call that is going on, for its edge task.
     job ControlCall,
+    /// A whole reply, for the edge task whose webhook waits for it.
+    job ReplyWritten,
 }
 
 /// A call was connected to us.
@@ -138,6 +140,9 @@ pub struct MessageReceived {
     pub quotes: Option<String>,
     /// The advertisement or post the person came from, as the vendor headlines it.
     pub referral: Option<Personal>,
+    /// The vendor recognises and speaks in this call (A3): the reply is wanted whole, as
+    /// [`ReplyWritten`] to `reply_to`, and not sentence by sentence as audio.
+    pub gathered: bool,
 }
 
 /// What kind of message a person sent.
@@ -485,6 +490,19 @@ pub struct ReplyFinished {
     /// How many sentences the reply has.
     pub sentences: u32,
     /// Whether the agent ends the call once the reply was heard.
+    pub hang_up: bool,
+}
+
+/// A whole reply to a turn of a call that has no media stream (A3).
+#[derive(Clone, PartialEq, Debug)]
+pub struct ReplyWritten {
+    /// The call.
+    pub call: CallSid,
+    /// The run of the turn.
+    pub attempt: u32,
+    /// What is to be said.
+    pub text: Personal,
+    /// Whether the agent ends the call with it.
     pub hang_up: bool,
 }
 

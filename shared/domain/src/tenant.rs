@@ -100,6 +100,13 @@ pub struct TenantSettings {
     pub repeat_request: String,
     /// Spoken when a call reaches its time limit (B4).
     pub goodbye: String,
+    /// Asked of a caller who says nothing, twice.
+    pub silence_question: String,
+    /// Spoken before a call ends whose caller has said nothing for too long.
+    pub silence_goodbye: String,
+    /// The voice of calls without a media stream, as Twilio's `<Say>` names it (`Polly.Joanna-Neural`);
+    /// `None` means Twilio's own for the language (A3).
+    pub say_voice: Option<String>,
     /// Whether calls are recorded (B4). Not obeyed yet: every call is recorded.
     pub recording: bool,
     /// Spoken before the greeting of a call that is recorded: "This call is recorded." Not spoken yet.
@@ -131,6 +138,9 @@ impl Default for TenantSettings {
             apology: "I am sorry, this is taking too long. Let me get someone to help you.".into(),
             repeat_request: "Sorry, I did not catch that. Could you say it again?".into(),
             goodbye: "We have reached the time limit of this call. Goodbye.".into(),
+            silence_question: "Are you still there? I cannot hear you.".into(),
+            silence_goodbye: "I still cannot hear you. Please call again. Goodbye.".into(),
+            say_voice: None,
             recording: true,
             recording_consent: None,
             reminders: true,

@@ -53,6 +53,9 @@ struct Column {
     apology: Option<String>,
     repeat_request: Option<String>,
     goodbye: Option<String>,
+    silence_question: Option<String>,
+    silence_goodbye: Option<String>,
+    say_voice: Option<String>,
     reminders: Option<bool>,
     fallback_number: Option<String>,
 }
@@ -106,6 +109,9 @@ pub fn parse(
         apology: column.apology.unwrap_or(usual.apology),
         repeat_request: column.repeat_request.unwrap_or(usual.repeat_request),
         goodbye: column.goodbye.unwrap_or(usual.goodbye),
+        silence_question: column.silence_question.unwrap_or(usual.silence_question),
+        silence_goodbye: column.silence_goodbye.unwrap_or(usual.silence_goodbye),
+        say_voice: column.say_voice,
         reminders: column.reminders.unwrap_or(usual.reminders),
         fallback_number: column.fallback_number,
     };
@@ -118,6 +124,8 @@ pub fn parse(
         ("apology", &settings.apology),
         ("repeat_request", &settings.repeat_request),
         ("goodbye", &settings.goodbye),
+        ("silence_question", &settings.silence_question),
+        ("silence_goodbye", &settings.silence_goodbye),
     ];
     if let Some((key, _)) = spoken.iter().find(|(_, text)| text.trim().is_empty()) {
         return Err(format!("{key}: must not be empty"));

@@ -6,9 +6,9 @@ use domain::{
     BookHeld, CallCommand, CallEndReason, CallEnded, CallSid, CallStarted, Channel, ControlCall,
     ConversationId, DeliveryStatus, DeliveryUpdated, Envelope, EscalationRequested, EventId,
     FinishRecording, Heard, MessageReceived, MessageSent, PausedSpan, Payload, Personal, Ping,
-    RecordingFinished, ReminderDue, ReplyFinished, SegmentTranscribed, SentenceSpoken,
-    SpeakSentence, SpeechFailure, SpeechRate, Stage, TenantId, Timestamp, TranscribeSegment,
-    Transcript, Turn, TurnAccount, TurnTimed, VendorVoice, Voice,
+    RecordingFinished, ReminderDue, ReplyFinished, ReplyWritten, SegmentTranscribed,
+    SentenceSpoken, SpeakSentence, SpeechFailure, SpeechRate, Stage, TenantId, Timestamp,
+    TranscribeSegment, Transcript, Turn, TurnAccount, TurnTimed, VendorVoice, Voice,
 };
 use uuid::Uuid;
 
@@ -94,6 +94,7 @@ fn payload_to_proto(payload: &Payload) -> p::envelope::Payload {
             call: m.call.as_ref().map(ToString::to_string).unwrap_or_default(),
             quotes: m.quotes.clone().unwrap_or_default(),
             referral: m.referral.clone().map(Personal::into_revealed),
+            gathered: m.gathered,
         }),
         Payload::MessageSent(m) => Out::MessageSent(p::MessageSent {
             to: m.to.reveal().to_owned(),
@@ -185,6 +186,12 @@ fn payload_to_proto(payload: &Payload) -> p::envelope::Payload {
             sentences: m.sentences,
             hang_up: m.hang_up,
         }),
+        Payload::ReplyWritten(m) => Out::ReplyWritten(p::ReplyWritten {
+            call: m.call.to_string(),
+            attempt: m.attempt,
+            text: m.text.reveal().to_owned(),
+            hang_up: m.hang_up,
+        }),
         Payload::FinishRecording(m) => Out::FinishRecording(p::FinishRecording {
             call: m.call.to_string(),
             started_at_us: m.started_at.as_micros(),
@@ -246,6 +253,7 @@ fn payload_from_proto(payload: p::envelope::Payload) -> Result<Payload, DecodeEr
             },
             quotes: some_text(m.quotes),
             referral: m.referral.map(Personal::from),
+            gathered: m.gathered,
         }
         .into(),
         In::MessageSent(m) => {
@@ -352,6 +360,13 @@ fn payload_from_proto(payload: p::envelope::Payload) -> Result<Payload, DecodeEr
             call: call("reply_finished.call", &m.call)?,
             attempt: m.attempt,
             sentences: m.sentences,
+            hang_up: m.hang_up,
+        }
+        .into(),
+        In::ReplyWritten(m) => ReplyWritten {
+            call: call("reply_written.call", &m.call)?,
+            attempt: m.attempt,
+            text: m.text.into(),
             hang_up: m.hang_up,
         }
         .into(),

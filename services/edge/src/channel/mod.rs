@@ -13,7 +13,7 @@ use std::{fmt, net::IpAddr, time::Duration};
 use actix_web::http::{Method, header::HeaderMap};
 use async_trait::async_trait;
 use bytes::Bytes;
-use domain::{Channel, Envelope, EventId, OfferedChoice, Personal, TenantId, Timestamp};
+use domain::{BoxFuture, Channel, Envelope, EventId, OfferedChoice, Personal, TenantId, Timestamp};
 use uuid::Uuid;
 
 /// One way in and out. The four duties of A1: validate a request, receive, send, and tell delivery status (which is
@@ -158,7 +158,6 @@ impl Malformed {
 }
 
 /// What a request says.
-#[derive(Debug)]
 pub struct Reception {
     /// In the order in which they are to be published.
     pub notices: Vec<Notice>,
@@ -166,12 +165,23 @@ pub struct Reception {
     pub answer: Answer,
     /// The answer where a person of it is over the limit (E2).
     pub answer_over_limit: Answer,
+    /// Where the answer depends on what becomes of the notices: awaited once they are published, in the place of
+    /// `answer`. Nobody whose request was over the limit waits.
+    pub outcome: Option<BoxFuture<'static, Outcome>>,
+}
+
+/// What became of a request.
+pub struct Outcome {
+    /// The answer.
+    pub answer: Answer,
+    /// What is to be published besides; the vendor does not wait for it.
+    pub events: Vec<Envelope>,
 }
 
 impl Reception {
     /// Nothing to publish; just an answer.
     pub fn answered(answer: Answer) -> Self {
-        Self { notices: Vec::new(), answer_over_limit: answer.clone(), answer }
+        Self { notices: Vec::new(), answer_over_limit: answer.clone(), answer, outcome: None }
     }
 }
 

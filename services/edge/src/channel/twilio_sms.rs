@@ -157,6 +157,7 @@ impl TwilioSms {
             bsuid: None,
             quotes: None,
             referral: None,
+            gathered: false,
             heard: None,
             call: None,
         };

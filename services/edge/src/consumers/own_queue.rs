@@ -19,7 +19,10 @@ use rand::random;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::call::{CallServices, NotDelivered};
+use crate::{
+    call::{CallServices, NotDelivered},
+    channel::twilio_voice::WrittenReplies,
+};
 
 /// A session that does not keep up gets a moment; its answers keep their order meanwhile.
 const MAILBOX_FULL_WAIT: Duration = Duration::from_millis(100);
@@ -28,13 +31,18 @@ const PING_EVERY: Duration = Duration::from_secs(5);
 /// Routes answers to sessions.
 pub struct AnswerRouter {
     calls: Arc<CallServices>,
+    replies: Arc<WrittenReplies>,
     ready: Arc<QueueReady>,
 }
 
 impl AnswerRouter {
-    /// A router to `calls` that tells `ready` when the ping came through.
-    pub fn new(calls: Arc<CallServices>, ready: Arc<QueueReady>) -> Self {
-        Self { calls, ready }
+    /// A router to `calls`, and to the webhooks that wait for `replies`, that tells `ready` when the ping came through.
+    pub fn new(
+        calls: Arc<CallServices>,
+        replies: Arc<WrittenReplies>,
+        ready: Arc<QueueReady>,
+    ) -> Self {
+        Self { calls, replies, ready }
     }
 }
 
@@ -50,6 +58,10 @@ impl Handler for AnswerRouter {
             Payload::SentenceSpoken(spoken) => self.deliver(&spoken.call, message),
             Payload::SegmentTranscribed(words) => self.deliver(&words.call, message),
             Payload::ReplyFinished(reply) => self.deliver(&reply.call, message),
+            Payload::ReplyWritten(_) => {
+                self.replies.deliver(message);
+                Outcome::Done
+            }
             other => {
                 // This queue has no dead letters: what cannot be used is dropped.
                 tracing::warn!(event = other.name(), "not for an edge task; dropped");

@@ -36,7 +36,7 @@ pub struct EdgeTask {
     pub http: reqwest::Client,
     pub base: String,
     pub bus: Bus,
-    cache: Arc<Cache>,
+    pub cache: Arc<Cache>,
     prefix: String,
     published: Mutex<mpsc::UnboundedReceiver<Envelope>>,
     stop: CancellationToken,

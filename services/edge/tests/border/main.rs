@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
 
 mod edge_task;
+mod gather;
 mod media_socket;
 mod outbound;
 mod talk;

@@ -6,9 +6,7 @@ use domain::{CallEndReason, MessageKind, Payload};
 use serde_json::json;
 
 use crate::{
-    edge_task::{
-        META_VERIFY, OUR_GATHER_NUMBER, OUR_NUMBER, PUBLIC_BASE, anas_chat, start, text_of,
-    },
+    edge_task::{META_VERIFY, OUR_NUMBER, PUBLIC_BASE, anas_chat, start, text_of},
     vendors::{
         Answered, call_form, form_signature, meta_signature, new_call_sid, token_in,
         twilio_signature, whatsapp_body, whatsapp_text,
@@ -127,15 +125,6 @@ async fn an_unknown_number_is_turned_away_politely() {
     body["entry"][0]["changes"][0]["value"]["metadata"]["phone_number_id"] = json!("999");
     assert_eq!(edge.meta(body.to_string().as_bytes()).await.0, 200);
     edge.assert_nothing_published().await;
-}
-
-#[tokio::test]
-async fn a_gather_number_says_that_it_is_not_open_yet() {
-    let Some(edge) = start().await else { return };
-    let form = call_form(&new_call_sid(), "+15551234567", OUR_GATHER_NUMBER);
-    let Answered(status, twiml) = edge.twilio("/twilio/voice", &form).await;
-    assert_eq!(status, 200);
-    assert!(twiml.contains("<Say>") && twiml.contains("<Hangup/>"), "{twiml}");
 }
 
 #[tokio::test]

@@ -129,6 +129,7 @@ impl Talk<'_> {
             call: self.call.clone(),
             quotes: None,
             referral: None,
+            gathered: false,
         };
         self.envelope(Turn(if spoken { turn } else { 0 }), message)
     }

@@ -18,9 +18,9 @@ use url::Url;
 
 use crate::{
     World,
-    audio::write_mulaw,
+    audio::{read_mulaw, write_mulaw},
     caller::{Act, CallOptions, DialStatus, Person},
-    modem, platform,
+    hearing, modem, platform,
     twilio::{
         call::{Call, Command, telephone},
         playback::{FRAME_MS, FRAME_SAMPLES, Frame, Playback, SILENT_FRAME},
@@ -408,7 +408,8 @@ impl Leg {
             self.prompt(prompt).await?;
         }
         let mut digits = String::new();
-        let mut speaking = false;
+        let mut spoken_from: Option<usize> = None;
+        let mut quiet: Option<Duration> = None;
         let mut waited = Duration::ZERO;
         let result = loop {
             let passed = self.frame().await?;
@@ -427,12 +428,25 @@ impl Leg {
             }
             if gather.speech && passed.act.began.is_some() {
                 self.clear();
-                speaking = true;
+                let said = self.call.state().recording.said.len();
+                spoken_from.get_or_insert(said - FRAME_SAMPLES);
+                quiet = None;
             }
-            if let Some(index) = passed.act.ended.filter(|_| speaking) {
-                break Some(("SpeechResult", self.person.words(index).to_owned()));
+            if passed.act.ended.is_some() {
+                quiet = Some(Duration::ZERO);
             }
-            if !speaking && self.playback.is_idle() {
+            if let (Some(from), Some(so_far)) = (spoken_from, &mut quiet) {
+                *so_far += Duration::from_millis(FRAME_MS);
+                if *so_far >= gather.speech_timeout {
+                    let words = self.recognise(from).await?;
+                    if !words.is_empty() {
+                        break Some(("SpeechResult", words));
+                    }
+                    // It was noise.
+                    (spoken_from, quiet) = (None, None);
+                }
+            }
+            if spoken_from.is_none() && self.playback.is_idle() {
                 waited += Duration::from_millis(FRAME_MS);
             }
             if waited >= gather.timeout {
@@ -448,11 +462,22 @@ impl Leg {
                     form.push(("Confidence".to_owned(), CONFIDENCE.to_owned()));
                 }
             }
-            None if gather.action_on_empty_result => {}
+            None if gather.action_on_empty_result => self.note("gathered", "nothing"),
             None => return Ok(()),
         }
         let own = Request { url: self.base.clone(), get: false };
         self.go_on(Some(gather.action.unwrap_or(own)), form)
+    }
+
+    /// What the caller has said from this sample of the call on, by the sound of it.
+    async fn recognise(&mut self, from: usize) -> Result<String, Stop> {
+        let said = self.call.state().recording.said[from..].to_vec();
+        let world = self.world.clone();
+        let words = self.meanwhile(hearing::hear(world, read_mulaw(&said))).await?;
+        Ok(words.map(|words| hearing::text(&words)).unwrap_or_else(|fault| {
+            self.fault(11200, format!("{fault:#}"));
+            String::new()
+        }))
     }
 
     async fn dial(&mut self, party: &str, action: Option<Request>) -> Result<(), Stop> {

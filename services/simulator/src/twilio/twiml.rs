@@ -5,6 +5,9 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use roxmltree::{Document, Node};
 
+/// What `speechTimeout="auto"` comes to here; Twilio's recogniser decides by what it hears.
+const AUTO_SPEECH_TIMEOUT: Duration = Duration::from_millis(500);
+
 /// One instruction.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verb {
@@ -80,6 +83,8 @@ pub struct Gather {
     pub action: Option<Request>,
     /// How long to wait for the caller after the prompts.
     pub timeout: Duration,
+    /// Quiet after which speech is over.
+    pub speech_timeout: Duration,
     /// So many keys end it.
     pub num_digits: Option<usize>,
     /// This key ends it, once another was pressed.
@@ -135,6 +140,12 @@ fn verb(node: Node<'_, '_>) -> anyhow::Result<Verb> {
 
 fn gather(node: Node<'_, '_>) -> anyhow::Result<Gather> {
     let input = node.attribute("input").unwrap_or("dtmf");
+    let timeout = seconds(node, "timeout", 5)?;
+    let speech_timeout = match node.attribute("speechTimeout") {
+        None => timeout,
+        Some("auto") => AUTO_SPEECH_TIMEOUT,
+        Some(_) => seconds(node, "speechTimeout", 5)?,
+    };
     let prompts = elements(node)
         .map(|child| match verb(child)? {
             prompt @ (Verb::Say { .. } | Verb::Play { .. } | Verb::Pause(_)) => Ok(prompt),
@@ -145,7 +156,8 @@ fn gather(node: Node<'_, '_>) -> anyhow::Result<Gather> {
         dtmf: input.split_whitespace().any(|kind| kind == "dtmf"),
         speech: input.split_whitespace().any(|kind| kind == "speech"),
         action: action(node),
-        timeout: seconds(node, "timeout", 5)?,
+        timeout,
+        speech_timeout,
         num_digits: node
             .attribute("numDigits")
             .map(|value| value.parse().context("read numDigits"))
@@ -235,6 +247,7 @@ mod tests {
         let Ok([Verb::Gather(gather)]) = verbs.as_deref() else { panic!("{verbs:?}") };
         assert!(gather.speech && !gather.dtmf && !gather.action_on_empty_result);
         assert_eq!(gather.timeout, Duration::from_secs(5));
+        assert_eq!(gather.speech_timeout, gather.timeout);
         assert_eq!(gather.prompts, [Verb::Say { text: "Hello <you>".to_owned(), times: 1 }]);
     }
 

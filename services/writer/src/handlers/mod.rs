@@ -76,6 +76,7 @@ pub async fn record(tx: &TenantTx, event: &Envelope) -> Result<(), StoreError> {
         | Payload::Ping(_)
         | Payload::BookHeld(_)
         | Payload::ReminderDue(_)
-        | Payload::ControlCall(_) => Ok(()),
+        | Payload::ControlCall(_)
+        | Payload::ReplyWritten(_) => Ok(()),
     }
 }

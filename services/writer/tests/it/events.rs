@@ -42,6 +42,7 @@ pub fn call(tenant: TenantId, n: usize) -> Vec<Envelope> {
         call: Some(sid.clone()),
         quotes: None,
         referral: None,
+        gathered: false,
     };
     let sent = |text: &str| MessageSent {
         to: CALLER.into(),
@@ -140,6 +141,7 @@ pub fn chat(tenant: TenantId, n: usize) -> Vec<Envelope> {
                 call: None,
                 quotes: None,
                 referral: None,
+                gathered: false,
             }
             .into(),
         ),

@@ -228,6 +228,7 @@ pub fn event(group: ConversationId, text: &str) -> Envelope {
         call: None,
         quotes: None,
         referral: None,
+        gathered: false,
     };
     envelope(group, Channel::WHATSAPP, received)
 }

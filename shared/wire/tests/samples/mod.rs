@@ -57,8 +57,14 @@ fn received(kind: MessageKind) -> Payload {
         call: Some(call()),
         quotes: None,
         referral: None,
+        gathered: false,
     }
     .into()
+}
+
+fn gathered() -> Payload {
+    let Payload::MessageReceived(message) = received(MessageKind::Speech) else { unreachable!() };
+    MessageReceived { gathered: true, ..message }.into()
 }
 
 fn chat(kind: MessageKind) -> Payload {
@@ -129,6 +135,7 @@ fn payloads() -> Vec<Payload> {
         received(MessageKind::Text),
         received(MessageKind::Choice("slot-14".into())),
         received(MessageKind::Unsupported("sticker".into())),
+        gathered(),
         chat(MessageKind::Media(Media {
             kind: MediaKind::Document,
             id: "1234567890".into(),
@@ -277,5 +284,12 @@ fn payloads() -> Vec<Payload> {
         .into(),
         ControlCall { call: call(), command: CallCommand::PauseRecording }.into(),
         ControlCall { call: call(), command: CallCommand::ResumeRecording }.into(),
+        ReplyWritten {
+            call: call(),
+            attempt: 77,
+            text: "Tomorrow at two it is. Goodbye.".into(),
+            hang_up: true,
+        }
+        .into(),
     ]
 }

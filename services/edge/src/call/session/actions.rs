@@ -164,6 +164,7 @@ impl Session {
             call: Some(self.claims.call.clone()),
             quotes: None,
             referral: None,
+            gathered: false,
         };
         let mut event = self.envelope(&format!("turn:{}", self.wire_turn(turn).0), turn, received);
         let from_voice = std::mem::take(&mut self.words_stages).into_iter();

@@ -129,6 +129,7 @@ impl Browser {
                 )
             },
             answer_over_limit: Answer { headers: OVER_LIMIT_HEADERS, ..told(429, "over_limit") },
+            outcome: None,
         })
     }
 }

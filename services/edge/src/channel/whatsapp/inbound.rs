@@ -115,6 +115,7 @@ impl Ours {
                 bsuid: bsuid.map(Personal::new),
                 heard: None,
                 call: None,
+                gathered: false,
                 quotes: message.context.and_then(|c| c.id).map(|id| plain(&id)),
                 referral: message
                     .referral

@@ -99,7 +99,7 @@ impl ChannelAdapter for WhatsApp {
         }
         let answer = Answer::text("");
         let notices = inbound::read(&request.body, &self.directory, request.received_at)?;
-        Ok(Reception { notices, answer_over_limit: answer.clone(), answer })
+        Ok(Reception { notices, answer_over_limit: answer.clone(), answer, outcome: None })
     }
 
     async fn mark_seen(&self, seen: &Seen) {

@@ -1,6 +1,10 @@
 //! Phone calls over Twilio: the webhooks around a call (A2, PROTOCOLS 1.1 to 1.4). The call itself runs on its media
 //! socket, in [`crate::call`].
 
+mod gather;
+mod replies;
+mod twiml;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -24,6 +28,10 @@ use crate::{
     guard::signatures::{self, FormParams, key_bytes},
 };
 
+use gather::Gather;
+pub use replies::WrittenReplies;
+use twiml::{Document, escaped};
+
 /// Where a call begins, and where it comes back to by `<Redirect>`.
 const VOICE_PATH: &str = "/twilio/voice";
 const VOICE_ALIAS_PATH: &str = "/incoming-call";
@@ -37,8 +45,6 @@ const MAX_RESUMES: u32 = 5;
 const HANG_UP: &str = "<Response><Hangup/></Response>";
 const REJECT: &str = r#"<Response><Reject reason="rejected"/></Response>"#;
 const REJECT_BUSY: &str = r#"<Response><Reject reason="busy"/></Response>"#;
-/// Gather numbers are answered by Twilio's own voice, for ours needs a media stream.
-const NOT_YET_OPEN: &str = "<Response><Say>This line is not open yet. Please call again later. Goodbye.</Say><Hangup/></Response>";
 
 /// What the adapter is told.
 #[derive(Clone)]
@@ -55,17 +61,22 @@ pub struct TwilioVoice {
     directory: Arc<Directory>,
     tokens: Arc<StreamTokens>,
     calls: CallStates,
+    gather: Gather,
 }
 
 impl TwilioVoice {
-    /// An adapter that knows our numbers by `directory` and lets media sockets in by `tokens`.
+    /// An adapter that knows our numbers by `directory`, lets media sockets in by `tokens`, and gets the replies of calls
+    /// without a stream from `replies`.
     pub fn new(
         settings: TwilioSettings,
         directory: Arc<Directory>,
         tokens: Arc<StreamTokens>,
         calls: CallStates,
+        replies: Arc<WrittenReplies>,
     ) -> Self {
-        Self { settings, directory, tokens, calls }
+        let (_, prefix) = split_base(&settings.public_base_url);
+        let gather = Gather { states: calls.clone(), replies, path_prefix: prefix.to_owned() };
+        Self { settings, directory, tokens, calls, gather }
     }
 }
 
@@ -108,7 +119,12 @@ impl ChannelAdapter for TwilioVoice {
         let to = form.required("To")?;
         match request.path.as_str() {
             STATUS_PATH => Ok(self.status(&form, &call, to, request.received_at)?),
-            COLLECT_PATH => Ok(Reception::answered(Answer::twiml(NOT_YET_OPEN))),
+            COLLECT_PATH => {
+                let Some(of) = self.gathered(request, &form, call.clone(), to) else {
+                    return Ok(self.refused(&call));
+                };
+                self.gather.collect(&of, &form, &request.query).await
+            }
             _ => Ok(self.voice(request, &form, call, to).await),
         }
     }
@@ -133,15 +149,16 @@ impl TwilioVoice {
     ) -> Reception {
         let address = self.directory.address(&Channel::VOICE, to);
         let Some(address) = address.filter(|a| a.mode != AddressMode::Chat) else {
-            metrics::counter!("edge_unknown_address_total", "channel" => "voice").increment(1);
-            tracing::warn!(kind = "unknown_number", channel = "voice", %call, "call to a number that is not ours");
-            return Reception::answered(Answer::twiml(REJECT));
+            return self.refused(&call);
         };
-        if address.mode == AddressMode::Gather {
-            tracing::info!(%call, "call to a Gather number answered with a notice");
-            return Reception::answered(Answer::twiml(NOT_YET_OPEN));
+        if let Some(of) = self.gathered(request, form, call.clone(), to) {
+            tracing::info!(%call, "call without a stream answered");
+            return Reception {
+                answer_over_limit: Answer::twiml(REJECT_BUSY),
+                ..self.gather.begin(&of).await
+            };
         }
-        let from = Some(form.optional("From")).filter(|f| !f.is_empty()).unwrap_or("anonymous");
+        let from = caller_of(form);
         let attempt = attempt_of(&request.query);
         let user = UserKey::of(address.tenant, &Channel::VOICE, from, call.as_str());
         let state = if attempt == 0 { CallState::New } else { self.calls.state(&call).await };
@@ -172,7 +189,29 @@ impl TwilioVoice {
             },
             answer: Answer::twiml(answer),
             answer_over_limit: Answer::twiml(REJECT_BUSY),
+            outcome: None,
         }
+    }
+
+    /// The call, where its number is one without a media stream.
+    fn gathered(
+        &self,
+        request: &VendorRequest,
+        form: &Form,
+        call: CallSid,
+        to: &str,
+    ) -> Option<gather::Call> {
+        let address = self.directory.address(&Channel::VOICE, to);
+        let address = address.filter(|a| a.mode == AddressMode::Gather)?;
+        let settings = self.directory.settings(address.tenant).unwrap_or_default();
+        let from = caller_of(form).to_owned();
+        Some(gather::Call { call, address, from, settings, now: request.received_at })
+    }
+
+    fn refused(&self, call: &CallSid) -> Reception {
+        metrics::counter!("edge_unknown_address_total", "channel" => "voice").increment(1);
+        tracing::warn!(kind = "unknown_number", channel = "voice", %call, "call to a number that is not ours");
+        Reception::answered(Answer::twiml(REJECT))
     }
 
     fn connect(&self, claims: &StreamClaims, now: Timestamp) -> String {
@@ -254,7 +293,12 @@ fn next_step(state: &CallState, attempt: u32) -> Step {
 }
 
 fn dial(number: &str) -> String {
-    format!("<Response><Dial>{}</Dial></Response>", escaped(number))
+    Document::default().dial(number).response()
+}
+
+/// Who calls; a caller may hide the number.
+fn caller_of(form: &Form) -> &str {
+    Some(form.optional("From")).filter(|from| !from.is_empty()).unwrap_or("anonymous")
 }
 
 fn attempt_of(query: &str) -> u32 {
@@ -269,14 +313,6 @@ fn attempt_of(query: &str) -> u32 {
 fn split_base(base_url: &str) -> (&str, &str) {
     let rest = base_url.split_once("://").map_or(base_url, |(_, rest)| rest);
     rest.split_at(rest.find('/').unwrap_or(rest.len()))
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
-        .replace('\'', "&apos;")
 }
 
 /// Whether Twilio sent this request (PROTOCOLS 1.2).

@@ -1,0 +1,366 @@
+//! Calls without a media stream (A3): Twilio recognises and speaks, the same agents answer.
+//!
+//! What a call has come to stands in the URLs that Twilio is given and in Redis, so that each webhook may go to another
+//! task. Twilio does not tell how much of a `<Say>` was heard: what the caller answered to counts as heard.
+
+use std::{sync::Arc, time::Duration};
+
+use domain::{
+    Address, CallEndReason, CallEnded, CallSid, CallStarted, Channel, ConversationId, Envelope,
+    EscalationRequested, EventId, Heard, MessageKind, MessageReceived, Payload, Personal, Stage,
+    TenantSettings, Timestamp, Turn, TurnTimed,
+};
+
+use super::{
+    COLLECT_PATH, Form, call_ended,
+    replies::{Reply, Wait, WrittenReplies},
+    twiml::Document,
+};
+use crate::{
+    call::state::{CallState, CallStates},
+    channel::{Answer, Malformed, Notice, Outcome, Reception, UserKey},
+};
+
+/// How long a webhook waits for the reply before it asks the caller for patience (A3: well under 2 s).
+const REPLY_WITHIN: Duration = Duration::from_millis(1500);
+/// So often the caller is asked for patience: with what is said and the pauses, 10 s (DESIGN 3).
+const WAITS_MAX: u32 = 4;
+/// So often a caller who says nothing is asked.
+const SILENT_QUESTIONS: u32 = 2;
+/// B4.
+const CALL_LIMIT: Duration = Duration::from_secs(30 * 60);
+/// Twilio asks again when the task that it asked died over it; the same turn has the same ids.
+const RETRY_POLICY: &str = "#rc=2&rp=ct,rt,5xx";
+
+/// What is needed to hold such calls.
+#[derive(Clone)]
+pub(super) struct Gather {
+    pub(super) states: CallStates,
+    pub(super) replies: Arc<WrittenReplies>,
+    /// The path of `SB_PUBLIC_BASE_URL`.
+    pub(super) path_prefix: String,
+}
+
+/// One call, as a webhook tells it.
+#[derive(Clone)]
+pub(super) struct Call {
+    pub(super) call: CallSid,
+    pub(super) address: Address,
+    pub(super) from: String,
+    pub(super) settings: Arc<TenantSettings>,
+    pub(super) now: Timestamp,
+}
+
+/// Where a call stands, in the URL that Twilio comes back to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    /// The caller's turn that is asked for, or, while it is waited for, answered.
+    turn: u32,
+    /// How often the caller was asked for patience in it.
+    wait: u32,
+    /// How often nothing was said.
+    silent: u32,
+    /// The reply before was not given: the caller was apologised to.
+    unheard: bool,
+}
+
+impl Place {
+    fn of_turn(turn: u32) -> Self {
+        Self { turn, wait: 0, silent: 0, unheard: false }
+    }
+
+    fn read(query: &str) -> Result<Self, Malformed> {
+        let number = |name: &str| {
+            let value =
+                query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+            value.map(|v| v.parse::<u32>().map_err(|_| Malformed::new(name, "is no number")))
+        };
+        let counter = |name| number(name).unwrap_or(Ok(0));
+        match number("turn").ok_or_else(|| Malformed::new("turn", "is missing"))?? {
+            0 => Err(Malformed::new("turn", "must be 1 or more")),
+            turn => Ok(Self {
+                turn,
+                wait: counter("wait")?,
+                silent: counter("silent")?,
+                unheard: counter("unheard")? > 0,
+            }),
+        }
+    }
+
+    fn url(self, prefix: &str) -> String {
+        let Self { turn, wait, silent, unheard } = self;
+        let mut url = format!("{prefix}{COLLECT_PATH}?turn={turn}");
+        for (name, count) in [("wait", wait), ("silent", silent), ("unheard", unheard.into())] {
+            if count > 0 {
+                url.push_str(&format!("&{name}={count}"));
+            }
+        }
+        url + RETRY_POLICY
+    }
+}
+
+impl Gather {
+    /// The call comes in: it is greeted.
+    pub(super) async fn begin(&self, of: &Call) -> Reception {
+        let began_at = self.states.begin(&of.call, of.now).await;
+        let started = CallStarted {
+            call: of.call.clone(),
+            from: of.from.as_str().into(),
+            to: of.address.address.clone(),
+            greeting: of.settings.greeting.clone(),
+        };
+        let mut event = of.event("call-started", Turn::GREETING, started);
+        event.occurred_at = began_at;
+        let answer = self.ask(of, Place::of_turn(1), &of.settings.greeting);
+        Reception {
+            notices: vec![Notice::Person {
+                user: of.user(),
+                event: Some(Box::new(event)),
+                seen: None,
+            }],
+            answer: answer.clone(),
+            answer_over_limit: answer,
+            outcome: None,
+        }
+    }
+
+    /// The caller has spoken, keyed, kept silent, or waits for a reply.
+    pub(super) async fn collect(
+        &self,
+        of: &Call,
+        form: &Form,
+        query: &str,
+    ) -> Result<Reception, Malformed> {
+        let place = Place::read(query)?;
+        let (state, began_at) =
+            tokio::join!(self.states.state(&of.call), self.states.began_at(&of.call));
+        match state {
+            CallState::Ended => {
+                return Ok(Reception::answered(twiml(Document::default().hang_up())));
+            }
+            CallState::Transferring(to) => {
+                return Ok(Reception::answered(twiml(Document::default().dial(&to))));
+            }
+            CallState::New | CallState::Live | CallState::Unknown => {}
+        }
+        let began_at = began_at.ok().flatten();
+        if began_at.is_some_and(|began_at| of.now.since(began_at) >= CALL_LIMIT) {
+            return Ok(self.end(of, CallEndReason::TimeLimit, &of.settings.goodbye, began_at));
+        }
+        if place.wait > 0 {
+            let wait = self.replies.expect(&of.call, Turn(place.turn));
+            return Ok(self.waiting(of, place, began_at, wait, Vec::new()));
+        }
+        let spoken = [form.optional("SpeechResult"), form.optional("Digits")];
+        match spoken.map(str::trim).into_iter().find(|words| !words.is_empty()) {
+            Some(words) => Ok(self.turn_taken(of, place, began_at, words).await),
+            None if place.silent < SILENT_QUESTIONS => {
+                let again = Place { silent: place.silent + 1, ..place };
+                Ok(Reception::answered(self.ask(of, again, &of.settings.silence_question)))
+            }
+            None => Ok(self.end(of, CallEndReason::Agent, &of.settings.silence_goodbye, began_at)),
+        }
+    }
+
+    async fn turn_taken(
+        &self,
+        of: &Call,
+        place: Place,
+        began_at: Option<Timestamp>,
+        words: &str,
+    ) -> Reception {
+        let before = Turn(place.turn - 1);
+        let text = match before {
+            _ if place.unheard => None,
+            Turn::GREETING => Some(of.settings.greeting.as_str().into()),
+            before => self.replies.kept(&of.call, before).await.map(|reply| reply.text),
+        };
+        let received = MessageReceived {
+            from: of.from.as_str().into(),
+            to: of.address.address.clone(),
+            text: words.into(),
+            kind: MessageKind::Speech,
+            external_id: String::new(),
+            profile_name: None,
+            bsuid: None,
+            heard: text.map(|text| Heard { turn: before, text, complete: true }),
+            call: Some(of.call.clone()),
+            quotes: None,
+            referral: None,
+            gathered: true,
+        };
+        let mut event = of
+            .event(&format!("turn:{}", place.turn), Turn(place.turn), received)
+            .answering_to(self.replies.queue());
+        event.stamp(Stage::TURN_ENDED, of.now);
+        let wait = self.replies.expect(&of.call, Turn(place.turn));
+        let notice = Notice::Person { user: of.user(), event: Some(Box::new(event)), seen: None };
+        self.waiting(of, place, began_at, wait, vec![notice])
+    }
+
+    /// Answers with the reply, once it comes; else asks the caller for patience.
+    fn waiting(
+        &self,
+        of: &Call,
+        place: Place,
+        began_at: Option<Timestamp>,
+        wait: Wait,
+        notices: Vec<Notice>,
+    ) -> Reception {
+        let (gather, of) = (self.clone(), of.clone());
+        let apology = twiml(Document::default().say(&of.settings, &of.settings.apology).hang_up());
+        let outcome = async move {
+            match wait.reply(REPLY_WITHIN, place.wait > 0).await {
+                Some(reply) => gather.reply(&of, place, began_at, reply).await,
+                None => gather.no_reply(&of, place).await,
+            }
+        };
+        Reception {
+            notices,
+            answer: apology.clone(),
+            answer_over_limit: apology,
+            outcome: Some(Box::pin(outcome)),
+        }
+    }
+
+    async fn reply(
+        &self,
+        of: &Call,
+        place: Place,
+        began_at: Option<Timestamp>,
+        reply: Reply,
+    ) -> Outcome {
+        let turn = Turn(place.turn);
+        let mut events = Vec::new();
+        if let Some(message) = reply.message {
+            let mut timed = of.event(
+                &format!("turn-timed:{}", place.turn),
+                turn,
+                TurnTimed { attempt: reply.written.attempt },
+            );
+            let now = Timestamp::now();
+            timed.stages = message.stages;
+            timed.stamp(Stage::FIRST_AUDIO_OUT, now);
+            events.push(timed);
+        }
+        let text = reply.written.text;
+        if !reply.written.hang_up {
+            let next = Place::of_turn(place.turn + 1);
+            return Outcome { answer: self.ask(of, next, text.reveal()), events };
+        }
+        let farewell = Document::default().say(&of.settings, text.reveal()).hang_up();
+        let heard = Heard { turn, text, complete: true };
+        events.push(self.over(of, CallEndReason::Agent, began_at, Some(heard)).await);
+        Outcome { answer: twiml(farewell), events }
+    }
+
+    async fn no_reply(&self, of: &Call, place: Place) -> Outcome {
+        if place.wait < WAITS_MAX {
+            let again = Place { wait: place.wait + 1, ..place };
+            let patience = match place.wait {
+                0 => Document::default().say(&of.settings, &of.settings.filler),
+                _ => Document::default().pause(1),
+            };
+            let answer = twiml(patience.redirect(&again.url(&self.path_prefix)));
+            return Outcome { answer, events: Vec::new() };
+        }
+        tracing::warn!(call = %of.call, turn = place.turn, "no reply in time; the caller is apologised to");
+        let summary = Personal::from("The platform did not answer the caller in time.");
+        let wanted = EscalationRequested { reason: "no_answer".into(), summary };
+        let event = of.event(&format!("escalation:{}", place.turn), Turn(place.turn), wanted);
+        let next = Place { unheard: true, ..Place::of_turn(place.turn + 1) };
+        Outcome { answer: self.ask(of, next, &of.settings.apology), events: vec![event] }
+    }
+
+    fn ask(&self, of: &Call, place: Place, text: &str) -> Answer {
+        let action = place.url(&self.path_prefix);
+        twiml(Document::default().gather(&of.settings, &action, text))
+    }
+
+    /// Ends the call with a farewell.
+    fn end(
+        &self,
+        of: &Call,
+        reason: CallEndReason,
+        farewell: &str,
+        began_at: Option<Timestamp>,
+    ) -> Reception {
+        let answer = twiml(Document::default().say(&of.settings, farewell).hang_up());
+        let (gather, of) = (self.clone(), of.clone());
+        let last = answer.clone();
+        let outcome = async move {
+            let event = gather.over(&of, reason, began_at, None).await;
+            Outcome { answer: last, events: vec![event] }
+        };
+        Reception { outcome: Some(Box::pin(outcome)), ..Reception::answered(answer) }
+    }
+
+    /// Notes that the call is over, so that nothing of it is answered any more, and gives the event that tells it.
+    async fn over(
+        &self,
+        of: &Call,
+        reason: CallEndReason,
+        began_at: Option<Timestamp>,
+        heard: Option<Heard>,
+    ) -> Envelope {
+        self.states.set_ended(&of.call).await;
+        let now = Timestamp::now();
+        let began_at = began_at.unwrap_or(of.now);
+        let mut event = call_ended(of.address.tenant, &of.call, reason, began_at, now);
+        if let Payload::CallEnded(CallEnded { heard: told, .. }) = &mut event.payload {
+            *told = heard;
+        }
+        event
+    }
+}
+
+impl Call {
+    fn conversation(&self) -> ConversationId {
+        ConversationId::of_call(self.address.tenant, &self.call)
+    }
+
+    fn user(&self) -> UserKey {
+        UserKey::of(self.address.tenant, &Channel::VOICE, &self.from, self.call.as_str())
+    }
+
+    /// An event of this call, under the id derived from `name`: the same wherever it is made.
+    fn event(&self, name: &str, turn: Turn, payload: impl Into<Payload>) -> Envelope {
+        let conversation = self.conversation();
+        Envelope::new(
+            EventId::from_uuid(conversation.derive(name)),
+            self.address.tenant,
+            conversation,
+            Channel::VOICE,
+            self.now,
+            payload,
+        )
+        .with_turn(turn)
+    }
+}
+
+fn twiml(document: Document) -> Answer {
+    Answer::twiml(document.response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_comes_back_as_it_was_given() {
+        for place in [
+            Place::of_turn(1),
+            Place { turn: 12, wait: 3, silent: 0, unheard: false },
+            Place { turn: 2, wait: 0, silent: 1, unheard: true },
+        ] {
+            let url = place.url("/desk");
+            let (path, rest) = url.split_once('?').unwrap();
+            assert_eq!(path, "/desk/twilio/voice/collect");
+            // The fragment is not sent.
+            assert_eq!(Place::read(rest.split_once('#').unwrap().0).unwrap(), place);
+        }
+        for bad in ["", "turn=", "turn=0", "turn=-1", "turn=x", "wait=1", "turn=1&wait=x"] {
+            assert!(Place::read(bad).is_err(), "{bad}");
+        }
+    }
+}

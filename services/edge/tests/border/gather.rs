@@ -1,0 +1,231 @@
+//! Calls without a media stream (A3), with an orchestrator played by the test.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bus::{Bus, Context, Destination, Handler, Outcome, Queue};
+use domain::{
+    CallEndReason, CallSid, Envelope, Heard, MessageReceived, Payload, ReplyWritten, Stage,
+    Timestamp, Turn,
+};
+
+use crate::{
+    edge_task::{EdgeTask, OUR_GATHER_NUMBER, start},
+    vendors::{Answered, call_form, form_signature, new_call_sid},
+};
+
+const CALLER: &str = "+15551234567";
+const GREETING: &str = "Thank you for calling Maple Dental. How can I help you today?";
+/// What a vendor waits for at most here; our own bar is 2 s.
+const WAITS: u32 = 4;
+
+/// Answers what it is asked: repeats the words, says goodbye to a goodbye, and nothing to "silence".
+struct Agent {
+    bus: Bus,
+    asked: Mutex<Vec<(Turn, MessageReceived)>>,
+}
+
+#[async_trait]
+impl Handler for Agent {
+    async fn handle(&self, _context: &Context, message: &Envelope) -> Outcome {
+        let Payload::MessageReceived(asked) = &message.payload else { return Outcome::Done };
+        self.asked.lock().unwrap().push((message.turn, asked.clone()));
+        let words = asked.text.reveal();
+        if words == "silence" {
+            return Outcome::Done;
+        }
+        let reply = ReplyWritten {
+            call: asked.call.clone().unwrap(),
+            attempt: 7,
+            text: format!("You said <{words}> & more.").into(),
+            hang_up: words == "goodbye",
+        };
+        let job = message.follow("reply-written:7", Timestamp::now(), reply);
+        let to = Destination::Task(message.reply_to.clone().unwrap());
+        self.bus.send(&to, &[job]).await.unwrap();
+        Outcome::Done
+    }
+}
+
+impl Agent {
+    fn at(edge: &EdgeTask) -> Arc<Self> {
+        let agent = Arc::new(Self { bus: edge.bus.clone(), asked: Mutex::default() });
+        edge.play(Queue::Orchestrator, agent.clone());
+        agent
+    }
+
+    fn asked(&self) -> Vec<(Turn, MessageReceived)> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+/// A call as Twilio holds it.
+struct Line<'a> {
+    edge: &'a EdgeTask,
+    sid: String,
+}
+
+impl<'a> Line<'a> {
+    fn new(edge: &'a EdgeTask) -> Self {
+        Self { edge, sid: new_call_sid() }
+    }
+
+    async fn post(&self, path: &str, more: &[(&str, &str)]) -> String {
+        let mut form = call_form(&self.sid, CALLER, OUR_GATHER_NUMBER);
+        form.extend(more.iter().map(|(name, value)| ((*name).into(), (*value).into())));
+        let Answered(status, twiml) = self.edge.twilio(path, &form).await;
+        assert_eq!(status, 200, "{twiml}");
+        twiml
+    }
+
+    async fn says(&self, path: &str, words: &str) -> String {
+        self.post(path, &[("SpeechResult", words), ("Confidence", "0.9")]).await
+    }
+}
+
+/// Where the document goes on, as it is requested: unescaped, without its fragment.
+fn next(twiml: &str) -> String {
+    let from = twiml.find("/twilio/voice/collect").expect("a way on");
+    let url = twiml[from..].split(['"', '<']).next().unwrap();
+    url.split('#').next().unwrap().replace("&amp;", "&")
+}
+
+#[tokio::test]
+async fn a_call_goes_turn_by_turn_to_its_end() {
+    let Some(edge) = start().await else { return };
+    let agent = Agent::at(&edge);
+    let line = Line::new(&edge);
+    let greeted = line.post("/twilio/voice", &[]).await;
+    assert!(greeted.contains(&format!("<Say language=\"en-US\">{GREETING}</Say>")), "{greeted}");
+    assert!(greeted.contains(r#"<Gather input="dtmf speech""#), "{greeted}");
+    assert!(greeted.contains(r#"actionOnEmptyResult="true""#), "{greeted}");
+    assert_eq!(next(&greeted), "/twilio/voice/collect?turn=1");
+
+    let answered = line.says(&next(&greeted), "a booking").await;
+    assert!(answered.contains("You said &lt;a booking&gt; &amp; more."), "{answered}");
+    assert_eq!(next(&answered), "/twilio/voice/collect?turn=2");
+    let keyed = line.post(&next(&answered), &[("Digits", "12")]).await;
+    let ended = line.says(&next(&keyed), "goodbye").await;
+    assert!(ended.contains("</Say><Hangup/></Response>"), "{ended}");
+    assert!(!ended.contains("<Gather"), "{ended}");
+    // It is over, and not revived.
+    let late = line.says("/twilio/voice/collect?turn=9", "hello?").await;
+    assert_eq!(late, "<Response><Hangup/></Response>");
+
+    let texts: Vec<_> = agent.asked().iter().map(|(_, m)| m.text.reveal().to_owned()).collect();
+    assert_eq!(texts, ["a booking", "12", "goodbye"]);
+    let (turn, first) = agent.asked().remove(0);
+    assert_eq!((turn, first.gathered), (Turn(1), true));
+    let heard = |turn, text: &str| Heard { turn: Turn(turn), text: text.into(), complete: true };
+    assert_eq!(first.heard, Some(heard(0, GREETING)));
+    let started = edge.published_kind("CallStarted").await;
+    assert_eq!(first.call.as_ref().map(CallSid::as_str), Some(line.sid.as_str()));
+    let timed = edge.published_kind("TurnTimed").await;
+    let stages: Vec<_> = timed.stages.iter().map(|s| s.name.as_ref()).collect();
+    assert_eq!(stages, [Stage::TURN_ENDED, Stage::FIRST_AUDIO_OUT]);
+    let over = edge.published_kind("CallEnded").await;
+    assert_eq!(over.conversation, started.conversation);
+    let Payload::CallEnded(over) = over.payload else { unreachable!() };
+    assert_eq!(over.reason, CallEndReason::Agent);
+    assert_eq!(over.heard, Some(heard(3, "You said <goodbye> & more.")));
+}
+
+#[tokio::test]
+async fn a_reply_that_is_late_is_waited_for_by_redirect_at_whichever_task() {
+    let Some(edge) = start().await else { return };
+    let agent = Agent::at(&edge);
+    let line = Line::new(&edge);
+    let greeted = line.post("/twilio/voice", &[]).await;
+    let patience = line.says(&next(&greeted), "silence").await;
+    assert!(patience.contains("One moment, please.</Say><Redirect"), "{patience}");
+    assert_eq!(next(&patience), "/twilio/voice/collect?turn=1&wait=1");
+    // Another task got the reply, and keeps it where all find it.
+    let reply = ReplyWritten {
+        call: CallSid::parse(&line.sid).unwrap(),
+        attempt: 3,
+        text: "Here I am.".into(),
+        hang_up: false,
+    };
+    edge.cache.keep_reply(Turn(1), &reply).await.unwrap();
+    let answered = line.post(&next(&patience), &[]).await;
+    assert!(answered.contains("Here I am."), "{answered}");
+    assert_eq!(next(&answered), "/twilio/voice/collect?turn=2");
+    line.says(&next(&answered), "thanks").await;
+    let heard = agent.asked().pop().unwrap().1.heard.unwrap();
+    assert_eq!((heard.turn, heard.text.reveal(), heard.complete), (Turn(1), "Here I am.", true));
+}
+
+#[tokio::test]
+async fn a_reply_that_never_comes_ends_in_an_apology_and_a_human_is_asked_for() {
+    let Some(edge) = start().await else { return };
+    let agent = Agent::at(&edge);
+    let line = Line::new(&edge);
+    let greeted = line.post("/twilio/voice", &[]).await;
+    let mut twiml = line.says(&next(&greeted), "silence").await;
+    for _ in 1..WAITS {
+        twiml = line.post(&next(&twiml), &[]).await;
+        assert!(twiml.contains("<Pause") && twiml.contains("<Redirect"), "{twiml}");
+    }
+    twiml = line.post(&next(&twiml), &[]).await;
+    assert!(twiml.contains("I am sorry, this is taking too long."), "{twiml}");
+    assert_eq!(next(&twiml), "/twilio/voice/collect?turn=2&unheard=1");
+    line.says(&next(&twiml), "are you there").await;
+    let (turn, last) = agent.asked().pop().unwrap();
+    assert_eq!((turn, last.heard), (Turn(2), None), "nothing was heard of turn 1");
+}
+
+#[tokio::test]
+async fn a_repeated_request_gets_the_same_answer_without_effect() {
+    let Some(edge) = start().await else { return };
+    let agent = Agent::at(&edge);
+    let line = Line::new(&edge);
+    let greeted = line.post("/twilio/voice", &[]).await;
+    let first = line.says(&next(&greeted), "a booking").await;
+    let second = line.says(&next(&first), "tomorrow").await;
+    assert_eq!(line.says(&next(&greeted), "a booking").await, first);
+    assert_eq!(line.says(&next(&first), "tomorrow").await, second);
+    assert_eq!(agent.asked().len(), 2);
+}
+
+#[tokio::test]
+async fn a_caller_who_says_nothing_is_asked_twice_and_then_bidden_farewell() {
+    let Some(edge) = start().await else { return };
+    let line = Line::new(&edge);
+    let greeted = line.post("/twilio/voice", &[]).await;
+    let asked = line.post(&next(&greeted), &[]).await;
+    assert!(asked.contains("Are you still there?"), "{asked}");
+    assert_eq!(next(&asked), "/twilio/voice/collect?turn=1&silent=1");
+    let again = line.post(&next(&asked), &[]).await;
+    assert_eq!(next(&again), "/twilio/voice/collect?turn=1&silent=2");
+    let ended = line.post(&next(&again), &[]).await;
+    assert!(ended.contains("Goodbye.</Say><Hangup/>"), "{ended}");
+    let over = edge.published_kind("CallEnded").await;
+    let Payload::CallEnded(over) = over.payload else { unreachable!() };
+    assert_eq!(over.reason, CallEndReason::Agent);
+}
+
+#[tokio::test]
+async fn what_is_no_step_of_a_call_is_refused() {
+    let Some(edge) = start().await else { return };
+    let form = call_form(&new_call_sid(), CALLER, OUR_GATHER_NUMBER);
+    for path in ["/twilio/voice/collect", "/twilio/voice/collect?turn=zero"] {
+        let Answered(status, fault) = edge.twilio(path, &form).await;
+        assert_eq!(status, 400, "{path}");
+        assert!(fault.contains("turn"), "{fault}");
+    }
+    for missing in ["CallSid", "To"] {
+        let mut form = form.clone();
+        form.retain(|(name, _)| name != missing);
+        let Answered(status, fault) = edge.twilio("/twilio/voice/collect?turn=1", &form).await;
+        assert_eq!(status, 400);
+        assert!(fault.contains(missing), "{fault}");
+    }
+    let of_another = form_signature("/twilio/voice/collect?turn=2", &form);
+    let Answered(status, _) =
+        edge.post_form("/twilio/voice/collect?turn=1", &form, &of_another).await;
+    assert_eq!(status, 401, "the turn is signed too");
+    tokio::time::timeout(Duration::from_secs(30), edge.assert_nothing_published()).await.unwrap();
+}
