@@ -6,6 +6,7 @@
 pub mod aws;
 pub mod bench;
 pub mod demo;
+pub mod demo_key;
 pub mod dlq;
 pub mod history;
 pub mod instance;

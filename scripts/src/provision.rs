@@ -7,7 +7,7 @@ use boot::{CommonSettings, ConfigError, Environment};
 use bus::Topology;
 
 /// What a service looks for in Secrets Manager where its environment does not have it (DESIGN section 9).
-pub const CREDENTIALS: [&str; 8] = [
+pub const CREDENTIALS: [&str; 9] = [
     "DATABASE_URL",
     "REDIS_URL",
     "TWILIO_AUTH_TOKEN",
@@ -16,6 +16,7 @@ pub const CREDENTIALS: [&str; 8] = [
     "WHATSAPP_VERIFY_TOKEN",
     "DEEPGRAM_API_KEY",
     "OPENAI_API_KEY",
+    "SB_JWT_KEYS",
 ];
 
 /// What to make.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use uuid::Uuid;
 
+use crate::demo_key;
 use crate::provision::CREDENTIALS;
 use crate::stores::Environment;
 
@@ -71,6 +72,7 @@ pub(crate) fn environment(
         ("SB_TTS", "deepgram".to_owned()),
         // The rules engine needs no model. Whoever brings a key for one wants it used.
         ("SB_LLM", if is_given("OPENAI_API_KEY") { "openai,rules" } else { "rules" }.to_owned()),
+        (demo_key::VARIABLE, demo_key::made_up()),
         ("TWILIO_ACCOUNT_SID", format!("AC{}", made_up())),
     ];
     for vendor in &VENDORS {
@@ -101,7 +103,10 @@ pub(crate) fn environment(
 /// caller gave: these win wherever a service looks first.
 pub(crate) fn of_services(environment: &Environment, given: &Environment) -> Environment {
     let mut environment = environment.clone();
-    environment.retain(|name, _| !CREDENTIALS.contains(&name.as_str()) || given.contains_key(name));
+    environment.retain(|name, _| {
+        let secret = CREDENTIALS.contains(&name.as_str()) && !given.contains_key(name);
+        !secret && name != demo_key::VARIABLE
+    });
     environment
 }
 

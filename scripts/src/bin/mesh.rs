@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use scripts::demo;
+use scripts::demo_key;
 use scripts::instance::{self, Claim, Details};
 use scripts::log::{Echo, Log};
 use scripts::mesh::{Mesh, Options};
@@ -156,6 +157,9 @@ async fn up(arguments: &UpArguments) -> anyhow::Result<ExitCode> {
     }
     log.say(&format!("logs in {}", logs.display()));
     log.say(&format!("simulator at {}", endpoints.simulator));
+    if let Some(key) = mesh.environment().get(demo_key::VARIABLE) {
+        log.say(&format!("API of the tenant demo: {}/api/docs, key {key}", endpoints.edge));
+    }
     log.say(&format!("up: {} (Ctrl-C or `scripts/mesh down` stops it)", endpoints.edge));
 
     let code = tokio::select! {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use boot::Environment;
 use clap::{Parser, Subcommand};
+use scripts::demo_key;
 use scripts::dlq;
 use scripts::provision::{Wanted, provision};
 
@@ -117,7 +118,7 @@ async fn provision_all(environment: &Environment) -> anyhow::Result<()> {
 async fn seed_demo(environment: &Environment) -> anyhow::Result<()> {
     store::seed::demo(&database_url(environment)?).await?;
     println!("the tenant demo is in place");
-    Ok(())
+    demo_key::put_in_place(environment).await
 }
 
 fn database_url(environment: &Environment) -> anyhow::Result<String> {

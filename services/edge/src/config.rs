@@ -36,6 +36,14 @@ pub struct Config {
     pub call_drain: Duration,
     /// The KMS key that wraps the tenants' data keys (`SB_KMS_KEY`).
     pub kms_key: String,
+    /// Who makes the tokens that open the API (`SB_JWT_ISSUER`); asked for where there are keys for them.
+    pub jwt_issuer: Option<String>,
+    /// For whom they are made (`SB_JWT_AUDIENCE`).
+    pub jwt_audience: String,
+    /// The web pages of other origins that may use the API (`SB_CORS_ORIGINS`), such as `https://console.example.com`.
+    pub cors_origins: Vec<String>,
+    /// Requests of one caller of the API a minute (`SB_API_REQUESTS_PER_MINUTE`; E2).
+    pub api_requests_per_minute: u32,
     /// Connections to PostgreSQL, one of them for health (`SB_DATABASE_CONNECTIONS`).
     pub database_connections: usize,
 }
@@ -90,10 +98,22 @@ impl Config {
                 .unwrap_or_else(|| "v26.0".into()),
             call_drain: Duration::from_secs(r.parsed("SB_CALL_DRAIN_SECONDS", 90_u64)),
             kms_key: r.optional("SB_KMS_KEY").unwrap_or_else(|| "alias/switchboard".into()),
+            jwt_issuer: r.optional("SB_JWT_ISSUER"),
+            jwt_audience: r.optional("SB_JWT_AUDIENCE").unwrap_or_else(|| "switchboard".into()),
+            cors_origins: r.list("SB_CORS_ORIGINS", ""),
+            api_requests_per_minute: r.parsed("SB_API_REQUESTS_PER_MINUTE", 100),
             database_connections: r.parsed("SB_DATABASE_CONNECTIONS", 5),
         };
         if !(2..=MAX_DATABASE_CONNECTIONS).contains(&config.database_connections) {
             r.fault("SB_DATABASE_CONNECTIONS", "must be 2 to 20");
+        }
+        let is_origin = |origin: &String| {
+            let rest = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+            rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(['/', '*', ' ']))
+        };
+        if let Some(wrong) = config.cors_origins.iter().find(|origin| !is_origin(origin)) {
+            let fault = format!("{wrong:?} is no origin such as https://console.example.com");
+            r.fault("SB_CORS_ORIGINS", fault);
         }
         r.finish(config)
     }
@@ -116,6 +136,8 @@ pub struct Credentials {
     pub whatsapp_verify_token: Arc<RotatingSecret>,
     /// `SB_STREAM_TOKEN_KEY`; without it all edge tasks derive the same key from the Twilio token.
     pub stream_token_key: Option<Arc<RotatingSecret>>,
+    /// `SB_JWT_KEYS`, a JWK set; without it the API takes no tokens, only keys.
+    pub jwt_keys: Option<Arc<RotatingSecret>>,
 }
 
 impl Credentials {
@@ -132,6 +154,7 @@ impl Credentials {
             whatsapp_app_secret: secrets.get("WHATSAPP_APP_SECRET").await?,
             whatsapp_verify_token: secrets.get("WHATSAPP_VERIFY_TOKEN").await?,
             stream_token_key: secrets.find("SB_STREAM_TOKEN_KEY").await?,
+            jwt_keys: secrets.find("SB_JWT_KEYS").await?,
         })
     }
 }
@@ -146,13 +169,18 @@ mod tests {
             ("SB_EDGE_LISTEN", "everywhere"),
             ("SB_TRUSTED_PROXIES", "10.0.0.0/16, balancer"),
             ("SB_STREAM_SIGNATURE", "maybe"),
+            ("SB_CORS_ORIGINS", "https://a.example, *"),
         ]
         .into_iter()
         .collect();
         let message = Config::read(&env).unwrap_err().to_string();
-        for key in
-            ["SB_EDGE_LISTEN", "SB_TRUSTED_PROXIES", "SB_STREAM_SIGNATURE", "SB_PUBLIC_BASE_URL"]
-        {
+        for key in [
+            "SB_EDGE_LISTEN",
+            "SB_TRUSTED_PROXIES",
+            "SB_STREAM_SIGNATURE",
+            "SB_PUBLIC_BASE_URL",
+            "SB_CORS_ORIGINS",
+        ] {
             assert!(message.contains(key), "{message}");
         }
     }

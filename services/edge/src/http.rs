@@ -81,6 +81,15 @@ async fn ready(border: web::Data<Border>) -> HttpResponse {
     boot::health_response(&border.dependencies).await
 }
 
+/// The address a request came from, behind `proxies` or not (E3).
+pub fn source_of(proxies: &TrustedProxies, request: &HttpRequest) -> IpAddr {
+    let peer = request.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |a| a.ip());
+    // A proxy may add a line of its own below one that the caller wrote: together they are one list.
+    let lines = request.headers().get_all("x-forwarded-for");
+    let forwarded: Vec<&str> = lines.filter_map(|line| line.to_str().ok()).collect();
+    proxies.source(peer, &forwarded.join(","))
+}
+
 /// Why a request was not taken in.
 enum Refusal {
     Blocked,
@@ -94,11 +103,7 @@ enum Refusal {
 impl Border {
     /// The address a request came from (E3).
     pub fn source_of(&self, request: &HttpRequest) -> IpAddr {
-        let peer = request.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |a| a.ip());
-        // A proxy may add a line of its own below one that the caller wrote: together they are one list.
-        let lines = request.headers().get_all("x-forwarded-for");
-        let forwarded: Vec<&str> = lines.filter_map(|line| line.to_str().ok()).collect();
-        self.proxies.source(peer, &forwarded.join(","))
+        source_of(&self.proxies, request)
     }
 
     /// Guards, reads, publishes and only then answers a vendor's request (DESIGN 4).

@@ -1,6 +1,7 @@
 //! `edge`: the border of the mesh (DESIGN 1). Webhooks and media sockets come in here; the real-time half of a call
 //! runs here; replies leave here.
 //!
+//! - [`api`]: REST for front ends and other systems.
 //! - [`channel`]: the ways people reach us, one module each.
 //! - [`guard`]: who may come in.
 //! - [`http`]: the pipeline every webhook goes through.
@@ -9,6 +10,7 @@
 //!
 //! `design.md` beside this crate tells one call and one chat from end to end.
 
+pub mod api;
 pub mod call;
 pub mod channel;
 pub mod config;
@@ -25,6 +27,7 @@ use std::{
 
 use actix_web::{App, HttpServer, dev::Server, web};
 use anyhow::Context as _;
+use api::{Api, ApiSettings, cors::Origins, token::TokenVerifier};
 use aws_config::SdkConfig;
 use bus::{Bus, BusSettings, Consumer, Handler, Queue, Source};
 use cache::Cache;
@@ -192,9 +195,18 @@ impl Edge {
             consume(Queue::Outbound, Arc::new(Outbound::new(adapters.clone(), cache.clone())));
         shared_work.spawn(outbound.depends_on(Arc::new(cache.clone())).run(stop.clone()));
         let escalations = consume(Queue::Escalations, Arc::new(Escalations::new(store.clone())));
-        shared_work.spawn(escalations.depends_on(Arc::new(store)).run(stop.clone()));
+        shared_work.spawn(escalations.depends_on(Arc::new(store.clone())).run(stop.clone()));
         shared_work.spawn(consume(Queue::Live, Arc::new(LiveEvents)).run(stop.clone()));
 
+        let api = web::Data::new(Api {
+            store,
+            guard: guard.clone(),
+            proxies: config.trusted_proxies.clone(),
+            tokens: token_verifier(&config, &credentials)?,
+            origins: Origins::listed(config.cors_origins.clone()),
+            dependencies: dependencies.clone(),
+            settings: ApiSettings { requests_per_minute: config.api_requests_per_minute },
+        });
         let border = web::Data::new(Border {
             adapters,
             guard,
@@ -204,7 +216,7 @@ impl Edge {
             calls: calls.clone(),
             dependencies: dependencies.clone(),
         });
-        let server = serve(listener, border, config.call_drain)?;
+        let server = serve(listener, border, api, config.call_drain)?;
         let call_drain = config.call_drain;
         Ok(Self {
             address,
@@ -274,9 +286,14 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 fn serve(
     listener: TcpListener,
     border: web::Data<Border>,
+    api: web::Data<Api>,
     call_drain: Duration,
 ) -> anyhow::Result<Server> {
-    let app = move || App::new().configure(|app| http::routes(app, &border));
+    let app = move || {
+        App::new()
+            .configure(|app| http::routes(app, &border))
+            .configure(|app| api::routes(app, &api))
+    };
     let server = HttpServer::new(app)
         .disable_signals()
         // A frame of 20 ms does not wait for the acknowledgement of the one before.
@@ -311,4 +328,13 @@ fn stream_tokens(credentials: &Credentials) -> StreamTokens {
         }
     };
     StreamTokens::new(keys)
+}
+
+fn token_verifier(config: &Config, credentials: &Credentials) -> anyhow::Result<TokenVerifier> {
+    let issuer = config.jwt_issuer.clone();
+    if credentials.jwt_keys.is_some() && issuer.is_none() {
+        anyhow::bail!("SB_JWT_KEYS is set, so SB_JWT_ISSUER must be as well");
+    }
+    let audience = config.jwt_audience.clone();
+    TokenVerifier::new(credentials.jwt_keys.clone(), issuer.unwrap_or_default(), audience)
 }

@@ -11,7 +11,9 @@
 
 pub mod addresses;
 pub mod agents;
+pub mod api_keys;
 pub mod appointments;
+pub mod audit;
 pub mod calls;
 pub mod claims;
 pub mod conversations;
@@ -21,6 +23,8 @@ pub mod due;
 pub mod effects;
 mod error;
 pub mod escalations;
+pub mod history;
+pub mod idempotency;
 pub mod messages;
 pub mod migrate;
 mod pool;

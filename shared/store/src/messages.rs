@@ -6,8 +6,8 @@
 //! that heard more counts, so the order they come in changes nothing.
 
 use domain::{
-    CallStarted, ConversationId, Envelope, Heard, MessageKind, MessageReceived, MessageSent,
-    Personal, Timestamp, Turn,
+    CallStarted, CipherError, ConversationId, Envelope, FieldCipher, Heard, MessageKind,
+    MessageReceived, MessageSent, Personal, Timestamp, Turn,
 };
 use std::time::SystemTime;
 use uuid::Uuid;
@@ -235,6 +235,17 @@ pub enum Speaker {
     Operator,
 }
 
+impl Speaker {
+    /// The speaker a row names.
+    pub(crate) fn of_role(role: &str) -> Self {
+        match role {
+            "user" => Self::User,
+            "operator" => Self::Operator,
+            _ => Self::Agent,
+        }
+    }
+}
+
 /// One line of a transcript.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Line {
@@ -270,17 +281,9 @@ pub async fn transcript(
         .await?;
     let mut lines = Vec::with_capacity(rows.len());
     for row in rows.iter().rev() {
-        let text = match (row.get::<_, Option<String>>(2), row.get::<_, Option<Vec<u8>>>(3)) {
-            (Some(text), _) => text.into(),
-            (None, Some(sealed)) => cipher.open(TEXT, &sealed)?,
-            (None, None) => Personal::default(),
-        };
+        let text = open_text(cipher.as_ref(), row.get(2), row.get(3))?.unwrap_or_default();
         lines.push(Line {
-            speaker: match row.get(0) {
-                "user" => Speaker::User,
-                "operator" => Speaker::Operator,
-                _ => Speaker::Agent,
-            },
+            speaker: Speaker::of_role(row.get(0)),
             turn: row.get::<_, Option<i32>>(1).and_then(|t| u32::try_from(t).ok()).map(Turn),
             text,
             heard_whole: row.get(4),
@@ -289,6 +292,37 @@ pub async fn transcript(
         });
     }
     Ok(lines)
+}
+
+/// What was said, from whichever of its two columns has it.
+pub(crate) fn open_text(
+    cipher: &dyn FieldCipher,
+    plain: Option<String>,
+    sealed: Option<&[u8]>,
+) -> Result<Option<Personal>, CipherError> {
+    open(cipher, TEXT, plain, sealed)
+}
+
+/// What was meant to be said, from whichever of its two columns has it.
+pub(crate) fn open_intended(
+    cipher: &dyn FieldCipher,
+    plain: Option<String>,
+    sealed: Option<&[u8]>,
+) -> Result<Option<Personal>, CipherError> {
+    open(cipher, INTENDED, plain, sealed)
+}
+
+fn open(
+    cipher: &dyn FieldCipher,
+    field: &'static str,
+    plain: Option<String>,
+    sealed: Option<&[u8]>,
+) -> Result<Option<Personal>, CipherError> {
+    match (plain, sealed) {
+        (Some(text), _) => Ok(Some(text.into())),
+        (None, Some(sealed)) => Ok(Some(cipher.open(field, sealed)?)),
+        (None, None) => Ok(None),
+    }
 }
 
 /// The id of the agent's message of a turn of a call.

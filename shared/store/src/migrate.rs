@@ -34,6 +34,7 @@ migrations![
     "0006_operations",
     "0030_booking",
     "0060_dead_letters",
+    "0070_api",
 ];
 
 /// Only one may migrate a database at a time; the others wait here. (`swbd` in ASCII.)

@@ -3,7 +3,7 @@
 use domain::{TenantId, TenantSettings, VendorVoice, Voice};
 use serde::Deserialize;
 
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, TenantTx};
 
 /// The settings of all tenants that have an address.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -32,6 +32,11 @@ pub async fn settings(store: &Store) -> Result<AllSettings, StoreError> {
         }
     }
     Ok(all)
+}
+
+/// Whether the transaction's tenant is in the database.
+pub async fn exists(tx: &TenantTx) -> Result<bool, StoreError> {
+    Ok(tx.query_opt("SELECT FROM tenants WHERE id = $1", &[tx.id()]).await?.is_some())
 }
 
 /// The `settings` column. What is left out has the value of [`TenantSettings::default`]; a key

@@ -1,7 +1,7 @@
 //! People, and what they are known by. Names and numbers are encrypted; a row is found by the keyed
 //! hash of its normalised value (D3).
 
-use domain::{FieldCipher, Personal, Timestamp};
+use domain::{CipherError, FieldCipher, Personal, Timestamp};
 use uuid::Uuid;
 
 use crate::{StoreError, TenantTx, moment};
@@ -33,6 +33,15 @@ impl Identity {
     /// What the table of this person's kind of identity finds it by.
     pub(crate) fn hash(&self, cipher: &dyn FieldCipher) -> Vec<u8> {
         cipher.hash(self.kind, self.value.reveal()).to_vec()
+    }
+
+    /// What somebody typed to find a person by: an e-mail address, a number, else a business-scoped id.
+    pub fn typed(text: &str) -> Option<Self> {
+        let text = text.trim();
+        if text.contains('@') {
+            return Some(Self { kind: "email", value: text.to_lowercase().into() });
+        }
+        Self::phone(&text.into()).or_else(|| Self::bsuid(&text.into()))
     }
 
     /// A WhatsApp business-scoped user id.
@@ -113,6 +122,16 @@ pub async fn name(tx: &TenantTx, user: Uuid) -> Result<Option<Personal>, StoreEr
         return Ok(None);
     };
     Ok(Some(tx.cipher().await?.open(NAME, &sealed)?))
+}
+
+/// Opens a name as it lies in its column.
+pub(crate) fn open_name(cipher: &dyn FieldCipher, sealed: &[u8]) -> Result<Personal, CipherError> {
+    cipher.open(NAME, sealed)
+}
+
+/// Opens what a person is known by, as it lies in its column.
+pub(crate) fn open_value(cipher: &dyn FieldCipher, sealed: &[u8]) -> Result<Personal, CipherError> {
+    cipher.open(VALUE, sealed)
 }
 
 async fn find(

@@ -89,6 +89,20 @@ impl Guard {
         self.hit(&format!("user:{}", user.0), USER_WINDOW, USER_LIMIT).await
     }
 
+    /// Counts a request of `user` to the API, of which `limit` are allowed a minute (E2).
+    ///
+    /// # Errors
+    /// Over the limit: the time until the next one is allowed.
+    pub async fn admit_to_api(&self, user: UserKey, limit: u32) -> Result<(), Duration> {
+        let key = format!("api:{}", user.0);
+        match self.shared(self.cache.hit(&key, USER_WINDOW, limit)).await {
+            Some(Admission::Allowed) => Ok(()),
+            Some(Admission::Denied { retry_after }) => Err(retry_after),
+            None if self.local().hit(&key, USER_WINDOW, limit, Instant::now()) => Ok(()),
+            None => Err(USER_WINDOW),
+        }
+    }
+
     /// Takes one of the sockets of `user` for `call`; `None` when all are taken (E2).
     pub async fn take_socket(
         &self,

@@ -41,7 +41,7 @@ pub struct EdgeTask {
     published: Mutex<mpsc::UnboundedReceiver<Envelope>>,
     stop: CancellationToken,
     running: Option<tokio::task::JoinHandle<()>>,
-    _db: TestDb,
+    pub db: TestDb,
 }
 
 /// Starts a task, or skips the test where there are no stores.
@@ -72,6 +72,8 @@ pub async fn start_with(more: &[(&str, &str)]) -> Option<EdgeTask> {
         ("SB_KMS_KEY", KMS_KEY),
         ("SB_LONG_POLL_SECONDS", "1"),
         ("SB_CALL_DRAIN_SECONDS", "1"),
+        ("SB_JWT_ISSUER", crate::api::JWT_ISSUER),
+        ("SB_CORS_ORIGINS", crate::api::CONSOLE_ORIGIN),
         // Nobody listens: a read mark is best effort.
         ("WHATSAPP_API_BASE_URL", "http://127.0.0.1:9"),
     ]);
@@ -86,6 +88,7 @@ pub async fn start_with(more: &[(&str, &str)]) -> Option<EdgeTask> {
         whatsapp_app_secret: fixed(META_SECRET),
         whatsapp_verify_token: fixed(META_VERIFY),
         stream_token_key: None,
+        jwt_keys: Some(fixed(crate::api::JWT_KEYS)),
     };
     let stop = CancellationToken::new();
     let edge = Edge::start(config, credentials, &aws, stop.clone()).await.expect("start the edge");
@@ -104,7 +107,7 @@ pub async fn start_with(more: &[(&str, &str)]) -> Option<EdgeTask> {
         published: Mutex::new(published),
         stop,
         running: Some(running),
-        _db: db,
+        db,
     };
     task.ready().await;
     Some(task)

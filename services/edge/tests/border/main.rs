@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
 
+mod api;
 mod edge_task;
 mod gather;
 mod media_socket;

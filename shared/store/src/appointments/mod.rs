@@ -5,6 +5,7 @@
 //! reached by is sealed (D3).
 
 mod agenda;
+mod book;
 mod calendar;
 
 use domain::{ConversationId, Personal, Timestamp};
@@ -12,6 +13,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 pub use agenda::{Agenda, Resource, Service};
+pub use book::{AppointmentFilter, BookEntry, entry, page};
 pub use calendar::{Busy, Calendar, Opening, Pace, Slot, nearest};
 
 use crate::{StoreError, TenantTx, moment, users::Identity};

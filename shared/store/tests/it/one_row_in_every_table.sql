@@ -21,3 +21,5 @@ INSERT INTO effects VALUES ('$tenant', '$tenant', 1, 'book', '\x00');
 INSERT INTO due VALUES ('$tenant', '$tenant', now(), '\x00');
 INSERT INTO escalations VALUES ('$tenant', '$tenant', '$tenant', 'asked', '\x00', 'open', now());
 INSERT INTO audit_log VALUES ('$tenant', '$tenant', now(), 'someone', 'did', 'something');
+INSERT INTO api_keys (tenant, id, name, role, secret_hash, created_by) VALUES ('$tenant', 'abcdefghijkl', 'console', 'admin', '\x00', 'someone');
+INSERT INTO api_writes (tenant, actor, key, fingerprint) VALUES ('$tenant', 'someone', 'a key', '\x00');

@@ -1,0 +1,356 @@
+//! Conversations and what was said in them.
+
+use actix_web::HttpRequest;
+use domain::{ConversationId, Timestamp};
+use serde::Serialize;
+use store::{
+    history::{self, ConversationFilter},
+    messages::Speaker,
+    turn_timings,
+    users::{self, Identity},
+};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{
+    answer::{Answer, ApiError, Reply, Success},
+    caller::As,
+    read::{self, Moment, Page, Query, moment},
+    role::ReadOnly,
+};
+
+const WHAT: &str = "conversation";
+
+/// A call, or the running chat with one person.
+#[derive(Serialize, ToSchema)]
+pub struct Conversation {
+    /// Its id.
+    pub id: Uuid,
+    /// How the person reaches us: `voice`, `browser`, `whatsapp`, `sms`.
+    #[schema(example = "whatsapp")]
+    pub channel: String,
+    /// Which of our addresses.
+    #[schema(example = "106540352242922")]
+    pub our_address: Option<String>,
+    /// With whom; null for a caller who hides the number.
+    pub person: Option<Person>,
+    /// The agent who answered last.
+    #[schema(example = "reception")]
+    pub agent: Option<String>,
+    /// The call's id, on calls.
+    #[schema(example = "CA0123456789abcdef0123456789abcdef")]
+    pub call: Option<String>,
+    /// When it began.
+    pub started_at: Moment,
+    /// When something last happened.
+    pub last_active_at: Moment,
+    /// When it ended; chats do not.
+    pub ended_at: Option<Moment>,
+}
+
+/// Who a conversation is with.
+#[derive(Serialize, ToSchema)]
+pub struct Person {
+    /// The person's id: what `person` finds conversations by.
+    pub id: Uuid,
+    /// What they are called, where they said so.
+    #[schema(example = "Ana Silva")]
+    pub name: Option<String>,
+    /// Of what kind the contact is: `phone`, `email`, `bsuid`.
+    #[schema(example = "phone")]
+    pub contact_kind: Option<String>,
+    /// What they are reached by.
+    #[schema(example = "+15551234567")]
+    pub contact: Option<String>,
+}
+
+impl From<history::Conversation> for Conversation {
+    fn from(c: history::Conversation) -> Self {
+        let (contact_kind, contact) = c.known_by.unzip();
+        Self {
+            id: c.id,
+            channel: c.channel,
+            our_address: c.our_address,
+            person: c.user.map(|id| Person {
+                id,
+                name: c.name.map(|name| name.into_revealed()),
+                contact_kind,
+                contact: contact.map(|contact| contact.into_revealed()),
+            }),
+            agent: c.agent,
+            call: c.call,
+            started_at: moment(c.started_at),
+            last_active_at: moment(c.last_active_at),
+            ended_at: c.ended_at.map(moment),
+        }
+    }
+}
+
+/// Conversations
+///
+/// The last active first. `text` looks for words in what was said, in capitals or not; it needs `from`, for it reads the
+/// messages themselves, and finds nothing where the tenant has message texts encrypted.
+#[utoipa::path(get, path = "/api/v1/conversations", tag = "conversations",
+    params(
+        ("person" = Option<String>, Query, min_length = 1, max_length = 256, example = "+15551234567",
+            description = "Of this person: their id, phone number, e-mail address or WhatsApp id"),
+        ("channel" = Option<String>, Query, min_length = 1, max_length = 256, example = "voice"),
+        ("agent" = Option<String>, Query, min_length = 1, max_length = 256,
+            description = "In which this agent answered"),
+        ("from" = Option<Moment>, Query, description = "Last active then or later"),
+        ("to" = Option<Moment>, Query, description = "Last active earlier"),
+        ("text" = Option<String>, Query, min_length = 1, max_length = 256),
+        ("limit" = Option<i64>, Query, minimum = 1, maximum = 100, description = "50 unless said"),
+        ("cursor" = Option<String>, Query, pattern = "^[A-Za-z0-9_-]{32}$",
+            description = "The `next_cursor` of the page before"),
+    ),
+    responses((status = 200, description = "A page of them", body = inline(Success<Page<Conversation>>))))]
+pub async fn list(caller: As<ReadOnly>, request: HttpRequest) -> Answer<Page<Conversation>> {
+    let mut query = Query::of(&request)?;
+    let person = query.text("person")?;
+    let mut filter = ConversationFilter {
+        user: None,
+        channel: query.text("channel")?,
+        agent: query.text("agent")?,
+        from: query.moment("from")?,
+        until: query.moment("to")?,
+        text: query.text("text")?,
+    };
+    let (limit, after) = query.page()?;
+    query.end()?;
+    if filter.text.is_some() && filter.from.is_none() {
+        return Err(ApiError::parameter("from", "is needed for a search of text"));
+    }
+    let tx = caller.begin().await?;
+    if let Some(person) = person {
+        let Some(user) = find_person(&tx, &person).await? else {
+            return Ok(Reply::ok(Page { items: Vec::new(), next_cursor: None }));
+        };
+        filter.user = Some(user);
+    }
+    let after = after.map(|(at, id)| (Timestamp::from_micros(at), id));
+    let rows = history::conversations(&tx, &filter, after, limit + 1).await?;
+    let key = |c: &history::Conversation| (c.last_active_at.as_micros(), c.id);
+    Ok(Reply::ok(Page::of(rows, limit, key, Conversation::from)))
+}
+
+async fn find_person(tx: &store::TenantTx, person: &str) -> Result<Option<Uuid>, ApiError> {
+    if let Ok(id) = person.parse() {
+        return Ok(Some(id));
+    }
+    let Some(identity) = Identity::typed(person) else { return Ok(None) };
+    Ok(users::by_identity(tx, &identity).await?)
+}
+
+/// One conversation
+#[utoipa::path(get, path = "/api/v1/conversations/{id}", tag = "conversations",
+    params(("id" = Uuid, Path)),
+    responses((status = 200, description = "It", body = inline(Success<Conversation>),
+        headers(("ETag" = String))), (status = 304, description = "As it was")))]
+pub async fn show(caller: As<ReadOnly>, request: HttpRequest) -> Answer<Conversation> {
+    let id = read::path_id(&request, WHAT)?;
+    let tx = caller.begin().await?;
+    let found = history::conversation(&tx, id).await?;
+    Ok(Reply::tagged(found.ok_or_else(|| ApiError::not_found(WHAT))?.into()))
+}
+
+/// Something that was said.
+#[derive(Serialize, ToSchema)]
+pub struct Message {
+    /// Its id.
+    pub id: Uuid,
+    /// Who said it: `user`, `agent`, `operator`.
+    #[schema(example = "agent")]
+    pub role: &'static str,
+    /// In which turn; null for a chat message that has no answer yet.
+    #[schema(example = 3)]
+    pub turn: Option<i32>,
+    /// What it is: `speech`, `text`, `choice`, `image`, `voice_note`, `location`, ...
+    #[schema(example = "text")]
+    pub kind: String,
+    /// What belongs to the kind: the choice made, the message reacted to.
+    pub kind_value: Option<String>,
+    /// What was said or written; of a spoken reply, what was heard.
+    #[schema(example = "Tomorrow at two it is.")]
+    pub text: String,
+    /// What the agent meant to say, on calls.
+    pub intended_text: Option<String>,
+    /// How many characters of a spoken reply were heard.
+    pub heard_chars: Option<i32>,
+    /// Whether that was all.
+    pub heard_whole: Option<bool>,
+    /// The vendor's id.
+    pub external_id: Option<String>,
+    /// The vendor's id of the message it answers.
+    pub in_reply_to: Option<String>,
+    /// How a reply came about.
+    pub answered_by: Option<AnsweredBy>,
+    /// What became of it, as far as the vendor said.
+    pub delivery: Option<Delivery>,
+    /// When.
+    pub at: Moment,
+}
+
+/// How a reply came about.
+#[derive(Serialize, ToSchema)]
+pub struct AnsweredBy {
+    /// The agent, or the operator.
+    #[schema(example = "reception")]
+    pub agent: String,
+    /// With which confidence it was chosen, 0 to 1.
+    #[schema(example = 0.85)]
+    pub confidence: Option<f32>,
+    /// Why, in a few words.
+    pub reason: Option<String>,
+    /// The language model; `rules` for the rules engine.
+    #[schema(example = "rules")]
+    pub model: Option<String>,
+    /// How long it took, ms.
+    pub processing_ms: Option<i64>,
+    /// Tokens read.
+    pub tokens_in: Option<i64>,
+    /// Tokens written.
+    pub tokens_out: Option<i64>,
+    /// Millionths of a US dollar.
+    pub cost_micros: Option<i64>,
+}
+
+/// What became of a message.
+#[derive(Serialize, ToSchema)]
+pub struct Delivery {
+    /// `accepted`, `sent`, `delivered`, `read`, `failed`, `doubtful`.
+    #[schema(example = "read")]
+    pub status: String,
+    /// The vendor's error code, when it failed.
+    pub error_code: Option<i64>,
+    /// The vendor's words for it.
+    pub error_text: Option<String>,
+    /// When this was learnt.
+    pub updated_at: Moment,
+}
+
+impl From<history::Message> for Message {
+    fn from(m: history::Message) -> Self {
+        let (heard_chars, heard_whole) = m.heard.unzip();
+        Self {
+            id: m.id,
+            role: match m.speaker {
+                Speaker::User => "user",
+                Speaker::Agent => "agent",
+                Speaker::Operator => "operator",
+            },
+            turn: m.turn,
+            kind: m.kind,
+            kind_value: m.kind_value,
+            text: m.text.into_revealed(),
+            intended_text: m.intended.map(|text| text.into_revealed()),
+            heard_chars,
+            heard_whole,
+            external_id: m.external_id,
+            in_reply_to: m.in_reply_to,
+            answered_by: m.account.map(|a| AnsweredBy {
+                agent: a.agent,
+                confidence: a.confidence,
+                reason: a.reason,
+                model: a.model,
+                processing_ms: a.processing_ms,
+                tokens_in: a.tokens_in,
+                tokens_out: a.tokens_out,
+                cost_micros: a.cost_micros,
+            }),
+            delivery: m.delivery.map(|d| Delivery {
+                status: d.status,
+                error_code: d.error_code,
+                error_text: d.error_text,
+                updated_at: moment(d.updated_at),
+            }),
+            at: moment(m.at),
+        }
+    }
+}
+
+/// What was said in a conversation
+#[utoipa::path(get, path = "/api/v1/conversations/{id}/messages", tag = "conversations",
+    params(
+        ("id" = Uuid, Path),
+        ("order" = Option<Order>, Query, description = "`oldest_first` unless said"),
+        ("limit" = Option<i64>, Query, minimum = 1, maximum = 100, description = "50 unless said"),
+        ("cursor" = Option<String>, Query, pattern = "^[A-Za-z0-9_-]{32}$",
+            description = "The `next_cursor` of the page before"),
+    ),
+    responses((status = 200, description = "A page of it", body = inline(Success<Page<Message>>))))]
+pub async fn messages(caller: As<ReadOnly>, request: HttpRequest) -> Answer<Page<Message>> {
+    let id = read::path_id(&request, WHAT)?;
+    let mut query = Query::of(&request)?;
+    let newest_first =
+        query.choice("order", &["oldest_first", "newest_first"])? == Some("newest_first");
+    let (limit, after) = query.page()?;
+    query.end()?;
+    let tx = caller.begin().await?;
+    must_exist(&tx, id).await?;
+    let conversation = ConversationId::from_uuid(id);
+    let rows = history::messages(&tx, conversation, after, newest_first, limit + 1).await?;
+    let key = |m: &history::Message| (m.position, m.id);
+    Ok(Reply::ok(Page::of(rows, limit, key, Message::from)))
+}
+
+/// In which order messages are listed.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// As they were said.
+    OldestFirst,
+    /// The last first.
+    NewestFirst,
+}
+
+/// A turn, and when it reached each stage.
+#[derive(Serialize, ToSchema)]
+pub struct Turn {
+    /// Its number.
+    #[schema(example = 3)]
+    pub turn: u32,
+    /// The stages, in the order of the way.
+    pub stages: Vec<Stage>,
+}
+
+/// A stage of a turn.
+#[derive(Serialize, ToSchema)]
+pub struct Stage {
+    /// Its name.
+    #[schema(example = "first_audio_out")]
+    pub name: String,
+    /// When it was reached.
+    pub at: Moment,
+    /// How long after the first stage, ms.
+    #[schema(example = 16.3)]
+    pub after_ms: f64,
+}
+
+/// How long each turn of a conversation took, stage by stage
+#[utoipa::path(get, path = "/api/v1/conversations/{id}/turns", tag = "conversations",
+    params(("id" = Uuid, Path)),
+    responses((status = 200, description = "Every turn that was timed", body = inline(Success<Vec<Turn>>))))]
+pub async fn turns(caller: As<ReadOnly>, request: HttpRequest) -> Answer<Vec<Turn>> {
+    let id = read::path_id(&request, WHAT)?;
+    let tx = caller.begin().await?;
+    must_exist(&tx, id).await?;
+    let timed = turn_timings::of_conversation(&tx, ConversationId::from_uuid(id)).await?;
+    let turns = timed.into_iter().map(|(turn, stages)| {
+        let first = stages.iter().map(|s| s.at).min().unwrap_or_default();
+        let stages = stages.into_iter().map(|s| Stage {
+            name: s.name.to_string(),
+            at: moment(s.at),
+            after_ms: s.at.since(first).as_secs_f64() * 1000.0,
+        });
+        Turn { turn: turn.0, stages: stages.collect() }
+    });
+    Ok(Reply::ok(turns.collect()))
+}
+
+async fn must_exist(tx: &store::TenantTx, id: Uuid) -> Result<(), ApiError> {
+    match history::conversation(tx, id).await? {
+        Some(_) => Ok(()),
+        None => Err(ApiError::not_found(WHAT)),
+    }
+}

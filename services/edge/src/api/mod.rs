@@ -1,0 +1,128 @@
+//! REST `/api/v1` (F1): what front ends and other systems build on. Its types are its own: neither the words of
+//! [`domain`] nor the wire's stand in its JSON, so that those may change.
+//!
+//! - [`answer`]: the one shape of every answer.
+//! - [`caller`]: who asks; `key`, `token`, [`role`] are its parts.
+//! - [`read`]: queries, bodies, pages.
+//! - [`openapi`]: the description, from the code; [`docs`] shows it.
+//! - one module for each kind of thing: conversations, calls, appointments, ...
+
+pub mod answer;
+pub mod appointments;
+pub mod caller;
+pub mod calls;
+pub mod conversations;
+pub mod cors;
+pub mod docs;
+pub mod escalations;
+pub mod health;
+pub mod key;
+pub mod openapi;
+pub mod read;
+pub mod role;
+pub mod token;
+
+use std::{net::IpAddr, sync::Arc};
+
+use actix_web::{HttpRequest, Resource, Route, http::Method, middleware::from_fn, web};
+use answer::ApiError;
+use cors::Origins;
+use domain::Dependency;
+use store::Store;
+use token::TokenVerifier;
+
+use crate::{
+    guard::{Guard, client_address::TrustedProxies},
+    http,
+};
+
+/// Under which everything lies.
+pub const BASE: &str = "/api/v1";
+
+/// What the API works with.
+pub struct Api {
+    /// The database.
+    pub store: Store,
+    /// Limits.
+    pub guard: Arc<Guard>,
+    /// Whose `X-Forwarded-For` is believed.
+    pub proxies: TrustedProxies,
+    /// Tokens that let people in.
+    pub tokens: TokenVerifier,
+    /// Pages of other origins that may ask.
+    pub origins: Origins,
+    /// What `/health` shows.
+    pub dependencies: Vec<Arc<dyn Dependency>>,
+    /// Plain settings.
+    pub settings: ApiSettings,
+}
+
+/// What the API is told.
+#[derive(Clone, Debug)]
+pub struct ApiSettings {
+    /// `SB_API_REQUESTS_PER_MINUTE` (E2).
+    pub requests_per_minute: u32,
+}
+
+impl Api {
+    /// The address a request came from (E3).
+    pub fn source_of(&self, request: &HttpRequest) -> IpAddr {
+        http::source_of(&self.proxies, request)
+    }
+}
+
+/// Mounts the API and its pages.
+pub fn routes(app: &mut web::ServiceConfig, api: &web::Data<Api>) {
+    let get = || web::get();
+    let v1 = web::scope(BASE)
+        .app_data(api.clone())
+        .wrap(from_fn(cors::answer))
+        .wrap(from_fn(measure))
+        .service(at("/openapi.json", [(Method::GET, get().to(openapi::document))]))
+        .service(at("/health", [(Method::GET, get().to(health::show))]))
+        .service(at("/conversations", [(Method::GET, get().to(conversations::list))]))
+        .service(at("/conversations/{id}", [(Method::GET, get().to(conversations::show))]))
+        .service(at(
+            "/conversations/{id}/messages",
+            [(Method::GET, get().to(conversations::messages))],
+        ))
+        .service(at("/conversations/{id}/turns", [(Method::GET, get().to(conversations::turns))]))
+        .service(at("/calls", [(Method::GET, get().to(calls::list))]))
+        .service(at("/calls/{id}", [(Method::GET, get().to(calls::show))]))
+        .service(at("/appointments", [(Method::GET, get().to(appointments::list))]))
+        .service(at("/appointments/{id}", [(Method::GET, get().to(appointments::show))]))
+        .service(at("/escalations", [(Method::GET, get().to(escalations::list))]))
+        .service(at("/escalations/{id}", [(Method::GET, get().to(escalations::show))]))
+        .default_service(web::to(nowhere));
+    app.service(v1)
+        .route("/api/docs", get().to(docs::page))
+        .route("/api/docs/docs.css", get().to(docs::style));
+}
+
+/// A path with its methods; another method is told which there are (RFC 9110, 15.5.6).
+fn at<const N: usize>(path: &str, routes: [(Method, Route); N]) -> Resource {
+    let allowed = routes.iter().map(|(method, _)| method.as_str()).collect::<Vec<_>>().join(", ");
+    let resource = routes.into_iter().fold(web::resource(path), |r, (_, route)| r.route(route));
+    resource.default_service(web::to(move || {
+        let refused = ApiError::method_not_allowed(&allowed);
+        async move { Err::<&'static str, _>(refused) }
+    }))
+}
+
+async fn nowhere() -> Result<&'static str, ApiError> {
+    Err(ApiError::not_found("path"))
+}
+
+/// Times every request by the pattern of its path, for a path may name a person's conversation.
+async fn measure(
+    request: actix_web::dev::ServiceRequest,
+    next: actix_web::middleware::Next<impl actix_web::body::MessageBody>,
+) -> Result<actix_web::dev::ServiceResponse<impl actix_web::body::MessageBody>, actix_web::Error> {
+    let begun = std::time::Instant::now();
+    let response = next.call(request).await?;
+    let route = response.request().match_pattern().unwrap_or_else(|| "unknown".to_owned());
+    metrics::histogram!("http_server_request_duration_seconds",
+        "route" => route, "status" => response.status().as_str().to_owned())
+    .record(begun.elapsed());
+    Ok(response)
+}

@@ -1,0 +1,80 @@
+//! No route shows or changes anything of another tenant (D2, E5), whatever id it is given.
+
+use reqwest::Method;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::edge_task::start;
+
+/// One row of everything, of the tenant `$tenant`, every id of which is the tenant's own.
+const ONE_ROW_OF_EVERYTHING: &str =
+    include_str!("../../../../../shared/store/tests/it/one_row_in_every_table.sql");
+
+#[tokio::test]
+async fn every_route_with_another_tenants_credentials_shows_and_changes_nothing() {
+    let Some(edge) = start().await else { return };
+    let (ours, theirs) = (edge.db.add_tenant("ours").await, edge.db.add_tenant("theirs").await);
+    let owner = edge.db.owner().await;
+    let rows = ONE_ROW_OF_EVERYTHING.replace("$tenant", &theirs.to_string());
+    owner.batch_execute(&rows).await.unwrap();
+    let before = state_of(&owner, theirs.as_uuid()).await;
+    assert!(before.len() > 15, "every table has a row of theirs");
+
+    let document = edge.api(Method::GET, "/api/v1/openapi.json", &[], None).await.body;
+    let key = edge.api_key(ours, "admin").await;
+    let bearer = format!("Bearer {key}");
+    let mut walked = 0;
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for method in item.as_object().unwrap().keys().filter(|m| *m != "parameters") {
+            let method: Method = method.to_uppercase().parse().unwrap();
+            // Ids of theirs, as their rows have them: the tenant's own id, and the names in the file.
+            for id in [
+                theirs.to_string(),
+                "CA1".to_owned(),
+                "abcdefghijkl".to_owned(),
+                "dentist".to_owned(),
+            ] {
+                let path = path.replace("{id}", &id);
+                let body = json!({"name": "x", "text": "x", "role": "admin", "status": "closed", "conversation": theirs.to_string()});
+                let body = (method != Method::GET).then_some(&body);
+                let answer =
+                    edge.api(method.clone(), &path, &[("authorization", &bearer)], body).await;
+                assert!(answer.status < 500, "{method} {path}: {}", answer.body);
+                let told = answer.body["data"].to_string();
+                assert!(
+                    !told.contains(&theirs.to_string()),
+                    "{method} {path} shows theirs: {told}"
+                );
+                walked += 1;
+            }
+        }
+    }
+    assert!(walked >= 40, "{walked} requests were made");
+    assert_eq!(state_of(&owner, theirs.as_uuid()).await, before, "something of theirs was changed");
+
+    // Whose it is does see it: the walk was not blind.
+    let their_key = edge.api_key(theirs, "read_only").await;
+    let shown = edge.read(&their_key, &format!("/api/v1/conversations/{theirs}")).await.data();
+    assert_eq!(shown["id"], theirs.to_string());
+}
+
+/// Every row of theirs in every table, as text.
+async fn state_of(owner: &tokio_postgres::Client, tenant: &Uuid) -> Vec<String> {
+    let tables = owner
+        .query(
+            "SELECT table_name::text FROM information_schema.columns
+             WHERE table_schema = 'public' AND column_name = 'tenant' ORDER BY 1",
+            &[],
+        )
+        .await
+        .unwrap();
+    let mut state = Vec::new();
+    for table in tables {
+        let table: String = table.get(0);
+        let sql =
+            format!("SELECT '{table} ' || t::text FROM {table} t WHERE tenant = $1 ORDER BY 1");
+        let rows = owner.query(&sql, &[tenant]).await.unwrap();
+        state.extend(rows.iter().map(|row| row.get::<_, String>(0)));
+    }
+    state
+}

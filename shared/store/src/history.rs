@@ -1,0 +1,427 @@
+//! What is shown of the history (F1, D1): pages of conversations, what was said in them, calls.
+//!
+//! Pages go by a key, never by an offset, so that the thousandth costs what the first does. Each set
+//! of filters is a statement of its own: `$1 IS NULL OR …` would keep the planner from the index.
+//! Under row-level security an index serves leakproof operators alone, which those on text search
+//! are not: a search for words reads the messages of its window, newest first.
+
+use std::time::SystemTime;
+
+use domain::{CipherError, ConversationId, FieldCipher, Personal, Timestamp};
+use tokio_postgres::{Row, types::ToSql};
+use uuid::Uuid;
+
+use crate::{StoreError, TenantTx, messages::Speaker, moment, users};
+
+/// Which conversations are meant. What is not given does not matter.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct ConversationFilter {
+    /// Of this person.
+    pub user: Option<Uuid>,
+    /// On this channel.
+    pub channel: Option<String>,
+    /// In which this agent answered.
+    pub agent: Option<String>,
+    /// Last active then or later.
+    pub from: Option<Timestamp>,
+    /// Last active earlier.
+    pub until: Option<Timestamp>,
+    /// In which these words were said, in capitals or not.
+    pub text: Option<String>,
+}
+
+/// A conversation, and whom it is with.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Conversation {
+    /// Its id.
+    pub id: Uuid,
+    /// Its channel.
+    pub channel: String,
+    /// Which of our addresses.
+    pub our_address: Option<String>,
+    /// The person, where known.
+    pub user: Option<Uuid>,
+    /// What the person is called.
+    pub name: Option<Personal>,
+    /// What the person is known by: `phone`, `email` or `bsuid`, and the value.
+    pub known_by: Option<(String, Personal)>,
+    /// Who answered last.
+    pub agent: Option<String>,
+    /// The call, on calls.
+    pub call: Option<String>,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When something last happened.
+    pub last_active_at: Timestamp,
+    /// When it ended; chats do not.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// Up to `limit` conversations, the last active first, after the one that `after` names by its time and id.
+pub async fn conversations(
+    tx: &TenantTx,
+    filter: &ConversationFilter,
+    after: Option<(Timestamp, Uuid)>,
+    limit: i64,
+) -> Result<Vec<Conversation>, StoreError> {
+    let mut wanted = Conditions::default();
+    if let Some(user) = filter.user {
+        wanted.add("c.user_id = $", user);
+    }
+    if let Some(channel) = &filter.channel {
+        wanted.add("c.channel = $", channel.clone());
+    }
+    if let Some(from) = filter.from {
+        wanted.add("c.last_active_at >= $", moment(from));
+    }
+    if let Some(until) = filter.until {
+        wanted.add("c.last_active_at < $", moment(until));
+    }
+    if let Some(agent) = &filter.agent {
+        wanted.add(
+            "EXISTS (SELECT FROM messages m WHERE m.conversation = c.id AND m.agent = $)",
+            agent.clone(),
+        );
+    }
+    if let Some(text) = &filter.text {
+        wanted.add(
+            "EXISTS (SELECT FROM messages m WHERE m.conversation = c.id
+                AND position(lower($) IN lower(m.text)) > 0)",
+            text.clone(),
+        );
+    }
+    if let Some((at, id)) = after {
+        wanted.after("c.last_active_at", at, "c.id", id);
+    }
+    select(tx, wanted, limit).await
+}
+
+/// One conversation.
+pub async fn conversation(tx: &TenantTx, id: Uuid) -> Result<Option<Conversation>, StoreError> {
+    let mut wanted = Conditions::default();
+    wanted.add("c.id = $", id);
+    Ok(select(tx, wanted, 1).await?.pop())
+}
+
+async fn select(
+    tx: &TenantTx,
+    mut wanted: Conditions,
+    limit: i64,
+) -> Result<Vec<Conversation>, StoreError> {
+    let limit = wanted.value(limit);
+    let sql = format!(
+        "WITH page AS (
+            SELECT c.id, c.channel, c.our_address, c.user_id, c.started_at, c.last_active_at, c.ended_at
+            FROM conversations c {} ORDER BY c.last_active_at DESC, c.id LIMIT {limit})
+         SELECT page.*, u.name_enc, i.kind, i.value_enc, a.agent, l.call
+         FROM page
+         LEFT JOIN users u ON u.id = page.user_id
+         LEFT JOIN LATERAL (SELECT kind, value_enc FROM user_identities
+            WHERE user_id = page.user_id ORDER BY kind DESC LIMIT 1) i ON true
+         LEFT JOIN LATERAL (SELECT agent FROM messages
+            WHERE conversation = page.id AND agent IS NOT NULL
+            ORDER BY position DESC LIMIT 1) a ON true
+         LEFT JOIN LATERAL (SELECT call FROM call_logs
+            WHERE conversation = page.id LIMIT 1) l ON true
+         ORDER BY page.last_active_at DESC, page.id",
+        wanted.sql()
+    );
+    let rows = tx.query(&sql, &wanted.values()).await?;
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let cipher = tx.cipher().await?;
+    let read = |row: &Row| {
+        let name: Option<&[u8]> = row.get(7);
+        let known_by = match (row.get::<_, Option<String>>(8), row.get::<_, Option<&[u8]>>(9)) {
+            (Some(kind), Some(value)) => Some((kind, users::open_value(cipher.as_ref(), value)?)),
+            _ => None,
+        };
+        Ok(Conversation {
+            id: row.get(0),
+            channel: row.get(1),
+            our_address: row.get(2),
+            user: row.get(3),
+            started_at: at(row, 4),
+            last_active_at: at(row, 5),
+            ended_at: maybe_at(row, 6),
+            name: name.map(|sealed| users::open_name(cipher.as_ref(), sealed)).transpose()?,
+            known_by,
+            agent: row.get(10),
+            call: row.get(11),
+        })
+    };
+    rows.iter().map(read).collect()
+}
+
+/// Something that was said, whole.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Message {
+    /// Its id.
+    pub id: Uuid,
+    /// What sorts it in its conversation.
+    pub position: i64,
+    /// Who.
+    pub speaker: Speaker,
+    /// In which turn; `None` for a chat message not yet answered.
+    pub turn: Option<i32>,
+    /// What kind of message: `text`, `speech`, `image`, ...
+    pub kind: String,
+    /// What belongs to the kind: the choice made, the message reacted to.
+    pub kind_value: Option<String>,
+    /// What was said, written, or heard of a reply.
+    pub text: Personal,
+    /// What the agent meant to say, on calls.
+    pub intended: Option<Personal>,
+    /// How many characters of a spoken reply were heard, and whether that was all.
+    pub heard: Option<(i32, bool)>,
+    /// The vendor's id.
+    pub external_id: Option<String>,
+    /// The vendor's id of the message it answers.
+    pub in_reply_to: Option<String>,
+    /// How a reply came about (C9).
+    pub account: Option<Account>,
+    /// What became of it, as far as the vendor said.
+    pub delivery: Option<Delivery>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// How a reply came about.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Account {
+    /// The agent.
+    pub agent: String,
+    /// 0 to 1.
+    pub confidence: Option<f32>,
+    /// Why it was chosen.
+    pub reason: Option<String>,
+    /// The language model.
+    pub model: Option<String>,
+    /// ms.
+    pub processing_ms: Option<i64>,
+    /// Tokens read.
+    pub tokens_in: Option<i64>,
+    /// Tokens written.
+    pub tokens_out: Option<i64>,
+    /// Millionths of a US dollar.
+    pub cost_micros: Option<i64>,
+}
+
+/// What became of a message.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Delivery {
+    /// `accepted`, `sent`, `delivered`, `read`, `failed`, `doubtful`.
+    pub status: String,
+    /// The vendor's error code, when it failed.
+    pub error_code: Option<i64>,
+    /// The vendor's words for it.
+    pub error_text: Option<String>,
+    /// When this was learnt.
+    pub updated_at: Timestamp,
+}
+
+/// Up to `limit` messages of a conversation after the one that `after` names by position and id; the
+/// oldest first, or the newest where `newest_first`.
+pub async fn messages(
+    tx: &TenantTx,
+    conversation: ConversationId,
+    after: Option<(i64, Uuid)>,
+    newest_first: bool,
+    limit: i64,
+) -> Result<Vec<Message>, StoreError> {
+    let mut wanted = Conditions::default();
+    wanted.add("m.conversation = $", *conversation.as_uuid());
+    let (beyond, order) = if newest_first { ("<", "DESC") } else { (">", "ASC") };
+    if let Some((position, id)) = after {
+        let (position, id) = (wanted.value(position), wanted.value(id));
+        wanted.all.push(format!("(m.position, m.id) {beyond} ({position}, {id})"));
+    }
+    let limit = wanted.value(limit);
+    let sql = format!(
+        "SELECT m.id, m.position, m.role, m.turn, m.kind, m.kind_value, m.text, m.text_enc,
+            m.intended, m.intended_enc, m.heard_chars, m.heard_whole, m.external_id, m.in_reply_to,
+            m.agent, m.confidence, m.reason, m.model, m.processing_ms, m.tokens_in, m.tokens_out,
+            m.cost_micros, m.occurred_at, d.status, d.error_code, d.error_text, d.updated_at
+         FROM messages m
+         LEFT JOIN LATERAL (SELECT status, error_code, error_text, updated_at FROM deliveries
+            WHERE message = m.id ORDER BY progress DESC LIMIT 1) d ON true
+         {} ORDER BY m.position {order}, m.id {order} LIMIT {limit}",
+        wanted.sql()
+    );
+    let rows = tx.query(&sql, &wanted.values()).await?;
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let cipher = tx.cipher().await?;
+    rows.iter().map(|row| Ok(read_message(row, cipher.as_ref())?)).collect()
+}
+
+fn read_message(row: &Row, cipher: &dyn FieldCipher) -> Result<Message, CipherError> {
+    let agent: Option<String> = row.get(14);
+    let status: Option<String> = row.get(23);
+    Ok(Message {
+        id: row.get(0),
+        position: row.get(1),
+        speaker: Speaker::of_role(row.get(2)),
+        turn: row.get(3),
+        kind: row.get(4),
+        kind_value: row.get(5),
+        text: crate::messages::open_text(cipher, row.get(6), row.get(7))?.unwrap_or_default(),
+        intended: crate::messages::open_intended(cipher, row.get(8), row.get(9))?,
+        heard: row.get::<_, Option<i32>>(10).zip(row.get::<_, Option<bool>>(11)),
+        external_id: row.get(12),
+        in_reply_to: row.get(13),
+        account: agent.map(|agent| Account {
+            agent,
+            confidence: row.get(15),
+            reason: row.get(16),
+            model: row.get(17),
+            processing_ms: row.get(18),
+            tokens_in: row.get(19),
+            tokens_out: row.get(20),
+            cost_micros: row.get(21),
+        }),
+        at: at(row, 22),
+        delivery: status.map(|status| Delivery {
+            status,
+            error_code: row.get(24),
+            error_text: row.get(25),
+            updated_at: maybe_at(row, 26).unwrap_or_default(),
+        }),
+    })
+}
+
+/// A call.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Call {
+    /// The vendor's name of it.
+    pub call: String,
+    /// Its conversation.
+    pub conversation: Uuid,
+    /// `voice` or `browser`.
+    pub channel: String,
+    /// The person, where known.
+    pub user: Option<Uuid>,
+    /// Which of our addresses.
+    pub our_address: Option<String>,
+    /// When it began.
+    pub started_at: Option<Timestamp>,
+    /// When it ended; `None` while it goes on.
+    pub ended_at: Option<Timestamp>,
+    /// `caller`, `agent`, `time_limit`, `lost`, `transferred`.
+    pub end_reason: Option<String>,
+    /// How long the recording is, ms, and its size, bytes; `None` until it is finished.
+    pub recording: Option<(i64, i64)>,
+}
+
+/// Up to `limit` calls, the newest first, after the one that `after` names by its start
+/// and its conversation.
+pub async fn calls(
+    tx: &TenantTx,
+    (from, until): (Option<Timestamp>, Option<Timestamp>),
+    after: Option<(Timestamp, Uuid)>,
+    limit: i64,
+) -> Result<Vec<Call>, StoreError> {
+    let mut wanted = Conditions::default();
+    wanted.all.push("l.started_at IS NOT NULL".to_owned());
+    if let Some(from) = from {
+        wanted.add("l.started_at >= $", moment(from));
+    }
+    if let Some(until) = until {
+        wanted.add("l.started_at < $", moment(until));
+    }
+    if let Some((at, conversation)) = after {
+        wanted.after("l.started_at", at, "l.conversation", conversation);
+    }
+    select_calls(tx, wanted, limit).await
+}
+
+/// One call.
+pub async fn call(tx: &TenantTx, call: &str) -> Result<Option<Call>, StoreError> {
+    let mut wanted = Conditions::default();
+    wanted.add("l.call = $", call.to_owned());
+    Ok(select_calls(tx, wanted, 1).await?.pop())
+}
+
+async fn select_calls(
+    tx: &TenantTx,
+    mut wanted: Conditions,
+    limit: i64,
+) -> Result<Vec<Call>, StoreError> {
+    let limit = wanted.value(limit);
+    let sql = format!(
+        "SELECT l.call, l.conversation, c.channel, c.user_id, c.our_address, l.started_at,
+            l.ended_at, l.end_reason, l.recording_ms, l.recording_bytes
+         FROM call_logs l JOIN conversations c ON c.id = l.conversation
+         {} ORDER BY l.started_at DESC, l.conversation LIMIT {limit}",
+        wanted.sql()
+    );
+    let rows = tx.query(&sql, &wanted.values()).await?;
+    Ok(rows
+        .iter()
+        .map(|row| Call {
+            call: row.get(0),
+            conversation: row.get(1),
+            channel: row.get(2),
+            user: row.get(3),
+            our_address: row.get(4),
+            started_at: maybe_at(row, 5),
+            ended_at: maybe_at(row, 6),
+            end_reason: row.get(7),
+            recording: row.get::<_, Option<i64>>(8).zip(row.get::<_, Option<i64>>(9)),
+        })
+        .collect())
+}
+
+/// The conditions of a statement and the values they name.
+#[derive(Default)]
+pub(crate) struct Conditions {
+    pub(crate) all: Vec<String>,
+    values: Vec<Box<dyn ToSql + Sync + Send>>,
+}
+
+impl Conditions {
+    /// Adds `condition`, in which `$` stands for `value`.
+    pub(crate) fn add(&mut self, condition: &str, value: impl ToSql + Sync + Send + 'static) {
+        let place = self.value(value);
+        self.all.push(condition.replace('$', &place));
+    }
+
+    /// Adds a value, and says how the statement names it.
+    pub(crate) fn value(&mut self, value: impl ToSql + Sync + Send + 'static) -> String {
+        self.values.push(Box::new(value));
+        format!("${}", self.values.len())
+    }
+
+    /// What comes after a row in the order `time DESC, id`, in a form that an index on both serves.
+    pub(crate) fn after(
+        &mut self,
+        time: &str,
+        at: Timestamp,
+        id_column: &str,
+        id: impl ToSql + Sync + Send + 'static,
+    ) {
+        let (at, id) = (self.value(moment(at)), self.value(id));
+        self.all.push(format!("{time} <= {at} AND ({time} < {at} OR {id_column} > {id})"));
+    }
+
+    pub(crate) fn sql(&self) -> String {
+        if self.all.is_empty() {
+            return String::new();
+        }
+        format!("WHERE {}", self.all.join(" AND "))
+    }
+
+    pub(crate) fn values(&self) -> Vec<&(dyn ToSql + Sync)> {
+        self.values.iter().map(|value| value.as_ref() as &(dyn ToSql + Sync)).collect()
+    }
+}
+
+pub(crate) fn at(row: &Row, column: usize) -> Timestamp {
+    row.get::<_, SystemTime>(column).into()
+}
+
+pub(crate) fn maybe_at(row: &Row, column: usize) -> Option<Timestamp> {
+    row.get::<_, Option<SystemTime>>(column).map(Timestamp::from)
+}
