@@ -48,6 +48,7 @@ async fn chat(tx: &TenantTx, number: &str, words: &[&str], at: Timestamp) -> Con
             call: None,
             quotes: None,
             referral: None,
+            gathered: false,
         };
         let event = envelope(said.clone().into());
         conversations::note(tx, &event, Some(OUR_WHATSAPP), user).await.unwrap();
