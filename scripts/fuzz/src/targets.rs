@@ -17,7 +17,7 @@ use edge::{
     channel::{
         ChannelAdapter, Notice, VendorRequest,
         browser::Browser,
-        twilio_voice::{TwilioSettings, TwilioVoice, WrittenReplies},
+        twilio_voice::{Transfers, TwilioSettings, TwilioVoice, WrittenReplies},
         whatsapp::{WhatsApp, WhatsAppSettings},
     },
     directory::Directory,
@@ -100,9 +100,17 @@ static ADAPTERS: LazyLock<Adapters> = LazyLock::new(|| {
         verify_token: secret(),
     };
     let replies = Arc::new(WrittenReplies::new(cache.clone(), "nobody's".into()));
-    let states = CallStates::new(cache);
+    let states = CallStates::new(cache.clone());
+    let transfers = Transfers::new(cache, http.clone(), BASE.into(), None, twilio.clone());
     Adapters {
-        twilio: TwilioVoice::new(twilio, directory.clone(), tokens.clone(), states, replies),
+        twilio: TwilioVoice::new(
+            twilio,
+            directory.clone(),
+            tokens.clone(),
+            states,
+            replies,
+            transfers,
+        ),
         whatsapp: WhatsApp::new(whatsapp, directory.clone(), http),
         browser: Browser::new(BASE.into(), directory, tokens),
     }

@@ -10,6 +10,7 @@ mod gathered;
 mod many_calls;
 mod many_chats;
 mod talk;
+mod transfers;
 
 use desk::Desk;
 
@@ -46,6 +47,13 @@ async fn calls_without_a_media_stream() {
     let desk = Desk::open("gathered").await;
     tokio::join!(gathered::said_nothing(&desk), gathered::hung_up(&desk));
     gathered::edge_killed(&desk).await;
+    desk.close().await;
+}
+
+#[tokio::test]
+async fn calls_that_go_to_a_human() {
+    let desk = Desk::open("transfers").await;
+    transfers::all(&desk).await;
     desk.close().await;
 }
 

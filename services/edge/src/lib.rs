@@ -38,7 +38,7 @@ use call::{
 use channel::{
     registry,
     twilio_sms::SmsSettings,
-    twilio_voice::{TwilioSettings, WrittenReplies},
+    twilio_voice::{Transfers, TwilioSettings, WrittenReplies},
     whatsapp::WhatsAppSettings,
 };
 use config::{Config, Credentials};
@@ -131,12 +131,21 @@ impl Edge {
             verify_token: credentials.whatsapp_verify_token.clone(),
         };
         let replies = Arc::new(WrittenReplies::new(cache.clone(), own_queue.clone()));
+        let http = reqwest::Client::builder().build().context("build the HTTP client")?;
+        let transfers = Transfers::new(
+            cache.clone(),
+            http.clone(),
+            config.twilio_api_base_url.clone(),
+            config.twilio_account_sid.clone(),
+            twilio.clone(),
+        );
         let adapters = registry::adapters(registry::Parts {
             directory: directory.clone(),
-            http: reqwest::Client::builder().build().context("build the HTTP client")?,
+            http,
             tokens: tokens.clone(),
             calls: states.clone(),
             replies: replies.clone(),
+            transfers: transfers.clone(),
             twilio: twilio.clone(),
             sms: SmsSettings {
                 api_base_url: config.twilio_api_base_url.clone(),
@@ -154,6 +163,7 @@ impl Edge {
             twilio,
             stream_signature: config.stream_signature,
             states,
+            transfers,
             prompts: Arc::new(PromptStore::default()),
             recordings: Recordings::new(
                 aws_sdk_s3::Client::from_conf(s3),

@@ -6,7 +6,9 @@ use anyhow::Context as _;
 use async_trait::async_trait;
 use boot::crash_point;
 use bus::{Handler, Outcome};
-use domain::{CallEnded, CallStarted, Envelope, MessageReceived, Payload, Timestamp, Turn};
+use domain::{
+    CallEnded, CallStarted, Envelope, MessageReceived, Payload, Timestamp, TransferUpdated, Turn,
+};
 
 use crate::{Shell, context::Context, ledger::TurnLedger, outlet::Outlet, tools, turn::TurnRun};
 
@@ -24,6 +26,7 @@ impl Handler for Orchestrator {
                 message_received(&self.shell, context, message, e).await.into()
             }
             Payload::CallEnded(e) => call_ended(&self.shell, message, e).await.into(),
+            Payload::TransferUpdated(e) => transfer_updated(&self.shell, message, e).await.into(),
             Payload::ReminderDue(e) => {
                 tools::reminder_due(&self.shell, context, message, e).await.into()
             }
@@ -96,5 +99,18 @@ pub(crate) async fn call_ended(
         return Ok(());
     }
     context.state.call_ended(event.heard.as_ref());
+    context.save(&shell.cache, envelope.conversation).await
+}
+
+/// Takes in what was heard of the reply that announced a transfer: the caller may come back (A7).
+pub(crate) async fn transfer_updated(
+    shell: &Shell,
+    envelope: &Envelope,
+    event: &TransferUpdated,
+) -> anyhow::Result<()> {
+    let Some(heard) = &event.heard else { return Ok(()) };
+    let tenant = shell.tenants.get(envelope.tenant);
+    let mut context = Context::load(&shell.cache, &shell.store, &tenant.desk, envelope).await;
+    context.state.hear(Some(heard));
     context.save(&shell.cache, envelope.conversation).await
 }

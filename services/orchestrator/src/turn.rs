@@ -11,11 +11,11 @@ use boot::crash_point;
 use bus::{Destination, Queue, SendError};
 use dialogue_core::{
     Answer, Choice, Reply, ReplyAction, ReplyInput, State, Step, join,
-    tool::{Call, Done, Outcome},
+    tool::{Call, Done, Escalated, Outcome, ToolRequest},
 };
 use domain::{
-    CallSid, Envelope, MessageReceived, MessageSent, ReplyFinished, ReplyWritten, SpeakSentence,
-    SpeechRate, Stage, Timestamp, Turn, TurnAccount,
+    CallSid, Envelope, Handover, MessageReceived, MessageSent, ReplyFinished, ReplyWritten,
+    SpeakSentence, SpeechRate, Stage, Timestamp, Turn, TurnAccount,
 };
 use futures::StreamExt as _;
 use serde::{Deserialize, Serialize};
@@ -146,6 +146,7 @@ impl TurnRun<'_> {
         let ending = Ending {
             is_cut: end == End::Cut,
             hang_up: answer.hang_up,
+            summary: summary_for_human(&thinking.done),
             agent: choice.agent,
             confidence: choice.confidence,
             reason: choice.reason,
@@ -506,6 +507,7 @@ impl TurnRun<'_> {
             attempt,
             sentences: u32::try_from(ledger.sentences().len()).unwrap_or(u32::MAX),
             hang_up: ending.hang_up,
+            transfer: self.handover(ending),
         };
         let name = format!("reply-finished:{attempt}");
         // It does not expire: an edge task that hears late of the end still has to know of it.
@@ -534,6 +536,7 @@ impl TurnRun<'_> {
             attempt,
             text: join(ledger.sentences()).into(),
             hang_up: ending.hang_up,
+            transfer: self.handover(ending),
         };
         let kept = self.shell.cache.keep_reply(self.turn, &reply).await;
         if let Err(error) = &kept {
@@ -550,6 +553,11 @@ impl TurnRun<'_> {
         }
         job.stamp(Stage::REPLY_FINISHED, now);
         self.send_to_edge(queue, job).await.context("give the reply to the edge task")
+    }
+
+    fn handover(&self, ending: &Ending) -> Option<Handover> {
+        let to = self.tenant.settings.human()?.into();
+        Some(Handover { to, summary: ending.summary.as_deref()?.into() })
     }
 
     async fn send_to_edge(&self, queue: String, job: Envelope) -> Result<(), SendError> {
@@ -597,6 +605,16 @@ impl TurnRun<'_> {
     }
 }
 
+/// What the human is told whom the turn has put the call through to.
+fn summary_for_human(done: &[Done]) -> Option<String> {
+    done.iter().find_map(|done| match (&done.call.request, &done.outcome) {
+        (ToolRequest::Escalate(wanted), Outcome::Escalated(Escalated::Transferring)) => {
+            Some(wanted.summary.reveal().to_owned())
+        }
+        _ => None,
+    })
+}
+
 /// What earlier runs of the turn did.
 fn done_before(ledger: &TurnLedger<'_>) -> anyhow::Result<Vec<Done>> {
     let names = (0..dialogue_core::tool::CALLS_MAX).map(|index| format!("{TOOL}{index}"));
@@ -626,6 +644,9 @@ struct StoredChoice {
 struct Ending {
     is_cut: bool,
     hang_up: bool,
+    /// What the human is told to whom the call goes after the reply.
+    #[serde(default)]
+    summary: Option<String>,
     agent: String,
     confidence: f32,
     reason: String,

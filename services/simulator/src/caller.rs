@@ -306,7 +306,10 @@ impl Person {
         let began = self.hearing.as_ref().filter(|turn| turn.start >= since);
         match (utterance.barge_in, began, self.answered) {
             (Some(barge_in), Some(turn), _) => self.now >= turn.start + samples(barge_in.after_ms),
-            (None, _, Some(answered)) => self.now >= answered + samples(utterance.pause_before_ms),
+            // Who takes a pause does not speak into what the agent says meanwhile.
+            (None, None, Some(answered)) => {
+                self.now >= answered + samples(utterance.pause_before_ms)
+            }
             (_, Some(_), _) => false,
             (_, None, _) => self.is_out_of_patience(),
         }

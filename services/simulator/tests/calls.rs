@@ -338,15 +338,25 @@ async fn gathered_speech_and_keys_reach_the_action() {
 
 #[tokio::test]
 async fn a_transfer_is_dialled_and_its_end_reported() {
-    let dial = r#"<Response><Dial action="/twilio/voice/dialled"><Number>+15550100099</Number></Dial></Response>"#;
-    let (desk, simulator, _edge) =
-        Desk::open(Agent::Echo, &[("/twilio/voice", dial), ("/twilio/voice/dialled", HANGUP)]);
+    let dial = r#"<Response><Dial action="/twilio/voice/dialled"><Number url="/whisper">+15550100099</Number></Dial></Response>"#;
+    let (desk, simulator, _edge) = Desk::open(
+        Agent::Echo,
+        &[
+            ("/twilio/voice", dial),
+            ("/whisper", "<Response><Say>It is Ana.</Say></Response>"),
+            ("/twilio/voice/dialled", HANGUP),
+        ],
+    );
     let mut script = CallScript::new(CALLER, NUMBER, Vec::<String>::new());
     script.options.stays = true;
     let report = call(&simulator, script).await;
     assert_eq!(desk.requests("/twilio/voice/dialled")[0]["DialCallStatus"], "completed");
     let dialled = report.events.iter().find(|event| event.what == "dial").expect("a dial");
     assert_eq!(dialled.detail, "+15550100099");
+    let whisper = report.events.iter().find(|event| event.what == "whisper").expect("a whisper");
+    assert_eq!(whisper.detail, "It is Ana.");
+    assert_eq!(desk.requests("/whisper")[0]["ParentCallSid"], report.sid);
+    assert_ne!(desk.requests("/whisper")[0]["CallSid"], report.sid);
 }
 
 #[tokio::test]

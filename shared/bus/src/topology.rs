@@ -68,11 +68,13 @@ impl Queue {
     pub fn filter(self) -> Option<Value> {
         Some(match self {
             Self::Orchestrator => {
-                json!({"event": ["CallStarted", "CallEnded", "MessageReceived", "ReminderDue"]})
+                json!({"event": [
+                    "CallStarted", "CallEnded", "MessageReceived", "ReminderDue", "TransferUpdated",
+                ]})
             }
             Self::Writer => json!({"event": [
                 "CallStarted", "CallEnded", "MessageReceived", "MessageSent", "DeliveryUpdated",
-                "TurnTimed", "RecordingFinished",
+                "TurnTimed", "RecordingFinished", "TransferUpdated",
             ]}),
             // Spoken channels get their replies sentence by sentence; every other channel, also one
             // added later, gets them here.
@@ -83,7 +85,7 @@ impl Queue {
             Self::Escalations => json!({"event": ["EscalationRequested"]}),
             Self::Live => json!({"event": [
                 "CallStarted", "CallEnded", "MessageReceived", "MessageSent", "DeliveryUpdated",
-                "RecordingFinished", "EscalationRequested",
+                "RecordingFinished", "EscalationRequested", "TransferUpdated",
             ]}),
             Self::Transcribe | Self::Speak | Self::Jobs | Self::Bookings => return None,
         })

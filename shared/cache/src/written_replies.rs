@@ -1,7 +1,7 @@
 use std::{collections::HashMap, sync::LazyLock};
 
 use deadpool_redis::redis::{Script, cmd};
-use domain::{CallSid, ReplyWritten, Turn};
+use domain::{CallSid, Handover, Personal, ReplyWritten, Turn};
 
 use crate::{Cache, CacheError};
 
@@ -37,6 +37,10 @@ impl Cache {
                 .arg(reply.text.reveal())
                 .arg("hang_up")
                 .arg(u8::from(reply.hang_up))
+                .arg("transfer_to")
+                .arg(reply.transfer.as_ref().map_or("", |t| t.to.reveal()))
+                .arg("summary")
+                .arg(reply.transfer.as_ref().map_or("", |t| t.summary.reveal()))
                 .invoke_async(&mut c)
                 .await
         })
@@ -64,7 +68,42 @@ impl Cache {
             attempt: fields.get("attempt").and_then(|n| n.parse().ok()).unwrap_or(0),
             text: text.into(),
             hang_up: fields.get("hang_up").is_some_and(|flag| flag == "1"),
+            transfer: fields.remove("transfer_to").filter(|to| !to.is_empty()).map(|to| Handover {
+                to: to.into(),
+                summary: fields.remove("summary").unwrap_or_default().into(),
+            }),
         }))
+    }
+
+    /// Keeps the document that tells whoever takes `call` over what it is about (A7).
+    ///
+    /// # Errors
+    /// When Redis is away.
+    pub async fn keep_whisper(&self, call: &CallSid, whisper: &Personal) -> Result<(), CacheError> {
+        let key = self.key(call.as_str(), ":whisper");
+        self.run("keep_whisper", |mut c| async move {
+            cmd("SET")
+                .arg(key)
+                .arg(whisper.reveal())
+                .arg("EX")
+                .arg(REPLY_TTL_SECONDS)
+                .query_async(&mut c)
+                .await
+        })
+        .await
+    }
+
+    /// The document that tells whoever takes `call` over what it is about.
+    ///
+    /// # Errors
+    /// When Redis is away.
+    pub async fn whisper(&self, call: &CallSid) -> Result<Option<Personal>, CacheError> {
+        let key = self.key(call.as_str(), ":whisper");
+        self.run("whisper", |mut c| async move {
+            cmd("GET").arg(key).query_async::<Option<String>>(&mut c).await
+        })
+        .await
+        .map(|whisper| whisper.map(Personal::from))
     }
 
     fn reply_key(&self, call: &CallSid, turn: Turn) -> String {

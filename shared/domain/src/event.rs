@@ -51,6 +51,8 @@ payloads! {
     event EscalationRequested,
     /// A person is to be reminded of an appointment.
     event ReminderDue,
+    /// A call is being handed to a human, or came back.
+    event TransferUpdated,
     /// Recognise a piece of the caller's speech.
     job TranscribeSegment,
     /// The words of a segment, for the call's edge task.
@@ -365,6 +367,48 @@ pub struct EscalationRequested {
     pub summary: Personal,
 }
 
+/// How the handing over of a call stands (A7).
+#[derive(Clone, PartialEq, Debug)]
+pub struct TransferUpdated {
+    /// The call.
+    pub call: CallSid,
+    /// How it stands.
+    pub status: TransferStatus,
+    /// What was heard of the reply that announced it.
+    pub heard: Option<Heard>,
+}
+
+/// How a transfer stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TransferStatus {
+    /// The human is being called.
+    Dialled,
+    /// Somebody took the call, and the talk is over.
+    Answered,
+    /// Nobody took it; the caller is back with the agent.
+    Returned,
+}
+
+impl TransferStatus {
+    /// Its name, in the history.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Dialled => "dialled",
+            Self::Answered => "answered",
+            Self::Returned => "returned",
+        }
+    }
+}
+
+/// A human is to take a call over once the reply was heard (A7).
+#[derive(Clone, PartialEq, Debug)]
+pub struct Handover {
+    /// Who is called: E.164, or a SIP address.
+    pub to: Personal,
+    /// What is said to whoever takes the call.
+    pub summary: Personal,
+}
+
 /// Recognise a piece of the caller's speech. Answered by [`SegmentTranscribed`] to `reply_to`.
 #[derive(Clone, PartialEq, Debug)]
 pub struct TranscribeSegment {
@@ -491,6 +535,8 @@ pub struct ReplyFinished {
     pub sentences: u32,
     /// Whether the agent ends the call once the reply was heard.
     pub hang_up: bool,
+    /// To whom the call goes once the reply was heard.
+    pub transfer: Option<Handover>,
 }
 
 /// A whole reply to a turn of a call that has no media stream (A3).
@@ -504,6 +550,8 @@ pub struct ReplyWritten {
     pub text: Personal,
     /// Whether the agent ends the call with it.
     pub hang_up: bool,
+    /// To whom the call goes after it.
+    pub transfer: Option<Handover>,
 }
 
 /// Join a call's recording parts (`recording-parts/{call}/{index}.{caller|agent}.ulaw`) into one

@@ -115,6 +115,11 @@ pub struct TenantSettings {
     pub reminders: bool,
     /// The number calls fall back to when the platform cannot go on, E.164.
     pub fallback_number: Option<String>,
+    /// Who takes the calls of people that want a human: E.164, or a SIP address; `None` means
+    /// [`fallback_number`](Self::fallback_number) (A7).
+    pub transfer_to: Option<String>,
+    /// Spoken to a caller whom nobody took over.
+    pub nobody_free: String,
 }
 
 impl TenantSettings {
@@ -122,6 +127,11 @@ impl TenantSettings {
     pub const STT_VENDORS: &'static [&'static str] = &["deepgram", "openai", "transcribe"];
     /// Who can be asked to speak: the names in `SB_TTS` and [`Voice::vendors`] (C8).
     pub const TTS_VENDORS: &'static [&'static str] = &["deepgram", "openai", "polly"];
+
+    /// Who takes the calls of people that want a human, if anybody does.
+    pub fn human(&self) -> Option<&str> {
+        self.transfer_to.as_deref().or(self.fallback_number.as_deref())
+    }
 }
 
 impl Default for TenantSettings {
@@ -145,6 +155,8 @@ impl Default for TenantSettings {
             recording_consent: None,
             reminders: true,
             fallback_number: None,
+            transfer_to: None,
+            nobody_free: "Nobody could take the call just now. What else can I do for you?".into(),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Call logs. The three events about a call may come in any order; each fills in what it knows.
 
-use domain::{CallEndReason, CallEnded, CallSid, CallStarted, Envelope, RecordingFinished};
+use domain::{
+    CallEndReason, CallEnded, CallSid, CallStarted, Envelope, RecordingFinished, TransferUpdated,
+};
 
 use crate::{StoreError, TenantTx, moment};
 
@@ -57,6 +59,31 @@ pub async fn recorded(
             recording_ms = excluded.recording_ms,
             recording_bytes = excluded.recording_bytes",
         &[tx.id(), &e.call.as_str(), of.conversation.as_uuid(), &e.bucket, &e.key, &length, &bytes],
+    )
+    .await?;
+    Ok(())
+}
+
+/// The call is being handed to a human, was taken, or came back (A7). What happened last counts,
+/// whatever order the events come in.
+pub async fn transferred(
+    tx: &TenantTx,
+    of: &Envelope,
+    e: &TransferUpdated,
+) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT INTO call_logs AS c (tenant, call, conversation, transfer_status, transfer_at)
+         VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (tenant, call) DO UPDATE SET
+            transfer_status = excluded.transfer_status, transfer_at = excluded.transfer_at
+         WHERE c.transfer_at IS NULL OR c.transfer_at <= excluded.transfer_at",
+        &[
+            tx.id(),
+            &e.call.as_str(),
+            of.conversation.as_uuid(),
+            &e.status.as_str(),
+            &moment(of.occurred_at),
+        ],
     )
     .await?;
     Ok(())

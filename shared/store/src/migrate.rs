@@ -33,6 +33,7 @@ migrations![
     "0005_knowledge",
     "0006_operations",
     "0030_booking",
+    "0040_transfers",
     "0060_dead_letters",
     "0070_api",
 ];

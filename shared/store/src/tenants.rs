@@ -63,6 +63,8 @@ struct Column {
     say_voice: Option<String>,
     reminders: Option<bool>,
     fallback_number: Option<String>,
+    transfer_to: Option<String>,
+    nobody_free: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -119,6 +121,8 @@ pub fn parse(
         say_voice: column.say_voice,
         reminders: column.reminders.unwrap_or(usual.reminders),
         fallback_number: column.fallback_number,
+        transfer_to: column.transfer_to,
+        nobody_free: column.nobody_free.unwrap_or(usual.nobody_free),
     };
     jiff::tz::TimeZone::get(&settings.timezone)
         .map_err(|_| format!("timezone: {:?} is not an IANA time zone", settings.timezone))?;
@@ -131,6 +135,7 @@ pub fn parse(
         ("goodbye", &settings.goodbye),
         ("silence_question", &settings.silence_question),
         ("silence_goodbye", &settings.silence_goodbye),
+        ("nobody_free", &settings.nobody_free),
     ];
     if let Some((key, _)) = spoken.iter().find(|(_, text)| text.trim().is_empty()) {
         return Err(format!("{key}: must not be empty"));
@@ -141,13 +146,28 @@ pub fn parse(
     let speakers = settings.voice.vendors.iter().map(|v| &v.vendor);
     known("stt", TenantSettings::STT_VENDORS, settings.stt.iter())?;
     known("tts", TenantSettings::TTS_VENDORS, speakers)?;
-    if let Some(number) = &settings.fallback_number {
-        let digits = number.strip_prefix('+').unwrap_or_default();
-        if !(8..=15).contains(&digits.len()) || !digits.bytes().all(|b| b.is_ascii_digit()) {
-            return Err("fallback_number: must be E.164, such as +15551234567".to_owned());
-        }
+    if settings.fallback_number.as_ref().is_some_and(|number| !is_e164(number)) {
+        return Err("fallback_number: must be E.164, such as +15551234567".to_owned());
+    }
+    if settings.transfer_to.as_ref().is_some_and(|to| !is_e164(to) && !is_sip(to)) {
+        return Err(
+            "transfer_to: must be E.164, or a SIP address such as sip:desk@example.com".to_owned()
+        );
     }
     Ok(settings)
+}
+
+fn is_e164(number: &str) -> bool {
+    let digits = number.strip_prefix('+').unwrap_or_default();
+    (8..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit())
+}
+
+fn is_sip(address: &str) -> bool {
+    let rest = address.strip_prefix("sip:").or_else(|| address.strip_prefix("sips:"));
+    rest.and_then(|rest| rest.split_once('@')).is_some_and(|(user, host)| {
+        let plain = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_graphic());
+        plain(user) && plain(host)
+    })
 }
 
 fn known<'a>(

@@ -5,10 +5,11 @@ mod chat;
 use domain::{
     BookHeld, CallCommand, CallEndReason, CallEnded, CallSid, CallStarted, Channel, ControlCall,
     ConversationId, DeliveryStatus, DeliveryUpdated, Envelope, EscalationRequested, EventId,
-    FinishRecording, Heard, MessageReceived, MessageSent, PausedSpan, Payload, Personal, Ping,
-    RecordingFinished, ReminderDue, ReplyFinished, ReplyWritten, SegmentTranscribed,
+    FinishRecording, Handover, Heard, MessageReceived, MessageSent, PausedSpan, Payload, Personal,
+    Ping, RecordingFinished, ReminderDue, ReplyFinished, ReplyWritten, SegmentTranscribed,
     SentenceSpoken, SpeakSentence, SpeechFailure, SpeechRate, Stage, TenantId, Timestamp,
-    TranscribeSegment, Transcript, Turn, TurnAccount, TurnTimed, VendorVoice, Voice,
+    TranscribeSegment, Transcript, TransferStatus, TransferUpdated, Turn, TurnAccount, TurnTimed,
+    VendorVoice, Voice,
 };
 use uuid::Uuid;
 
@@ -185,12 +186,19 @@ fn payload_to_proto(payload: &Payload) -> p::envelope::Payload {
             attempt: m.attempt,
             sentences: m.sentences,
             hang_up: m.hang_up,
+            transfer: m.transfer.as_ref().map(handover_to_proto),
+        }),
+        Payload::TransferUpdated(m) => Out::TransferUpdated(p::TransferUpdated {
+            call: m.call.to_string(),
+            status: transfer_to_proto(m.status).into(),
+            heard: m.heard.as_ref().map(heard_to_proto),
         }),
         Payload::ReplyWritten(m) => Out::ReplyWritten(p::ReplyWritten {
             call: m.call.to_string(),
             attempt: m.attempt,
             text: m.text.reveal().to_owned(),
             hang_up: m.hang_up,
+            transfer: m.transfer.as_ref().map(handover_to_proto),
         }),
         Payload::FinishRecording(m) => Out::FinishRecording(p::FinishRecording {
             call: m.call.to_string(),
@@ -361,6 +369,13 @@ fn payload_from_proto(payload: p::envelope::Payload) -> Result<Payload, DecodeEr
             attempt: m.attempt,
             sentences: m.sentences,
             hang_up: m.hang_up,
+            transfer: m.transfer.map(handover_from_proto),
+        }
+        .into(),
+        In::TransferUpdated(m) => TransferUpdated {
+            call: call("transfer_updated.call", &m.call)?,
+            status: transfer_from_proto(m.status())?,
+            heard: m.heard.map(heard_from_proto),
         }
         .into(),
         In::ReplyWritten(m) => ReplyWritten {
@@ -368,6 +383,7 @@ fn payload_from_proto(payload: p::envelope::Payload) -> Result<Payload, DecodeEr
             attempt: m.attempt,
             text: m.text.into(),
             hang_up: m.hang_up,
+            transfer: m.transfer.map(handover_from_proto),
         }
         .into(),
         In::FinishRecording(m) => FinishRecording {
@@ -426,6 +442,35 @@ fn command_from_proto(c: p::control_call::Command) -> Result<CallCommand, Decode
         In::PauseRecording => CallCommand::PauseRecording,
         In::ResumeRecording => CallCommand::ResumeRecording,
         In::Unspecified => return Err(field("control_call.command", "is unknown to this release")),
+    })
+}
+
+fn handover_to_proto(h: &Handover) -> p::Handover {
+    p::Handover { to: h.to.reveal().to_owned(), summary: h.summary.reveal().to_owned() }
+}
+
+fn handover_from_proto(h: p::Handover) -> Handover {
+    Handover { to: h.to.into(), summary: h.summary.into() }
+}
+
+fn transfer_to_proto(s: TransferStatus) -> p::transfer_updated::Status {
+    use p::transfer_updated::Status as Out;
+    match s {
+        TransferStatus::Dialled => Out::Dialled,
+        TransferStatus::Answered => Out::Answered,
+        TransferStatus::Returned => Out::Returned,
+    }
+}
+
+fn transfer_from_proto(s: p::transfer_updated::Status) -> Result<TransferStatus, DecodeError> {
+    use p::transfer_updated::Status as In;
+    Ok(match s {
+        In::Dialled => TransferStatus::Dialled,
+        In::Answered => TransferStatus::Answered,
+        In::Returned => TransferStatus::Returned,
+        In::Unspecified => {
+            return Err(field("transfer_updated.status", "is unknown to this release"));
+        }
     })
 }
 

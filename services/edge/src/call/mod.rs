@@ -50,6 +50,8 @@ pub struct CallServices {
     pub stream_signature: StreamSignature,
     /// States that other tasks see.
     pub states: state::CallStates,
+    /// How calls are handed over to humans.
+    pub transfers: crate::channel::twilio_voice::Transfers,
     /// Greetings and fillers, rendered ahead.
     pub prompts: Arc<prompts::PromptStore>,
     /// Where recordings go.

@@ -154,8 +154,8 @@ impl PromptStore {
 }
 
 /// In the order in which a call needs them.
-fn texts(s: &TenantSettings) -> [&str; 5] {
-    [&s.greeting, &s.filler, &s.repeat_request, &s.apology, &s.goodbye]
+fn texts(s: &TenantSettings) -> [&str; 6] {
+    [&s.greeting, &s.filler, &s.repeat_request, &s.apology, &s.goodbye, &s.nobody_free]
 }
 
 fn job(

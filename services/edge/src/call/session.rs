@@ -10,7 +10,9 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use actix_ws::{AggregatedMessage, AggregatedMessageStream};
 use bus::TraceContext;
 use call_core::{CallCore, EndReason, Input, Moment, Settings};
-use domain::{CallStarted, ConversationId, Envelope, Heard, Stage, TenantSettings, Timestamp};
+use domain::{
+    CallStarted, ConversationId, Envelope, Handover, Heard, Stage, TenantSettings, Timestamp,
+};
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::DropGuard;
 
@@ -45,6 +47,8 @@ pub(super) struct Admitted {
     pub clock: CallClock,
     pub slot: Option<SocketSlot>,
     pub started_at: Timestamp,
+    /// The caller comes back from a transfer that nobody took.
+    pub returned: bool,
     /// Turns taken and parts recorded on earlier connections of the same call.
     pub turns_before: u32,
     pub parts_before: u32,
@@ -59,6 +63,8 @@ enum SocketEnd {
     Stopped,
     /// The agent hung up.
     HungUp,
+    /// The call goes to a human.
+    HandedOver,
     /// It went away, fell silent or talked rubbish; the call may come back.
     Lost(&'static str),
 }
@@ -87,6 +93,11 @@ pub(super) struct Session {
     /// The agent ends the call once this turn's reply was heard.
     hang_up_after: Option<u32>,
     hang_up: bool,
+    /// Whom the call goes to once this turn's reply was heard.
+    transfer_after: Option<(u32, Handover)>,
+    transfer: Option<(u32, Handover)>,
+    /// The caller comes back from a transfer that nobody took.
+    returned: bool,
     ended: Option<(EndReason, Option<Heard>)>,
     faults: u32,
     last_frame: Instant,
@@ -109,7 +120,7 @@ impl Session {
         session.input_at(Input::StreamStarted, Moment::ZERO);
         let greeting = session.greeting();
         tokio::pin!(greeting);
-        let mut greeted = session.claims.attempt > 0;
+        let mut greeted = session.claims.attempt > 0 && !session.returned;
         let cut = session.services.cut.clone();
         let end = loop {
             if let Some(end) = session.ending() {
@@ -146,8 +157,16 @@ impl Session {
         mailbox: mpsc::Sender<Envelope>,
         socket: SocketSender,
     ) -> Self {
-        let Admitted { claims, stream_sid, clock, slot, started_at, turns_before, parts_before } =
-            admitted;
+        let Admitted {
+            claims,
+            stream_sid,
+            clock,
+            slot,
+            started_at,
+            returned,
+            turns_before,
+            parts_before,
+        } = admitted;
         let settings = services.directory.settings(claims.tenant).unwrap_or_default();
         let core_settings =
             Settings { prompts: services.prompts.of(&settings), ..Settings::default() };
@@ -173,6 +192,9 @@ impl Session {
             trace: (0, TraceContext::root()),
             hang_up_after: None,
             hang_up: false,
+            transfer_after: None,
+            transfer: None,
+            returned,
             ended: None,
             faults: 0,
             last_frame: Instant::now(),
@@ -193,12 +215,17 @@ impl Session {
 
     fn greeting(&self) -> impl Future<Output = Option<call_core::Prompt>> + use<> {
         let (prompts, settings) = (self.services.prompts.clone(), self.settings.clone());
-        async move { prompts.prompt_within(&settings, &settings.greeting, GREETING_PATIENCE).await }
+        let returned = self.returned;
+        async move {
+            let text = if returned { &settings.nobody_free } else { &settings.greeting };
+            prompts.prompt_within(&settings, text, GREETING_PATIENCE).await
+        }
     }
 
     fn ending(&self) -> Option<SocketEnd> {
         match &self.ended {
             _ if self.hang_up => Some(SocketEnd::HungUp),
+            _ if self.transfer.is_some() => Some(SocketEnd::HandedOver),
             Some((reason, _)) => Some(SocketEnd::Core(*reason)),
             None => None,
         }

@@ -81,9 +81,14 @@ pub async fn settle_call_over(
     services: &Arc<CallServices>,
     event: Envelope,
 ) -> Result<(), bus::SendError> {
-    let Payload::CallEnded(ended) = &event.payload else { return Ok(()) };
+    let mut event = event;
+    let Payload::CallEnded(ended) = &mut event.payload else { return Ok(()) };
     let call = ended.call.clone();
-    let has_ended = services.states.state(&call).await == CallState::Ended;
+    let state = services.states.state(&call).await;
+    let has_ended = state == CallState::Ended;
+    if matches!(state, CallState::Transferring(_)) {
+        ended.reason = CallEndReason::Transferred;
+    }
     if !has_ended && !services.states.is_held(&call).await {
         return end_abandoned_call(services, event).await;
     }

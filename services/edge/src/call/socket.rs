@@ -205,11 +205,12 @@ async fn admit(
         Door::Browser(source) => UserKey::at(claims.tenant, source),
     };
     let resumed = claims.attempt > 0;
-    let (slot, started_at, state, fence, parts) = tokio::join!(
+    let (slot, started_at, state, fence, returned, parts) = tokio::join!(
         services.guard.take_socket(user, &claims.call, claims.attempt),
         services.states.begin(&claims.call, now),
         services.states.state(&claims.call),
         services.cache.fence(&claims.call),
+        async { resumed && services.states.is_returned(&claims.call, claims.attempt).await },
         async {
             match resumed {
                 true => services.recordings.stored_parts(&claims.call).await.unwrap_or(0),
@@ -224,7 +225,16 @@ async fn admit(
         return Err("call_has_ended");
     }
     let turns_before = if resumed { fence.map_or(0, |turn| turn.0) } else { 0 };
-    Ok(Admitted { claims, stream_sid, clock, slot, started_at, turns_before, parts_before: parts })
+    Ok(Admitted {
+        claims,
+        stream_sid,
+        clock,
+        slot,
+        started_at,
+        returned,
+        turns_before,
+        parts_before: parts,
+    })
 }
 
 /// What leaves on a media socket.

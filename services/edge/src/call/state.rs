@@ -7,6 +7,8 @@ use domain::{CallSid, Timestamp};
 
 /// Four times the longest call (B4).
 const CALL_MEMORY: Duration = Duration::from_secs(2 * 60 * 60);
+/// A call that comes back does so at once.
+const RETURN_MEMORY: Duration = Duration::from_secs(60);
 /// A session renews its hold well within this.
 const HOLD: Duration = Duration::from_secs(10);
 /// How often a session renews.
@@ -79,6 +81,20 @@ impl CallStates {
         self.cache.set_transferring(call, None).await.map(drop)
     }
 
+    /// Notes that a call comes back from a transfer that nobody took, on its `attempt`-th return.
+    pub async fn set_returned(&self, call: &CallSid, attempt: u32) {
+        let key = returned_key(call, attempt);
+        if let Err(error) = self.cache.remember_answer(&key, RETURN_MEMORY, "1").await {
+            tracing::warn!(%call, %error, "the caller is not told that nobody took the call");
+        }
+    }
+
+    /// Whether the `attempt`-th return of a call is one from a transfer that nobody took.
+    pub async fn is_returned(&self, call: &CallSid, attempt: u32) -> bool {
+        let noted = self.cache.remembered_answer(&returned_key(call, attempt)).await;
+        matches!(noted, Ok(Some(_)))
+    }
+
     /// Notes that a call is over. Comes before its socket is closed, for the vendor then asks at once.
     pub async fn set_ended(&self, call: &CallSid) {
         if let Err(error) = self.cache.end_call(call, None).await {
@@ -125,6 +141,10 @@ impl CallStates {
 
 fn began_key(call: &CallSid) -> String {
     format!("call-began:{call}")
+}
+
+fn returned_key(call: &CallSid, attempt: u32) -> String {
+    format!("call-returned:{call}:{attempt}")
 }
 
 fn hold_key(call: &CallSid) -> String {

@@ -6,7 +6,7 @@ use super::{
     ChannelAdapter,
     browser::Browser,
     twilio_sms::{SmsSettings, TwilioSms},
-    twilio_voice::{TwilioSettings, TwilioVoice, WrittenReplies},
+    twilio_voice::{Transfers, TwilioSettings, TwilioVoice, WrittenReplies},
     whatsapp::{WhatsApp, WhatsAppSettings},
 };
 use crate::{
@@ -26,6 +26,8 @@ pub struct Parts {
     pub calls: CallStates,
     /// Replies of calls without a media stream.
     pub replies: Arc<WrittenReplies>,
+    /// How calls are handed over to humans.
+    pub transfers: Transfers,
     /// Twilio.
     pub twilio: TwilioSettings,
     /// Twilio's text messages.
@@ -36,10 +38,17 @@ pub struct Parts {
 
 /// Every channel there is.
 pub fn adapters(parts: Parts) -> Vec<Arc<dyn ChannelAdapter>> {
-    let Parts { directory, http, tokens, calls, replies, twilio, sms, whatsapp } = parts;
+    let Parts { directory, http, tokens, calls, replies, transfers, twilio, sms, whatsapp } = parts;
     vec![
         Arc::new(Browser::new(twilio.public_base_url.clone(), directory.clone(), tokens.clone())),
-        Arc::new(TwilioVoice::new(twilio.clone(), directory.clone(), tokens, calls, replies)),
+        Arc::new(TwilioVoice::new(
+            twilio.clone(),
+            directory.clone(),
+            tokens,
+            calls,
+            replies,
+            transfers,
+        )),
         Arc::new(TwilioSms::new(sms, twilio, directory.clone(), http.clone())),
         Arc::new(WhatsApp::new(whatsapp, directory, http)),
     ]

@@ -8,16 +8,17 @@ use std::{
 use async_trait::async_trait;
 use bus::{Bus, Context, Destination, Handler, Outcome, Queue};
 use domain::{
-    CallEndReason, CallSid, Envelope, Heard, MessageReceived, Payload, ReplyWritten, Stage,
-    Timestamp, Turn,
+    CallEndReason, CallSid, Envelope, Handover, Heard, MessageReceived, Payload, ReplyWritten,
+    Stage, Timestamp, TransferStatus, Turn,
 };
 
 use crate::{
-    edge_task::{EdgeTask, OUR_GATHER_NUMBER, start},
+    edge_task::{EdgeTask, OUR_GATHER_NUMBER, OUR_NUMBER, PUBLIC_BASE, start},
     vendors::{Answered, call_form, form_signature, new_call_sid},
 };
 
 const CALLER: &str = "+15551234567";
+const HUMAN: &str = "+15550100009";
 const GREETING: &str = "Thank you for calling Maple Dental. How can I help you today?";
 /// What a vendor waits for at most here; our own bar is 2 s.
 const WAITS: u32 = 4;
@@ -42,6 +43,10 @@ impl Handler for Agent {
             attempt: 7,
             text: format!("You said <{words}> & more.").into(),
             hang_up: words == "goodbye",
+            transfer: (words == "a person").then(|| Handover {
+                to: HUMAN.into(),
+                summary: "Ana & Ben asked for a person.".into(),
+            }),
         };
         let job = message.follow("reply-written:7", Timestamp::now(), reply);
         let to = Destination::Task(message.reply_to.clone().unwrap());
@@ -148,6 +153,7 @@ async fn a_reply_that_is_late_is_waited_for_by_redirect_at_whichever_task() {
         attempt: 3,
         text: "Here I am.".into(),
         hang_up: false,
+        transfer: None,
     };
     edge.cache.keep_reply(Turn(1), &reply).await.unwrap();
     let answered = line.post(&next(&patience), &[]).await;
@@ -171,10 +177,78 @@ async fn a_reply_that_never_comes_ends_in_an_apology_and_a_human_is_asked_for() 
     }
     twiml = line.post(&next(&twiml), &[]).await;
     assert!(twiml.contains("I am sorry, this is taking too long."), "{twiml}");
-    assert_eq!(next(&twiml), "/twilio/voice/collect?turn=2&unheard=1");
-    line.says(&next(&twiml), "are you there").await;
+    assert!(twiml.contains(&format!(">{HUMAN}</Number></Dial>")), "{twiml}");
+    let back = dialled(&twiml);
+    assert_eq!(back, "/twilio/voice/transferred?turn=2&unheard=1");
+    let returned = line.post(&back, &[("DialCallStatus", "no-answer")]).await;
+    assert!(returned.contains("Nobody could take the call just now."), "{returned}");
+    assert_eq!(next(&returned), "/twilio/voice/collect?turn=2&unheard=1");
+    line.says(&next(&returned), "are you there").await;
     let (turn, last) = agent.asked().pop().unwrap();
     assert_eq!((turn, last.heard), (Turn(2), None), "nothing was heard of turn 1");
+}
+
+/// Where the caller comes back to when the transfer is over.
+fn dialled(twiml: &str) -> String {
+    let (_, url) = twiml.split_once(&format!("<Dial action=\"{PUBLIC_BASE}")).expect("a <Dial>");
+    url.split('"').next().unwrap().replace("&amp;", "&")
+}
+
+#[tokio::test]
+async fn a_call_is_handed_to_a_human_who_is_told_what_it_is_about() {
+    let Some(edge) = start().await else { return };
+    let _agent = Agent::at(&edge);
+    let line = Line::new(&edge);
+    let greeted = line.post("/twilio/voice", &[]).await;
+    let handed = line.says(&next(&greeted), "a person").await;
+    assert!(handed.contains("</Say><Dial "), "first the word to the caller: {handed}");
+    assert!(handed.contains(&format!(">{HUMAN}</Number></Dial>")), "{handed}");
+    assert_eq!(dialled(&handed), "/twilio/voice/transferred?turn=2");
+    let whisper = format!("/twilio/voice/whisper?call={}", line.sid);
+    assert!(handed.contains(&format!("<Number url=\"{PUBLIC_BASE}{whisper}\"")), "{handed}");
+    let leg = call_form(&new_call_sid(), CALLER, HUMAN);
+    let Answered(status, told) = edge.twilio(&whisper, &leg).await;
+    assert_eq!(status, 200);
+    assert!(told.contains("A call for Maple Dental. Ana &amp; Ben asked for a person."), "{told}");
+    // Neither revived nor ended by whatever else asks.
+    let again = line.says("/twilio/voice/collect?turn=5", "hello").await;
+    assert!(again.contains("<Dial "), "{again}");
+
+    let over = line.post(&dialled(&handed), &[("DialCallStatus", "completed")]).await;
+    assert_eq!(over, "<Response><Hangup/></Response>");
+    let updates = [TransferStatus::Dialled, TransferStatus::Answered];
+    for expected in updates {
+        let event = edge.published_kind("TransferUpdated").await;
+        let Payload::TransferUpdated(update) = event.payload else { unreachable!() };
+        assert_eq!(update.status, expected);
+        assert_eq!(update.heard.is_some(), expected == TransferStatus::Dialled);
+    }
+    let ended = edge.published_kind("CallEnded").await;
+    let Payload::CallEnded(ended) = ended.payload else { unreachable!() };
+    assert_eq!(ended.reason, CallEndReason::Transferred);
+    let Answered(status, fault) =
+        edge.twilio("/twilio/voice/whisper", &call_form(&line.sid, CALLER, HUMAN)).await;
+    assert_eq!(status, 400, "{fault}");
+}
+
+#[tokio::test]
+async fn a_caller_whom_nobody_took_is_back_with_the_agent_on_a_new_stream() {
+    let Some(edge) = start().await else { return };
+    let sid = new_call_sid();
+    edge.call(&sid, CALLER).await;
+    let mut form = call_form(&sid, CALLER, OUR_NUMBER);
+    form.push(("DialCallStatus".into(), "busy".into()));
+    let Answered(status, twiml) =
+        edge.twilio("/twilio/voice/transferred?attempt=1&turn=3", &form).await;
+    assert_eq!(status, 200);
+    assert!(twiml.contains("<Connect><Stream") && twiml.contains("attempt=2"), "{twiml}");
+    let event = edge.published_kind("TransferUpdated").await;
+    let Payload::TransferUpdated(update) = event.payload else { unreachable!() };
+    assert_eq!(update.status, TransferStatus::Returned);
+    form.retain(|(name, _)| name != "DialCallStatus");
+    let Answered(status, _) =
+        edge.twilio("/twilio/voice/transferred?attempt=1&turn=3", &form).await;
+    assert_eq!(status, 400);
 }
 
 #[tokio::test]

@@ -13,8 +13,14 @@ use crate::{
     },
 };
 
-const TWILIO_PATHS: [&str; 4] =
-    ["/twilio/voice", "/incoming-call", "/twilio/voice/collect", "/twilio/voice/status"];
+const TWILIO_PATHS: [&str; 6] = [
+    "/twilio/voice",
+    "/incoming-call",
+    "/twilio/voice/collect",
+    "/twilio/voice/status",
+    "/twilio/voice/transferred",
+    "/twilio/voice/whisper",
+];
 
 #[tokio::test]
 async fn a_missing_or_wrong_signature_is_401_on_every_path_and_publishes_nothing() {

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bus::{Destination, Queue};
-use domain::{Heard, Stage, Turn};
+use domain::{Heard, Payload, Stage, Turn};
 
 use super::{
     desk::{GREETING, Outbox, World, openai, rules},
@@ -186,4 +186,62 @@ async fn an_old_turn_delivered_again_changes_nothing() {
     call.handle(&out, &first).await.unwrap();
     assert!(out.all().is_empty());
     assert_eq!(world.shell.cache.context(call.conversation).await.unwrap(), before);
+}
+
+/// A clinic whose calls go to this number when a human is wanted.
+async fn with_a_human(to: &str) -> Option<World> {
+    let world = World::new(vec![rules()]).await?;
+    let tenant = world.tenant;
+    let sql = format!(
+        "UPDATE tenants SET settings = settings || '{{\"transfer_to\": \"{to}\"}}' WHERE id = '{tenant}';
+         INSERT INTO addresses (channel, address, tenant, mode)
+            VALUES ('voice', '+15550100001', '{tenant}', 'gather')"
+    );
+    world.db.owner().await.batch_execute(&sql).await.unwrap();
+    world.shell.tenants.refresh().await.unwrap();
+    Some(world)
+}
+
+#[tokio::test]
+async fn a_call_goes_to_a_human_once_the_reply_that_says_so_is_over() {
+    let Some(world) = with_a_human("sip:desk@example.com").await else { return };
+    let call = world.call().await;
+    let out = Outbox::default();
+    let words = call.says(1, "I want to talk to a person", Some(GREETING));
+    call.handle(&out, &words).await.unwrap();
+    assert_eq!(out.texts(), ["One moment, I will put you through."]);
+    let finished = &out.finished()[0].1;
+    let handover = finished.transfer.as_ref().expect("a transfer");
+    assert_eq!(handover.to.reveal(), "sip:desk@example.com");
+    assert_eq!(handover.summary.reveal(), "Somebody asked for a person.");
+    assert!(!finished.hang_up);
+    // Told again after a crash, it is the same.
+    let again = Outbox::default();
+    call.handle(&again, &words).await.unwrap();
+    assert_eq!(again.finished()[0].1.transfer, finished.transfer);
+}
+
+#[tokio::test]
+async fn a_call_without_a_stream_gets_its_reply_whole_and_any_edge_task_finds_it() {
+    let Some(world) = with_a_human("+15550100009").await else { return };
+    let call = world.call().await;
+    let mut words = call.says(1, "I want to talk to a person", Some(GREETING));
+    if let Payload::MessageReceived(message) = &mut words.payload {
+        message.gathered = true;
+    }
+    let out = Outbox::default();
+    call.handle(&out, &words).await.unwrap();
+    let left = out.all();
+    let written = left.iter().find_map(|(to, job)| match &job.payload {
+        Payload::ReplyWritten(reply) => Some((to.clone(), reply.clone())),
+        _ => None,
+    });
+    let (to, reply) = written.expect("a written reply");
+    assert_eq!(to, Some(Destination::Task("edge-task-1".into())), "to the task that asked");
+    assert_eq!(reply.text.reveal(), "One moment, I will put you through.");
+    assert_eq!(reply.transfer.as_ref().map(|t| t.to.reveal()), Some("+15550100009"));
+    let kept = world.shell.cache.kept_reply(&reply.call, Turn(1)).await.unwrap();
+    assert_eq!(kept, Some(reply));
+    let kinds: Vec<_> = left.iter().map(|(_, e)| e.payload.name()).collect();
+    assert_eq!(kinds, ["EscalationRequested", "ReplyWritten", "MessageSent"], "nothing is spoken");
 }

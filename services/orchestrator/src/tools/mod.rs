@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use dialogue_core::tool::{Call, Done, Escalate, Escalated, Outcome, ToolRequest};
-use domain::{Envelope, EscalationRequested, Timestamp, Turn};
+use domain::{Channel, Envelope, EscalationRequested, Timestamp, Turn};
 use tokio::{
     sync::Semaphore,
     time::{Instant, timeout},
@@ -143,7 +143,8 @@ fn metric_name(request: &ToolRequest) -> String {
     }
 }
 
-/// Asks for a human (A7). The id derives from the turn, so that one is asked for once.
+/// Asks for a human (A7). The id derives from the turn, so that one is asked for once. A call goes to one as soon as the
+/// reply was heard, where the tenant names who takes it; a web page's cannot be dialled on.
 async fn escalate(scene: &Scene<'_>, wanted: &Escalate, effect: &str) -> anyhow::Result<Outcome> {
     let requested = EscalationRequested {
         reason: wanted.reason.as_str().to_owned(),
@@ -154,5 +155,9 @@ async fn escalate(scene: &Scene<'_>, wanted: &Escalate, effect: &str) -> anyhow:
         .follow(&format!("tool:{effect}"), Timestamp::now(), requested)
         .with_turn(scene.turn);
     scene.out.publish(&[event]).await.context("ask for a human")?;
-    Ok(Outcome::Escalated(Escalated::Queued { minutes: None }))
+    let is_phone = scene.envelope.channel == Channel::VOICE;
+    Ok(Outcome::Escalated(match scene.tenant.settings.human() {
+        Some(_) if is_phone => Escalated::Transferring,
+        _ => Escalated::Queued { minutes: None },
+    }))
 }

@@ -33,8 +33,12 @@ use crate::{
     },
 };
 
-/// How long a party stays on the line that a call was transferred to, milliseconds.
-const DIALLED_TALK_MS: u64 = 2000;
+/// How long a party stays on the line that a call was transferred to.
+const DIALLED_TALK: Duration = Duration::from_secs(2);
+/// How long a telephone rings until somebody answers it, or it is engaged.
+const RINGS: Duration = Duration::from_millis(500);
+/// How long one rings that nobody answers, though it would ring longer: tests wait for it.
+const NOBODY_COMES: Duration = Duration::from_secs(2);
 /// How sure the recogniser of `<Gather>` says it is.
 const CONFIDENCE: &str = "0.97";
 
@@ -212,7 +216,9 @@ impl Leg {
                 self.go_on(action, Form::new())
             }
             Verb::Gather(gather) => self.gather(gather).await,
-            Verb::Dial { party, action } => self.dial(&party, action).await,
+            Verb::Dial { party, whisper, timeout, action } => {
+                self.dial(&party, whisper, timeout, action).await
+            }
             Verb::Redirect(request) => {
                 self.note("redirect", &path(&request.url));
                 self.go_on(Some(request), Form::new())
@@ -226,15 +232,17 @@ impl Leg {
 
     fn go_on(&self, action: Option<Request>, form: Form) -> Result<(), Stop> {
         let Some(Request { url, get }) = action else { return Ok(()) };
-        let base = Url::parse(&self.base);
-        // Absolute URLs stay as written, byte for byte: they are signed.
-        let url = match base {
+        Err(Stop::Go(Next::Ask { url: self.absolute(url), get, form }))
+    }
+
+    /// A URL of the document that is followed. Absolute ones stay as written, byte for byte: they are signed.
+    fn absolute(&self, url: String) -> String {
+        match Url::parse(&self.base) {
             Ok(base) if Url::parse(&url).is_err() => {
                 base.join(&url).map(String::from).unwrap_or(url)
             }
             _ => url,
-        };
-        Err(Stop::Go(Next::Ask { url, get, form }))
+        }
     }
 
     /// Queues what a prompt sounds like.
@@ -480,20 +488,75 @@ impl Leg {
         }))
     }
 
-    async fn dial(&mut self, party: &str, action: Option<Request>) -> Result<(), Stop> {
+    async fn dial(
+        &mut self,
+        party: &str,
+        whisper: Option<Request>,
+        timeout: Duration,
+        action: Option<Request>,
+    ) -> Result<(), Stop> {
         self.note("dial", party);
-        let status = self.options.dial_status;
-        if status == DialStatus::Completed {
-            for _ in 0..DIALLED_TALK_MS / FRAME_MS {
-                self.frame().await?;
-            }
-        }
+        let status = self.world.twilio.answer_of(party).unwrap_or(self.options.dial_status);
+        let rings = match status {
+            DialStatus::NoAnswer => timeout.min(NOBODY_COMES),
+            _ => RINGS,
+        };
+        self.pass_time(rings).await?;
         let mut form = vec![("DialCallStatus".to_owned(), status.as_str().to_owned())];
         if status == DialStatus::Completed {
-            form.push(("DialCallSid".to_owned(), sid("CA")));
-            form.push(("DialCallDuration".to_owned(), (DIALLED_TALK_MS / 1000).to_string()));
+            let child = sid("CA");
+            if let Some(whisper) = whisper {
+                self.whisper(party, &child, whisper).await?;
+            }
+            self.note("bridged", party);
+            self.pass_time(DIALLED_TALK).await?;
+            form.push(("DialCallSid".to_owned(), child));
+            form.push(("DialCallDuration".to_owned(), DIALLED_TALK.as_secs().to_string()));
         }
         self.go_on(action, form)
+    }
+
+    /// What the party hears before both talk: asked for in the name of the leg to it.
+    async fn whisper(&mut self, party: &str, child: &str, request: Request) -> Result<(), Stop> {
+        let Request { url, get } = request;
+        let url = self.absolute(url);
+        let mut form = call_form(&self.call);
+        for (name, value) in &mut form {
+            match name.as_str() {
+                "CallSid" => child.clone_into(value),
+                "To" | "Called" => party.clone_into(value),
+                "Direction" => "outbound-dial".clone_into(value),
+                _ => {}
+            }
+        }
+        form.push(("ParentCallSid".to_owned(), self.call.sid.clone()));
+        let (world, call) = (self.world.clone(), self.call.clone());
+        let asked = async move { webhook::document(&world, &call.account, &url, get, form).await };
+        let document = match self.meanwhile(asked).await? {
+            Ok(document) => document,
+            Err(failed) => {
+                self.fault(failed.code, failed.message);
+                return Ok(());
+            }
+        };
+        match twiml::parse(&document) {
+            Ok(verbs) => {
+                for verb in verbs {
+                    if let Verb::Say { text, .. } = verb {
+                        self.note("whisper", &text);
+                    }
+                }
+            }
+            Err(fault) => self.fault(12100, format!("{fault:#}")),
+        }
+        Ok(())
+    }
+
+    async fn pass_time(&mut self, time: Duration) -> Result<(), Stop> {
+        for _ in 0..time.as_millis() as u64 / FRAME_MS {
+            self.frame().await?;
+        }
+        Ok(())
     }
 
     /// Lets the caller's time pass until `work` is done.

@@ -7,6 +7,7 @@
 //! | `GET /sim/calls`, `GET /sim/calls/{sid}` | the [`CallReport`]s, or one |
 //! | `GET /sim/calls/{sid}/recording` | stereo WAV at the caller's ear: left what was said, right what was heard |
 //! | `POST /sim/calls/{sid}/hangup` | the caller hangs up |
+//! | `PUT /sim/parties` | how a number or SIP address answers that calls are dialled on to: `{"number", "answers"}` |
 //! | `GET /sim/sms` | the text messages the platform has sent |
 
 pub mod call;
@@ -27,6 +28,7 @@ use std::{
 
 use actix_web::{HttpResponse, web};
 use boot::Reader;
+use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -37,7 +39,7 @@ pub use crate::twilio::{
 };
 use crate::{
     World,
-    caller::CallScript,
+    caller::{CallScript, DialStatus},
     config::Secret,
     twilio::call::{Call, CallHandle, CallReport, Command, place_call},
 };
@@ -78,6 +80,7 @@ impl Settings {
 pub struct Twilio {
     calls: Mutex<BTreeMap<String, Arc<Call>>>,
     messages: Mutex<Vec<TextMessage>>,
+    parties: Mutex<BTreeMap<String, DialStatus>>,
 }
 
 impl Twilio {
@@ -92,6 +95,11 @@ impl Twilio {
 
     fn calls(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Call>>> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How a party answers that a call is dialled on to, where that was set.
+    fn answer_of(&self, party: &str) -> Option<DialStatus> {
+        self.parties.lock().unwrap_or_else(PoisonError::into_inner).get(party).copied()
     }
 
     /// The text messages the platform has sent.
@@ -117,6 +125,7 @@ pub fn control(cfg: &mut web::ServiceConfig) {
         .route("/calls/{sid}", web::get().to(show))
         .route("/calls/{sid}/recording", web::get().to(recording))
         .route("/calls/{sid}/hangup", web::post().to(hang_up))
+        .route("/parties", web::put().to(set_party))
         .route("/sms", web::get().to(text_messages));
 }
 
@@ -153,6 +162,20 @@ async fn hang_up(world: web::Data<World>, sid: web::Path<String>) -> HttpRespons
         Some(_) => HttpResponse::Conflict().finish(),
         None => HttpResponse::NotFound().finish(),
     }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Party {
+    number: String,
+    answers: DialStatus,
+}
+
+async fn set_party(world: web::Data<World>, party: web::Json<Party>) -> HttpResponse {
+    let Party { number, answers } = party.into_inner();
+    let mut parties = world.twilio.parties.lock().unwrap_or_else(PoisonError::into_inner);
+    parties.insert(number, answers);
+    HttpResponse::NoContent().finish()
 }
 
 async fn text_messages(world: web::Data<World>) -> HttpResponse {

@@ -40,6 +40,10 @@ pub enum Verb {
     Dial {
         /// The number or SIP address.
         party: String,
+        /// What whoever answers hears first.
+        whisper: Option<Request>,
+        /// How long it rings.
+        timeout: Duration,
         /// What to request afterwards, instead of the next verb.
         action: Option<Request>,
     },
@@ -128,8 +132,15 @@ fn verb(node: Node<'_, '_>) -> anyhow::Result<Verb> {
         }
         "Gather" => Verb::Gather(gather(node)?),
         "Dial" => {
-            let party = elements(node).next().map_or_else(|| text(node), text);
-            Verb::Dial { party, action: action(node) }
+            let noun = elements(node).next();
+            Verb::Dial {
+                party: noun.map_or_else(|| text(node), text),
+                whisper: noun.and_then(|noun| {
+                    noun.attribute("url").map(|url| request(noun, url.to_owned()))
+                }),
+                timeout: seconds(node, "timeout", 30)?,
+                action: action(node),
+            }
         }
         "Redirect" => Verb::Redirect(request(node, text(node))),
         "Hangup" => Verb::Hangup,

@@ -1,4 +1,4 @@
-use domain::{CallEnded, CallStarted, Envelope, RecordingFinished};
+use domain::{CallEnded, CallStarted, Envelope, RecordingFinished, TransferUpdated};
 use store::{
     StoreError, TenantTx, calls, conversations, messages,
     users::{self, Identity},
@@ -36,4 +36,18 @@ pub(super) async fn recorded(
 ) -> Result<(), StoreError> {
     conversations::note(tx, of, None, None).await?;
     calls::recorded(tx, of, e).await
+}
+
+/// How the handing over to a human stands, and what was heard of the reply that announced it.
+pub(super) async fn transferred(
+    tx: &TenantTx,
+    of: &Envelope,
+    e: &TransferUpdated,
+) -> Result<(), StoreError> {
+    conversations::note(tx, of, None, None).await?;
+    calls::transferred(tx, of, e).await?;
+    match &e.heard {
+        Some(heard) => messages::heard(tx, of, heard).await,
+        None => Ok(()),
+    }
 }

@@ -58,6 +58,7 @@ pub async fn record(tx: &TenantTx, event: &Envelope) -> Result<(), StoreError> {
         Payload::CallStarted(e) => call::started(tx, event, e).await,
         Payload::CallEnded(e) => call::ended(tx, event, e).await,
         Payload::RecordingFinished(e) => call::recorded(tx, event, e).await,
+        Payload::TransferUpdated(e) => call::transferred(tx, event, e).await,
         Payload::MessageReceived(e) => message::received(tx, event, e).await,
         Payload::MessageSent(e) => message::sent(tx, event, e).await,
         Payload::DeliveryUpdated(e) => deliveries::note(tx, event, e).await,

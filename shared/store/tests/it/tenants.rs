@@ -70,6 +70,8 @@ fn a_wrong_setting_is_refused_by_name() {
         (json!({ "business": "B", "greeting": " " }), "greeting"),
         (json!({ "business": "B", "voice": { "model": "x" } }), "language"),
         (json!({ "business": "B", "fallback_number": "911" }), "fallback_number"),
+        (json!({ "business": "B", "transfer_to": "the desk" }), "transfer_to"),
+        (json!({ "business": "B", "transfer_to": "sip:a b@c" }), "transfer_to"),
         (json!({ "business": "B", "stt": ["polly"] }), "stt"),
         (json!({ "business": "B", "tts": [{ "vendor": "aura", "voice": "x" }] }), "tts"),
         (json!({ "business": "B", "recording_consent": "" }), "recording_consent"),

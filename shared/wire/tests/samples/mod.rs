@@ -116,6 +116,14 @@ fn delivery(status: DeliveryStatus) -> Payload {
     .into()
 }
 
+fn handover() -> Handover {
+    Handover { to: "+15550100009".into(), summary: "Ana asked for a person.".into() }
+}
+
+fn transfer(status: TransferStatus) -> Payload {
+    TransferUpdated { call: call(), status, heard: Some(heard()) }.into()
+}
+
 fn payloads() -> Vec<Payload> {
     let failure = || SpeechFailure("deepgram: 503; openai: timeout".into());
     vec![
@@ -183,6 +191,9 @@ fn payloads() -> Vec<Payload> {
         .into(),
         EscalationRequested { reason: "no_answer".into(), summary: "wants Tuesday".into() }.into(),
         ReminderDue { appointment: "0190f000-0000-7000-8000-000000000001".into() }.into(),
+        transfer(TransferStatus::Dialled),
+        transfer(TransferStatus::Answered),
+        transfer(TransferStatus::Returned),
         TranscribeSegment {
             call: call(),
             segment: 5,
@@ -262,7 +273,16 @@ fn payloads() -> Vec<Payload> {
             more: false,
         }
         .into(),
-        ReplyFinished { call: call(), attempt: 77, sentences: 2, hang_up: true }.into(),
+        ReplyFinished { call: call(), attempt: 77, sentences: 2, hang_up: true, transfer: None }
+            .into(),
+        ReplyFinished {
+            call: call(),
+            attempt: 77,
+            sentences: 1,
+            hang_up: false,
+            transfer: Some(handover()),
+        }
+        .into(),
         FinishRecording {
             call: call(),
             started_at: Timestamp::from_micros(1_780_000_000_000_000),
@@ -289,6 +309,15 @@ fn payloads() -> Vec<Payload> {
             attempt: 77,
             text: "Tomorrow at two it is. Goodbye.".into(),
             hang_up: true,
+            transfer: None,
+        }
+        .into(),
+        ReplyWritten {
+            call: call(),
+            attempt: 77,
+            text: "One moment, I will put you through.".into(),
+            hang_up: false,
+            transfer: Some(handover()),
         }
         .into(),
     ]

@@ -57,6 +57,9 @@ impl Session {
                 }
                 // Who talks into the farewell is listened to.
                 self.hang_up |= heard.complete && self.hang_up_after == Some(heard.turn);
+                if heard.complete {
+                    self.transfer = self.transfer_after.take_if(|(turn, _)| *turn == heard.turn);
+                }
             }
             Action::PromptStarted { prompt, turn, text } => {
                 self.caption(Caption::Prompt { text: &text });

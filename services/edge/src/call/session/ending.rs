@@ -1,11 +1,11 @@
 //! How a session ends: on the socket at once, then outside.
 
 use call_core::{EndReason, Input};
-use domain::{CallEndReason, Envelope};
+use domain::{CallEndReason, Envelope, Handover, TransferStatus, TransferUpdated, Turn};
 use tokio::sync::mpsc;
 
 use super::{Session, SocketEnd};
-use crate::call::{settle, socket::Outgoing};
+use crate::call::{effects::Effect, settle, socket::Outgoing};
 
 impl Session {
     /// Closes the socket and leaves what remains to a task of its own.
@@ -15,17 +15,39 @@ impl Session {
             SocketEnd::Core(EndReason::TimeLimit) => CallEndReason::TimeLimit,
             SocketEnd::Core(EndReason::Stopped) | SocketEnd::Stopped => CallEndReason::Caller,
             SocketEnd::HungUp => CallEndReason::Agent,
+            SocketEnd::HandedOver => CallEndReason::Transferred,
             SocketEnd::Lost(_) => CallEndReason::Lost,
         };
         tracing::info!(call = %self.claims.call, ?end, "media stream ended");
         metrics::counter!("edge_calls_ended_total", "reason" => format!("{reason:?}").to_lowercase()).increment(1);
-        if reason != CallEndReason::Lost {
+        if let Some((turn, handover)) = self.transfer.take() {
+            self.hand_over(turn, &handover).await;
+        } else if reason != CallEndReason::Lost {
             // Before the socket is closed: Twilio then asks at once what to do with the call.
             self.services.states.set_ended(&self.claims.call).await;
         }
         self.socket.send(Outgoing::Close);
         let services = self.services.clone();
         services.unfinished.spawn_on(self.settle(reason, answers), &services.runtime);
+    }
+
+    /// Has Twilio call the human. Where it does not answer, it asks what to do once the socket is closed, and is told then.
+    async fn hand_over(&self, turn: u32, handover: &Handover) {
+        let (services, call) = (&self.services, &self.claims.call);
+        let taken = self.wire_turn(turn);
+        // Whoever goes on with the call, should nobody take it, counts its turns from there.
+        let (_, fence) = tokio::join!(
+            services.transfers.begin(call, handover, &self.settings),
+            services.cache.set_fence(call, taken),
+        );
+        if let Err(error) = fence {
+            tracing::warn!(%call, %error, "turn fence not set");
+        }
+        let query = format!("attempt={}&turn={}", self.claims.attempt + 1, taken.next().0);
+        let document = services.transfers.document(call, handover.to.reveal(), &query);
+        if let Err(error) = services.transfers.update(call, &document).await {
+            tracing::warn!(%call, error = format!("{error:#}"), "call handed over by closing its stream");
+        }
     }
 
     /// Ends the call in the core, which may await the caller's last words, and then outside.
@@ -42,6 +64,21 @@ impl Session {
             }
         }
         let heard = self.ended.take().and_then(|(_, heard)| heard);
+        if reason == CallEndReason::Transferred {
+            let turn = heard.as_ref().map_or(0, |heard| heard.turn.0);
+            let told = TransferUpdated {
+                call: self.claims.call.clone(),
+                status: TransferStatus::Dialled,
+                heard,
+            };
+            let event = self.envelope(&format!("transfer:dialled:{turn}"), 0, told);
+            self.effects.push(Effect::Event(event.with_turn(Turn(turn))));
+            let Self { effects, parts, _entered, _heartbeat, .. } = self;
+            drop((_entered, _heartbeat));
+            // Neither the call nor its recording is over: the caller may come back.
+            parts.finish().await;
+            return effects.finish().await;
+        }
         let ending = settle::Ending {
             tenant: self.claims.tenant,
             call: self.claims.call.clone(),

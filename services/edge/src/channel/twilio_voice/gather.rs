@@ -7,12 +7,12 @@ use std::{sync::Arc, time::Duration};
 
 use domain::{
     Address, CallEndReason, CallEnded, CallSid, CallStarted, Channel, ConversationId, Envelope,
-    EscalationRequested, EventId, Heard, MessageKind, MessageReceived, Payload, Personal, Stage,
-    TenantSettings, Timestamp, Turn, TurnTimed,
+    EscalationRequested, EventId, Handover, Heard, MessageKind, MessageReceived, Payload, Personal,
+    Stage, TenantSettings, Timestamp, TransferStatus, TransferUpdated, Turn, TurnTimed,
 };
 
 use super::{
-    COLLECT_PATH, Form, call_ended,
+    COLLECT_PATH, Form, Transfers, call_ended,
     replies::{Reply, Wait, WrittenReplies},
     twiml::Document,
 };
@@ -37,6 +37,7 @@ const RETRY_POLICY: &str = "#rc=2&rp=ct,rt,5xx";
 pub(super) struct Gather {
     pub(super) states: CallStates,
     pub(super) replies: Arc<WrittenReplies>,
+    pub(super) transfers: Transfers,
     /// The path of `SB_PUBLIC_BASE_URL`.
     pub(super) path_prefix: String,
 }
@@ -139,7 +140,8 @@ impl Gather {
                 return Ok(Reception::answered(twiml(Document::default().hang_up())));
             }
             CallState::Transferring(to) => {
-                return Ok(Reception::answered(twiml(Document::default().dial(&to))));
+                let document = self.dial(Document::default(), of, place, &to);
+                return Ok(Reception::answered(twiml(document)));
             }
             CallState::New | CallState::Live | CallState::Unknown => {}
         }
@@ -244,6 +246,13 @@ impl Gather {
             events.push(timed);
         }
         let text = reply.written.text;
+        if let Some(handover) = reply.written.transfer {
+            let heard = Heard { turn, text, complete: true };
+            events.push(self.hand_over(of, turn, &handover, Some(heard.clone())).await);
+            let spoken = Document::default().say(&of.settings, heard.text.reveal());
+            let answer = twiml(self.dial(spoken, of, place, handover.to.reveal()));
+            return Outcome { answer, events };
+        }
         if !reply.written.hang_up {
             let next = Place::of_turn(place.turn + 1);
             return Outcome { answer: self.ask(of, next, text.reveal()), events };
@@ -266,10 +275,48 @@ impl Gather {
         }
         tracing::warn!(call = %of.call, turn = place.turn, "no reply in time; the caller is apologised to");
         let summary = Personal::from("The platform did not answer the caller in time.");
-        let wanted = EscalationRequested { reason: "no_answer".into(), summary };
-        let event = of.event(&format!("escalation:{}", place.turn), Turn(place.turn), wanted);
-        let next = Place { unheard: true, ..Place::of_turn(place.turn + 1) };
-        Outcome { answer: self.ask(of, next, &of.settings.apology), events: vec![event] }
+        let wanted = EscalationRequested { reason: "no_answer".into(), summary: summary.clone() };
+        let turn = Turn(place.turn);
+        let mut events = vec![of.event(&format!("escalation:{}", place.turn), turn, wanted)];
+        let apology = of.settings.apology.as_str();
+        let answer = match of.settings.human() {
+            Some(to) => {
+                let handover = Handover { to: to.into(), summary };
+                events.push(self.hand_over(of, turn, &handover, None).await);
+                let spoken = Document::default().say(&of.settings, apology);
+                twiml(self.dial(spoken, of, Place { unheard: true, ..place }, to))
+            }
+            None => {
+                let next = Place { unheard: true, ..Place::of_turn(place.turn + 1) };
+                self.ask(of, next, apology)
+            }
+        };
+        Outcome { answer, events }
+    }
+
+    /// Notes that the call goes to a human, and gives the event that tells it.
+    async fn hand_over(
+        &self,
+        of: &Call,
+        turn: Turn,
+        handover: &Handover,
+        heard: Option<Heard>,
+    ) -> Envelope {
+        self.transfers.begin(&of.call, handover, &of.settings).await;
+        let status = TransferStatus::Dialled;
+        let told = TransferUpdated { call: of.call.clone(), status, heard };
+        of.event(&format!("transfer:dialled:{}", turn.0), turn, told)
+    }
+
+    fn dial(&self, document: Document, of: &Call, place: Place, to: &str) -> Document {
+        let unheard = if place.unheard { "&unheard=1" } else { "" };
+        let query = format!("turn={}{unheard}", place.turn + 1);
+        self.transfers.dial(document, &of.call, to, &query)
+    }
+
+    /// Nobody took the call: the caller is asked what else there is.
+    pub(super) fn returned(&self, of: &Call, query: &str) -> Result<Answer, Malformed> {
+        Ok(self.ask(of, Place::read(query)?, &of.settings.nobody_free))
     }
 
     fn ask(&self, of: &Call, place: Place, text: &str) -> Answer {

@@ -3,6 +3,7 @@
 
 mod gather;
 mod replies;
+mod transfer;
 mod twiml;
 
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use domain::{
     AddressMode, CallEndReason, CallEnded, CallSid, Channel, ConversationId, Envelope, EventId,
-    TenantId, Timestamp,
+    TenantId, Timestamp, TransferStatus, TransferUpdated,
 };
 use sha2::{Digest as _, Sha256};
 use vault::RotatingSecret;
@@ -30,6 +31,7 @@ use crate::{
 
 use gather::Gather;
 pub use replies::WrittenReplies;
+pub use transfer::Transfers;
 use twiml::{Document, escaped};
 
 /// Where a call begins, and where it comes back to by `<Redirect>`.
@@ -37,6 +39,9 @@ const VOICE_PATH: &str = "/twilio/voice";
 const VOICE_ALIAS_PATH: &str = "/incoming-call";
 const COLLECT_PATH: &str = "/twilio/voice/collect";
 const STATUS_PATH: &str = "/twilio/voice/status";
+/// Where the caller comes back to when a transfer is over, and where it is asked what to say to whoever takes the call.
+const TRANSFERRED_PATH: &str = "/twilio/voice/transferred";
+const WHISPER_PATH: &str = "/twilio/voice/whisper";
 const STREAM_PATH: &str = "/media-stream";
 const MAX_BODY_BYTES: usize = 64 * 1024;
 /// After so many returns the call goes to the fallback number (DESIGN 5).
@@ -61,6 +66,7 @@ pub struct TwilioVoice {
     directory: Arc<Directory>,
     tokens: Arc<StreamTokens>,
     calls: CallStates,
+    transfers: Transfers,
     gather: Gather,
 }
 
@@ -73,10 +79,16 @@ impl TwilioVoice {
         tokens: Arc<StreamTokens>,
         calls: CallStates,
         replies: Arc<WrittenReplies>,
+        transfers: Transfers,
     ) -> Self {
         let (_, prefix) = split_base(&settings.public_base_url);
-        let gather = Gather { states: calls.clone(), replies, path_prefix: prefix.to_owned() };
-        Self { settings, directory, tokens, calls, gather }
+        let gather = Gather {
+            states: calls.clone(),
+            replies,
+            transfers: transfers.clone(),
+            path_prefix: prefix.to_owned(),
+        };
+        Self { settings, directory, tokens, calls, transfers, gather }
     }
 }
 
@@ -90,7 +102,16 @@ impl ChannelAdapter for TwilioVoice {
         const fn post(path: &'static str) -> Route {
             Route { path, method: RouteMethod::Post, max_body_bytes: MAX_BODY_BYTES }
         }
-        const { &[post(VOICE_PATH), post(VOICE_ALIAS_PATH), post(COLLECT_PATH), post(STATUS_PATH)] }
+        const {
+            &[
+                post(VOICE_PATH),
+                post(VOICE_ALIAS_PATH),
+                post(COLLECT_PATH),
+                post(STATUS_PATH),
+                post(TRANSFERRED_PATH),
+                post(WHISPER_PATH),
+            ]
+        }
     }
 
     fn validate(&self, request: &VendorRequest) -> Result<(), Forgery> {
@@ -118,6 +139,8 @@ impl ChannelAdapter for TwilioVoice {
             .ok_or_else(|| Malformed::new("CallSid", "is not a call's id"))?;
         let to = form.required("To")?;
         match request.path.as_str() {
+            WHISPER_PATH => self.whisper(&request.query).await,
+            TRANSFERRED_PATH => self.transferred(request, &form, &call, to).await,
             STATUS_PATH => Ok(self.status(&form, &call, to, request.received_at)?),
             COLLECT_PATH => {
                 let Some(of) = self.gathered(request, &form, call.clone(), to) else {
@@ -176,7 +199,9 @@ impl TwilioVoice {
                 self.connect(&claims, request.received_at)
             }
             Step::HangUp => HANG_UP.to_owned(),
-            Step::Dial(party) => dial(&party),
+            Step::Dial(party) => {
+                self.transfers.document(&call, &party, &format!("attempt={attempt}&turn=1"))
+            }
             Step::FallBack => fallback.map_or_else(|| HANG_UP.to_owned(), |number| dial(&number)),
         };
         tracing::info!(%call, attempt, ?state, "call answered");
@@ -206,6 +231,66 @@ impl TwilioVoice {
         let settings = self.directory.settings(address.tenant).unwrap_or_default();
         let from = caller_of(form).to_owned();
         Some(gather::Call { call, address, from, settings, now: request.received_at })
+    }
+
+    /// What whoever takes the call is told. The request is about the leg to them; the call itself stands in our URL.
+    async fn whisper(&self, query: &str) -> Result<Reception, Malformed> {
+        let call = query.split('&').find_map(|pair| CallSid::parse(pair.strip_prefix("call=")?));
+        let call = call.ok_or_else(|| Malformed::new("call", "is not a call's id"))?;
+        Ok(Reception::answered(Answer::twiml(self.transfers.whisper(&call).await)))
+    }
+
+    /// A transfer is over: the talk with the human has ended, or nobody took the call and the caller is ours again.
+    async fn transferred(
+        &self,
+        request: &VendorRequest,
+        form: &Form,
+        call: &CallSid,
+        to: &str,
+    ) -> Result<Reception, Malformed> {
+        let status = form.required("DialCallStatus")?;
+        let was_taken = matches!(status, "completed" | "answered");
+        let Some(address) = self.directory.address(&Channel::VOICE, to) else {
+            return Ok(self.refused(call));
+        };
+        let conversation = ConversationId::of_call(address.tenant, call);
+        let attempt = attempt_of(&request.query);
+        let outcome = if was_taken { TransferStatus::Answered } else { TransferStatus::Returned };
+        tracing::info!(%call, ?outcome, "transfer over");
+        metrics::counter!("edge_transfers_total", "outcome" => outcome.as_str()).increment(1);
+        let name = format!("transfer:{}:{}", outcome.as_str(), request.query);
+        let event = Envelope::new(
+            EventId::from_uuid(conversation.derive(&name)),
+            address.tenant,
+            conversation,
+            Channel::VOICE,
+            request.received_at,
+            TransferUpdated { call: call.clone(), status: outcome, heard: None },
+        );
+        let mut notices = vec![Notice::Delivery { event: Box::new(event), send: None }];
+        let answer = if was_taken {
+            let now = request.received_at;
+            let over = call_ended(address.tenant, call, CallEndReason::Transferred, now, now);
+            notices.push(Notice::CallOver(Box::new(over)));
+            Answer::twiml(HANG_UP)
+        } else {
+            self.transfers.end(call).await;
+            match self.gathered(request, form, call.clone(), to) {
+                Some(of) => self.gather.returned(&of, &request.query)?,
+                None => {
+                    self.calls.set_returned(call, attempt).await;
+                    let claims = StreamClaims {
+                        tenant: address.tenant,
+                        call: call.clone(),
+                        from: caller_of(form).into(),
+                        to: to.into(),
+                        attempt,
+                    };
+                    Answer::twiml(self.connect(&claims, request.received_at))
+                }
+            }
+        };
+        Ok(Reception { notices, ..Reception::answered(answer) })
     }
 
     fn refused(&self, call: &CallSid) -> Reception {
@@ -293,7 +378,7 @@ fn next_step(state: &CallState, attempt: u32) -> Step {
 }
 
 fn dial(number: &str) -> String {
-    Document::default().dial(number).response()
+    Document::default().dial_alone(number).response()
 }
 
 /// Who calls; a caller may hide the number.

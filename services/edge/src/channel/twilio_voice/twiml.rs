@@ -55,8 +55,21 @@ impl Document {
         self
     }
 
-    /// Calls a number and lets both talk.
-    pub(super) fn dial(mut self, number: &str) -> Self {
+    /// Calls a human, tells them what `whisper` answers, and lets both talk; goes on with `action`.
+    pub(super) fn dial(mut self, to: &str, action: &str, whisper: &str, ring_seconds: u32) -> Self {
+        let noun = if to.starts_with("sip") { "Sip" } else { "Number" };
+        let _ = write!(
+            self.0,
+            r#"<Dial action="{}" method="POST" timeout="{ring_seconds}" answerOnBridge="true"><{noun} url="{}" method="POST">{}</{noun}></Dial>"#,
+            escaped(action),
+            escaped(whisper),
+            escaped(to),
+        );
+        self
+    }
+
+    /// Calls a number and lets both talk; the call ends with that.
+    pub(super) fn dial_alone(mut self, number: &str) -> Self {
         let _ = write!(self.0, "<Dial>{}</Dial>", escaped(number));
         self
     }
