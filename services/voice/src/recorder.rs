@@ -1,6 +1,6 @@
 //! Joins the two sides of a call into one stereo file in S3 (B4).
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use anyhow::{Context as _, anyhow};
 use aws_config::SdkConfig;
@@ -10,7 +10,7 @@ use aws_sdk_s3::{
     types::{Delete, ObjectIdentifier},
 };
 use bytes::Bytes;
-use domain::{BoxFuture, CallSid, Dependency, FinishRecording, Timestamp, g711};
+use domain::{BoxFuture, CallSid, Dependency, FinishRecording, PausedSpan, Timestamp, g711};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::tz::TimeZone;
 use speech::{SAMPLE_RATE_HZ, wav};
@@ -26,6 +26,9 @@ const CHANNELS: u16 = 2;
 const FRAME_BYTES: usize = 4;
 /// Within the second or two a health page waits.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What a part, and the whole, tells of its pauses (S3 metadata).
+const PAUSED: &str = "paused";
 
 /// S3 takes so many keys in one request.
 const DELETE_KEYS: usize = 1000;
@@ -43,6 +46,8 @@ pub(crate) struct RecordingFile {
     pub(crate) key: String,
     pub(crate) bytes: u64,
     pub(crate) duration_ms: u64,
+    /// Where recording was paused, in order.
+    pub(crate) paused: Vec<PausedSpan>,
 }
 
 /// Why a recording could not be finished.
@@ -67,21 +72,24 @@ impl Recorder {
     /// Makes the file of `job` from its parts, unless it stands already. The parts stay.
     pub(crate) async fn join(&self, job: &FinishRecording) -> Result<RecordingFile, RecorderError> {
         let key = recording_key(&job.call, job.started_at);
-        if let Some(bytes) = self.size_of(&key).await? {
-            return Ok(self.file(key, bytes));
+        if let Some((bytes, paused)) = self.size_of(&key).await? {
+            return Ok(self.file(key, bytes, &paused));
         }
-        let file = self.stereo(job).await?;
+        let (file, paused) = self.stereo(job).await?;
         let bytes = file.len() as u64;
+        let told = (!paused.is_empty())
+            .then(|| HashMap::from([(PAUSED.to_owned(), written_spans(&paused))]));
         self.s3
             .put_object()
             .bucket(&self.bucket)
             .key(&key)
             .content_type("audio/wav")
+            .set_metadata(told)
             .body(ByteStream::from(file))
             .send()
             .await
             .with_context(|| format!("store the recording {key}"))?;
-        Ok(self.file(key, bytes))
+        Ok(self.file(key, bytes, &paused))
     }
 
     /// Removes the parts of `job`. Ones that are gone already are no error.
@@ -116,8 +124,12 @@ impl Recorder {
         Ok(())
     }
 
-    /// The whole file: what the caller said on the left, what the caller heard on the right.
-    async fn stereo(&self, job: &FinishRecording) -> Result<Vec<u8>, RecorderError> {
+    /// The whole file: what the caller said on the left, what the caller heard on the right; and where recording was
+    /// paused, in samples.
+    async fn stereo(
+        &self,
+        job: &FinishRecording,
+    ) -> Result<(Vec<u8>, Vec<(u64, u64)>), RecorderError> {
         let parts = stream::iter(0..job.parts).map(|index| async move {
             tokio::try_join!(
                 self.part(&job.call, index, Side::Caller),
@@ -127,7 +139,16 @@ impl Recorder {
         // Room for the header, which tells the length.
         let mut file = vec![0; wav::PCM16_HEADER_BYTES];
         let mut parts = parts.buffered(FETCHES);
-        while let Some((caller, agent)) = parts.try_next().await? {
+        let mut paused: Vec<(u64, u64)> = Vec::new();
+        while let Some(((caller, told), (agent, _))) = parts.try_next().await? {
+            let offset = ((file.len() - wav::PCM16_HEADER_BYTES) / FRAME_BYTES) as u64;
+            for (from, to) in read_spans(&told) {
+                let (from, to) = (offset.saturating_add(from), offset.saturating_add(to));
+                match paused.last_mut().filter(|(_, before)| *before == from) {
+                    Some((_, before)) => *before = to,
+                    None => paused.push((from, to)),
+                }
+            }
             interleave(&caller, &agent, &mut file);
             if file.len() > wav::PCM16_HEADER_BYTES + LONGEST_SAMPLES * FRAME_BYTES {
                 return Err(RecorderError::TooLong);
@@ -136,10 +157,16 @@ impl Recorder {
         let data_bytes = (file.len() - wav::PCM16_HEADER_BYTES) as u32;
         let header = wav::pcm16_header(CHANNELS, SAMPLE_RATE_HZ, data_bytes);
         file[..wav::PCM16_HEADER_BYTES].copy_from_slice(&header);
-        Ok(file)
+        Ok((file, paused))
     }
 
-    async fn part(&self, call: &CallSid, index: u32, side: Side) -> Result<Bytes, RecorderError> {
+    /// A side of a part, and what it tells of its pauses.
+    async fn part(
+        &self,
+        call: &CallSid,
+        index: u32,
+        side: Side,
+    ) -> Result<(Bytes, String), RecorderError> {
         let key = part_key(call, index, side);
         let answer = match self.s3.get_object().bucket(&self.bucket).key(&key).send().await {
             Ok(answer) => answer,
@@ -148,25 +175,36 @@ impl Recorder {
             }
             Err(e) => return Err(anyhow!(e).context(format!("fetch {key}")).into()),
         };
+        let told = paused_in(answer.metadata());
         let body = answer.body.collect().await.with_context(|| format!("fetch {key}"))?;
-        Ok(body.into_bytes())
+        Ok((body.into_bytes(), told))
     }
 
-    async fn size_of(&self, key: &str) -> anyhow::Result<Option<u64>> {
+    async fn size_of(&self, key: &str) -> anyhow::Result<Option<(u64, Vec<(u64, u64)>)>> {
         match self.s3.head_object().bucket(&self.bucket).key(key).send().await {
-            Ok(head) => Ok(head.content_length().and_then(|bytes| u64::try_from(bytes).ok())),
+            Ok(head) => {
+                let bytes = head.content_length().and_then(|bytes| u64::try_from(bytes).ok());
+                Ok(bytes.map(|bytes| (bytes, read_spans(&paused_in(head.metadata())))))
+            }
             Err(e) if e.as_service_error().is_some_and(|e| e.is_not_found()) => Ok(None),
             Err(e) => Err(anyhow!(e).context(format!("look for the recording {key}"))),
         }
     }
 
-    fn file(&self, key: String, bytes: u64) -> RecordingFile {
+    fn file(&self, key: String, bytes: u64, paused: &[(u64, u64)]) -> RecordingFile {
         let frames = bytes.saturating_sub(wav::PCM16_HEADER_BYTES as u64) / FRAME_BYTES as u64;
         RecordingFile {
             bucket: self.bucket.clone(),
             key,
             bytes,
-            duration_ms: frames * 1000 / u64::from(SAMPLE_RATE_HZ),
+            duration_ms: milliseconds(frames),
+            paused: paused
+                .iter()
+                .map(|&(from, to)| PausedSpan {
+                    from_ms: milliseconds(from),
+                    to_ms: milliseconds(to),
+                })
+                .collect(),
         }
     }
 }
@@ -182,6 +220,27 @@ impl Dependency for Recorder {
             matches!(tokio::time::timeout(PROBE_TIMEOUT, asked).await, Ok(Ok(_)))
         })
     }
+}
+
+fn milliseconds(samples: u64) -> u64 {
+    samples.saturating_mul(1000) / u64::from(SAMPLE_RATE_HZ)
+}
+
+fn paused_in(metadata: Option<&HashMap<String, String>>) -> String {
+    metadata.and_then(|told| told.get(PAUSED)).cloned().unwrap_or_default()
+}
+
+/// Reads `from-to,...`, samples; what is no such span is none.
+fn read_spans(told: &str) -> Vec<(u64, u64)> {
+    let span = |text: &str| {
+        let (from, to) = text.split_once('-')?;
+        Some((from.parse().ok()?, to.parse().ok()?)).filter(|(from, to): &(u64, u64)| from < to)
+    };
+    told.split(',').filter_map(span).collect()
+}
+
+fn written_spans(spans: &[(u64, u64)]) -> String {
+    spans.iter().map(|(from, to)| format!("{from}-{to}")).collect::<Vec<_>>().join(",")
 }
 
 /// One side of a call.

@@ -97,4 +97,35 @@ impl Cache {
         .await
         .map(|(turn, queue)| (Turn(turn.unwrap_or(0)), queue))
     }
+
+    /// Notes whether the recording of `call` is paused.
+    ///
+    /// # Errors
+    /// When Redis is away.
+    pub async fn set_off_record(&self, call: &CallSid, paused: bool) -> Result<(), CacheError> {
+        let key = self.key(call.as_str(), ":off-record");
+        self.run("set_off_record", |mut c| async move {
+            deadpool_redis::redis::cmd("SET")
+                .arg(key)
+                .arg(u8::from(paused))
+                .arg("EX")
+                .arg(CALL_TTL_SECONDS)
+                .query_async(&mut c)
+                .await
+        })
+        .await
+    }
+
+    /// Whether the recording of `call` is paused.
+    ///
+    /// # Errors
+    /// When Redis is away.
+    pub async fn is_off_record(&self, call: &CallSid) -> Result<bool, CacheError> {
+        let key = self.key(call.as_str(), ":off-record");
+        self.run("is_off_record", |mut c| async move {
+            deadpool_redis::redis::cmd("GET").arg(key).query_async::<Option<u8>>(&mut c).await
+        })
+        .await
+        .map(|paused| paused == Some(1))
+    }
 }

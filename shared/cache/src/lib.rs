@@ -21,6 +21,7 @@
 //! | `p:{call}:call` | hash | what another task needs to go on with the call ([`CallRecord`]) | 2 h |
 //! | `p:{call}:reply:{n}` | hash | the reply to turn n of a call without a stream: `attempt`, `text`, `hang_up`, `transfer_to`, `summary` | 1 h |
 //! | `p:{call}:whisper` | string | what is said to whoever takes the call over | 1 h |
+//! | `p:{call}:off-record` | string | whether recording is paused | 2 h |
 //! | `p:{edges}:leases` | sorted set | edge tasks by their queues, each until when its lease holds, Unix ms | never |
 //! | `p:{edge:{queue}}:calls` | set | the calls an edge task holds | 2 h |
 //! | `p:{conversation}:turn:{n}` | hash | the ledger of turn n: `attempt`, `s:{index}`, `v:{name}`, `finished` | 1 h |

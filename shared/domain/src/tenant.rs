@@ -107,9 +107,9 @@ pub struct TenantSettings {
     /// The voice of calls without a media stream, as Twilio's `<Say>` names it (`Polly.Joanna-Neural`);
     /// `None` means Twilio's own for the language (A3).
     pub say_voice: Option<String>,
-    /// Whether calls are recorded (B4). Not obeyed yet: every call is recorded.
+    /// Whether calls are recorded (B4).
     pub recording: bool,
-    /// Spoken before the greeting of a call that is recorded: "This call is recorded." Not spoken yet.
+    /// Spoken before the greeting of a call that is recorded, which it is only from then on: "This call is recorded."
     pub recording_consent: Option<String>,
     /// Whether people are reminded of an appointment the day before (C10).
     pub reminders: bool,

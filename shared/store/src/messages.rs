@@ -31,7 +31,8 @@ pub async fn received(tx: &TenantTx, of: &Envelope, e: &MessageReceived) -> Resu
         MessageKind::Revoked { original } => ("revoke", Some(plain(original))),
         MessageKind::Unsupported(name) => ("unsupported", Some(plain(name))),
     };
-    let sealed = tx.cipher().await?.seal(TEXT, e.text.reveal())?;
+    let text = kept_of(of, &e.text);
+    let sealed = tx.cipher().await?.seal(TEXT, &text)?;
     let turn = spoken.then(|| turn_number(of.turn));
     tx.execute(
         "INSERT INTO messages (tenant, id, conversation, channel, role, turn, position, kind,
@@ -54,7 +55,7 @@ pub async fn received(tx: &TenantTx, of: &Envelope, e: &MessageReceived) -> Resu
             &position(of, Speaker::User),
             &kind,
             &value,
-            &plain(e.text.reveal()),
+            &text,
             &sealed,
             &present(&e.external_id),
             &moment(of.occurred_at),
@@ -64,6 +65,14 @@ pub async fn received(tx: &TenantTx, of: &Envelope, e: &MessageReceived) -> Resu
     match &e.heard {
         Some(heard) => self::heard(tx, of, heard).await,
         None => Ok(()),
+    }
+}
+
+/// A text as it may be kept: of what was said off the record without its numbers.
+fn kept_of(of: &Envelope, text: &Personal) -> String {
+    match of.off_record {
+        true => plain(text.without_numbers().reveal()),
+        false => plain(text.reveal()),
     }
 }
 
@@ -137,7 +146,7 @@ async fn put_reply(tx: &TenantTx, of: &Envelope, reply: &Reply<'_>) -> Result<()
     let cipher = tx.cipher().await?;
     let spoken = of.channel.is_spoken();
     let id = if spoken { reply_id(of.conversation, of.turn) } else { *of.event_id.as_uuid() };
-    let text = plain(reply.text.reveal());
+    let text = kept_of(of, reply.text);
     tx.execute(
         "INSERT INTO messages AS m (tenant, id, conversation, channel, role, turn, position, kind,
             text, text_enc, intended, intended_enc, attempt, in_reply_to, agent, confidence, reason,
@@ -190,7 +199,7 @@ async fn put_reply(tx: &TenantTx, of: &Envelope, reply: &Reply<'_>) -> Result<()
 /// Takes in what the caller heard of a reply, which may not be there yet. The conversation's row
 /// must exist.
 pub async fn heard(tx: &TenantTx, of: &Envelope, heard: &Heard) -> Result<(), StoreError> {
-    let text = plain(heard.text.reveal());
+    let text = kept_of(of, &heard.text);
     let sealed = tx.cipher().await?.seal(TEXT, &text)?;
     let chars = i32::try_from(text.chars().count()).unwrap_or(i32::MAX);
     let reply = Envelope { turn: heard.turn, ..of.clone() };

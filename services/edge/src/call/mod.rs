@@ -6,6 +6,7 @@
 
 mod clock;
 mod effects;
+mod off_record;
 pub mod prompts;
 pub mod recording;
 mod session;

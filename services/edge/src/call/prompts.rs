@@ -154,8 +154,11 @@ impl PromptStore {
 }
 
 /// In the order in which a call needs them.
-fn texts(s: &TenantSettings) -> [&str; 6] {
-    [&s.greeting, &s.filler, &s.repeat_request, &s.apology, &s.goodbye, &s.nobody_free]
+fn texts(s: &TenantSettings) -> Vec<&str> {
+    let always =
+        [&s.greeting, &s.filler, &s.repeat_request, &s.apology, &s.goodbye, &s.nobody_free];
+    let consent = s.recording_consent.as_ref().filter(|_| s.recording);
+    always.into_iter().chain(consent).map(String::as_str).collect()
 }
 
 fn job(

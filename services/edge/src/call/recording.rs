@@ -1,6 +1,6 @@
 //! Both sides of a call on their way to S3, in parts, so that a lost task loses seconds (B4).
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use aws_sdk_s3::{Client, primitives::ByteStream};
@@ -15,6 +15,9 @@ const RETRY_FIRST: Duration = Duration::from_millis(200);
 const RETRY_LONGEST: Duration = Duration::from_secs(10);
 const TRIES: u32 = 60;
 
+/// What a part tells of its pauses (S3 metadata): `from-to,...`, samples from its start. `voice` reads it.
+const PAUSED: &str = "paused";
+
 /// Where parts of recordings are kept.
 #[derive(Clone)]
 pub struct Recordings {
@@ -27,6 +30,8 @@ pub(super) struct Part {
     pub(super) index: u32,
     pub(super) caller: Vec<u8>,
     pub(super) agent: Vec<u8>,
+    /// Stretches that are silent because recording was paused, in samples from the part's start.
+    pub(super) paused: Vec<(u64, u64)>,
 }
 
 /// The parts of one call, stored one after the other.
@@ -63,12 +68,15 @@ impl Recordings {
     }
 
     async fn store(&self, call: &CallSid, part: &Part) -> anyhow::Result<()> {
+        let paused: Vec<_> = part.paused.iter().map(|(from, to)| format!("{from}-{to}")).collect();
+        let paused = (!paused.is_empty()).then(|| paused.join(","));
         for (side, audio) in [("caller", &part.caller), ("agent", &part.agent)] {
             self.s3
                 .put_object()
                 .bucket(&self.bucket)
                 .key(format!("recording-parts/{call}/{:05}.{side}.ulaw", part.index))
                 .body(ByteStream::from(audio.clone()))
+                .set_metadata(paused.clone().map(|p| HashMap::from([(PAUSED.to_owned(), p)])))
                 .send()
                 .await
                 .context("store a part of a recording")?;

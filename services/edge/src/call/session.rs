@@ -4,6 +4,7 @@ mod actions;
 mod answers;
 mod ending;
 mod heartbeat;
+mod record;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -24,6 +25,7 @@ use super::{
     CallServices, Entered,
     clock::{CallClock, NEVER},
     effects::{Effect, Effects},
+    off_record::OffRecord,
     recording::PartQueue,
     socket::SocketSender,
     token::StreamClaims,
@@ -49,6 +51,8 @@ pub(super) struct Admitted {
     pub started_at: Timestamp,
     /// The caller comes back from a transfer that nobody took.
     pub returned: bool,
+    /// Recording was paused when the call was here last.
+    pub off_record: bool,
     /// Turns taken and parts recorded on earlier connections of the same call.
     pub turns_before: u32,
     pub parts_before: u32,
@@ -98,6 +102,14 @@ pub(super) struct Session {
     transfer: Option<(u32, Handover)>,
     /// The caller comes back from a transfer that nobody took.
     returned: bool,
+    /// Where nothing is recorded.
+    off_record: OffRecord,
+    /// The announcement that the call is recorded, until it is spoken: its text, and how long it lasts.
+    consent: Option<(String, Duration)>,
+    /// An agent has paused recording; the last turn was taken while that was so; it goes on after this turn's reply.
+    off_record_talk: bool,
+    off_record_before: bool,
+    record_after: Option<u32>,
     ended: Option<(EndReason, Option<Heard>)>,
     faults: u32,
     last_frame: Instant,
@@ -115,6 +127,7 @@ impl Session {
     ) {
         let (mailbox, mut answers) = mpsc::channel(MAILBOX);
         let mut session = Self::new(services, admitted, mailbox, socket);
+        session.begin_record();
         tracing::info!(call = %session.claims.call, attempt = session.claims.attempt, "media stream started");
         session.announce();
         session.input_at(Input::StreamStarted, Moment::ZERO);
@@ -136,9 +149,7 @@ impl Session {
                 Some(answer) = answers.recv() => session.answer(answer),
                 prompt = &mut greeting, if !greeted => {
                     greeted = true;
-                    if let Some(prompt) = prompt {
-                        session.input(Input::Greeting { text: prompt.text, audio: prompt.audio });
-                    }
+                    session.greet(prompt);
                 }
                 () = tokio::time::sleep_until(wake) => session.input(Input::Tick),
                 () = fence_stands(&mut session.held, fence_until) => session.release(),
@@ -164,6 +175,7 @@ impl Session {
             slot,
             started_at,
             returned,
+            off_record,
             turns_before,
             parts_before,
         } = admitted;
@@ -195,6 +207,11 @@ impl Session {
             transfer_after: None,
             transfer: None,
             returned,
+            off_record: OffRecord::default(),
+            consent: None,
+            off_record_talk: off_record,
+            off_record_before: off_record,
+            record_after: None,
             ended: None,
             faults: 0,
             last_frame: Instant::now(),
@@ -206,19 +223,44 @@ impl Session {
             call: self.claims.call.clone(),
             from: self.claims.from.clone(),
             to: self.claims.to.clone(),
-            greeting: self.settings.greeting.clone(),
+            greeting: match self.settings.recording_consent.as_ref().filter(|_| self.announces()) {
+                Some(consent) => format!("{consent} {}", self.settings.greeting),
+                None => self.settings.greeting.clone(),
+            },
         };
         let mut event = self.envelope("call-started", 0, started);
         event.occurred_at = self.started_at;
         self.effects.push(Effect::Event(event));
     }
 
-    fn greeting(&self) -> impl Future<Output = Option<call_core::Prompt>> + use<> {
+    /// What the caller hears first, once it is rendered: the announcement that the call is recorded, and the greeting.
+    fn greeting(&self) -> impl Future<Output = Vec<call_core::Prompt>> + use<> {
         let (prompts, settings) = (self.services.prompts.clone(), self.settings.clone());
-        let returned = self.returned;
+        let (returned, announced) = (self.returned, self.announces());
         async move {
+            let consent = settings.recording_consent.as_deref().filter(|_| announced);
             let text = if returned { &settings.nobody_free } else { &settings.greeting };
-            prompts.prompt_within(&settings, text, GREETING_PATIENCE).await
+            let mut spoken = Vec::new();
+            for text in consent.into_iter().chain([text.as_str()]) {
+                spoken.extend(prompts.prompt_within(&settings, text, GREETING_PATIENCE).await);
+            }
+            spoken
+        }
+    }
+
+    fn greet(&mut self, prompts: Vec<call_core::Prompt>) {
+        let sentences = prompts.len() as u32;
+        for (index, prompt) in (0..).zip(prompts) {
+            if self.settings.recording_consent.as_ref() == Some(&prompt.text) {
+                let samples = prompt.audio.len() as u64;
+                self.consent = Some((prompt.text.clone(), Duration::from_micros(samples * 125)));
+            }
+            let (turn, attempt, part, more) = (0, 0, 0, false);
+            let (text, audio) = (prompt.text, Some(prompt.audio));
+            self.input(Input::SentenceSpoken { turn, attempt, index, part, more, text, audio });
+        }
+        if sentences > 0 {
+            self.input(Input::ReplyFinished { turn: 0, attempt: 0, sentences });
         }
     }
 

@@ -28,6 +28,8 @@ pub(super) struct Ending {
     pub started_at: Timestamp,
     pub heard: Option<Heard>,
     pub parts_before: u32,
+    /// Numbers in what was heard last are not to be kept.
+    pub off_record: bool,
 }
 
 /// Publishes the end of a call and has its recording finished, once everything before is done. A call that was only
@@ -54,6 +56,7 @@ pub(super) async fn settle_session(
     if let Payload::CallEnded(CallEnded { heard, .. }) = &mut event.payload {
         *heard = ending.heard;
     }
+    event.off_record = ending.off_record;
     effects.push(Effect::Event(event));
     if recorded > 0 {
         let job = finish_recording(ending.tenant, &ending.call, ending.started_at, recorded);

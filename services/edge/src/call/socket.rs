@@ -205,12 +205,13 @@ async fn admit(
         Door::Browser(source) => UserKey::at(claims.tenant, source),
     };
     let resumed = claims.attempt > 0;
-    let (slot, started_at, state, fence, returned, parts) = tokio::join!(
+    let (slot, started_at, state, fence, returned, off_record, parts) = tokio::join!(
         services.guard.take_socket(user, &claims.call, claims.attempt),
         services.states.begin(&claims.call, now),
         services.states.state(&claims.call),
         services.cache.fence(&claims.call),
         async { resumed && services.states.is_returned(&claims.call, claims.attempt).await },
+        async { resumed && services.cache.is_off_record(&claims.call).await.unwrap_or(false) },
         async {
             match resumed {
                 true => services.recordings.stored_parts(&claims.call).await.unwrap_or(0),
@@ -232,6 +233,7 @@ async fn admit(
         slot,
         started_at,
         returned,
+        off_record,
         turns_before,
         parts_before: parts,
     })

@@ -58,6 +58,7 @@ impl Handler for AnswerRouter {
             Payload::SentenceSpoken(spoken) => self.deliver(&spoken.call, message),
             Payload::SegmentTranscribed(words) => self.deliver(&words.call, message),
             Payload::ReplyFinished(reply) => self.deliver(&reply.call, message),
+            Payload::ControlCall(control) => self.deliver(&control.call, message),
             Payload::ReplyWritten(_) => {
                 self.replies.deliver(message);
                 Outcome::Done

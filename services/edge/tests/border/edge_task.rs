@@ -176,6 +176,24 @@ impl EdgeTask {
         sns.delete_topic().topic_arn(arn).send().await.expect("delete our topic");
     }
 
+    /// Changes settings of the demo tenant; the task reads them within seconds.
+    pub async fn set(&self, settings: &serde_json::Value) {
+        let owner = self.db.owner().await;
+        let sql = "UPDATE tenants SET settings = settings || $1 WHERE slug = 'demo'";
+        owner.execute(sql, &[settings]).await.expect("change settings");
+    }
+
+    /// A file of the recordings' bucket, and what is told of it.
+    pub async fn file(&self, key: &str) -> (Vec<u8>, HashMap<String, String>) {
+        let aws = boot::aws_config().await;
+        let s3 = aws_sdk_s3::Client::from_conf(
+            aws_sdk_s3::config::Builder::from(&aws).force_path_style(true).build(),
+        );
+        let found = s3.get_object().bucket(BUCKET).key(key).send().await.expect("a file");
+        let told = found.metadata().cloned().unwrap_or_default();
+        (found.body.collect().await.expect("its bytes").to_vec(), told)
+    }
+
     /// Plays another service: handles what lies in its queue.
     pub fn play(&self, queue: Queue, handler: Arc<dyn Handler>) {
         let consumer =

@@ -8,6 +8,7 @@ mod edge_task;
 mod gather;
 mod media_socket;
 mod outbound;
+mod recording;
 mod talk;
 mod vendors;
 mod webhooks;

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use bus::Destination;
 use dialogue_core::tool::{
     Book, Call, Cancel, Done, FindSlots, ListAppointments, Outcome, Reschedule, ToolRequest, Window,
 };
-use domain::{Envelope, MessageSent, Payload, Personal, Timestamp, Turn};
+use domain::{CallCommand, ControlCall, Envelope, MessageSent, Payload, Personal, Timestamp, Turn};
 
 use futures::StreamExt as _;
 
@@ -237,4 +238,26 @@ async fn a_person_is_reminded_of_what_still_stands() {
     let before = confirmations(&out).len();
     tools::reminder_due(&world.shell, &out, &event, reminder).await.unwrap();
     assert_eq!(confirmations(&out).len(), before, "it does not stand any more");
+}
+
+#[tokio::test]
+async fn a_pause_of_the_recording_is_told_to_the_task_that_holds_the_call() {
+    let Some(world) = clinic().await else { return };
+    let talk = world.call().await;
+    let call = talk.call.clone().unwrap();
+    world.shell.cache.set_edge_of(&call, "edge-task-2").await.unwrap();
+    let message = talk.says(3, "I will pay by card", None);
+    let out = Outbox::default();
+    let outcome = run(&talk, &out, &message, CALLER, ToolRequest::PauseRecording).await;
+    assert_eq!(outcome, Outcome::Done);
+    let (to, job) = out.all().remove(0);
+    assert_eq!(to, Some(Destination::Task("edge-task-2".into())));
+    assert_eq!(job.turn, Turn(3));
+    let expected = ControlCall { call, command: CallCommand::PauseRecording };
+    assert_eq!(job.payload, expected.into());
+
+    let chat = world.chat();
+    let written = chat.says(1, "my card is", None);
+    let outcome = run(&chat, &out, &written, CALLER, ToolRequest::ResumeRecording).await;
+    assert!(matches!(outcome, Outcome::Refused(_)), "nothing is recorded there");
 }

@@ -13,8 +13,12 @@ mod weather;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use bus::{Destination, SendError};
 use dialogue_core::tool::{Call, Done, Escalate, Escalated, Outcome, ToolRequest};
-use domain::{Channel, Envelope, EscalationRequested, Timestamp, Turn};
+use domain::{
+    CallCommand, Channel, ControlCall, Envelope, EscalationRequested, MessageReceived, Payload,
+    Timestamp, Turn,
+};
 use tokio::{
     sync::Semaphore,
     time::{Instant, timeout},
@@ -118,9 +122,8 @@ async fn run_unlimited(
         ToolRequest::SearchKnowledge(_) => Ok(Outcome::Passages(Vec::new())),
         ToolRequest::Weather(wanted) => Ok(scene.shell.tools.weather.forecast(scene, wanted).await),
         ToolRequest::Escalate(wanted) => escalate(scene, wanted, effect).await,
-        ToolRequest::PauseRecording | ToolRequest::ResumeRecording => {
-            Ok(Outcome::Refused("recording cannot be changed here".into()))
-        }
+        ToolRequest::PauseRecording => control(scene, CallCommand::PauseRecording, effect).await,
+        ToolRequest::ResumeRecording => control(scene, CallCommand::ResumeRecording, effect).await,
         ToolRequest::Http(_) => Ok(Outcome::Refused("there is no such tool".into())),
     }
 }
@@ -140,6 +143,33 @@ fn metric_name(request: &ToolRequest) -> String {
     match request {
         ToolRequest::Http(_) => "http".to_owned(),
         own => own.name().to_owned(),
+    }
+}
+
+/// Has the edge task that holds the call pause or resume its recording. What is not recorded by us (a chat, a call that the
+/// vendor recognises) cannot be paused.
+async fn control(scene: &Scene<'_>, command: CallCommand, effect: &str) -> anyhow::Result<Outcome> {
+    let Payload::MessageReceived(MessageReceived { call: Some(call), gathered: false, .. }) =
+        &scene.envelope.payload
+    else {
+        return Ok(Outcome::Refused("nothing is recorded here".into()));
+    };
+    let job = ControlCall { call: call.clone(), command };
+    let job = scene
+        .envelope
+        .follow(&format!("tool:{effect}"), Timestamp::now(), job)
+        .with_turn(scene.turn);
+    let holder = scene.shell.cache.edge_of(call).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "who holds the call is not known; telling who asked");
+        None
+    });
+    let Some(queue) = holder.or_else(|| scene.envelope.reply_to.clone()) else {
+        return Ok(Outcome::Unavailable);
+    };
+    match scene.out.send(&Destination::Task(queue), &[job]).await {
+        Ok(()) => Ok(Outcome::Done),
+        Err(SendError::QueueGone(_)) => Ok(Outcome::Unavailable),
+        Err(error) => Err(error).context("have the recording controlled"),
     }
 }
 

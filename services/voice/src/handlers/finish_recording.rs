@@ -39,7 +39,7 @@ impl Handler for FinishRecordings {
             key: file.key,
             duration_ms: file.duration_ms,
             bytes: file.bytes,
-            paused: Vec::new(),
+            paused: file.paused,
         };
         let event = message.follow("recording-finished", Timestamp::now(), finished);
         if let Err(error) = context.publish(&[event]).await {

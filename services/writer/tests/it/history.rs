@@ -1,6 +1,6 @@
 //! Whatever order events come in, and however often, the history is the same.
 
-use domain::{DeliveryStatus, Envelope, EventId, TenantId, Turn};
+use domain::{DeliveryStatus, Envelope, EventId, Payload, Personal, TenantId, Turn};
 use store::{Store, deliveries, messages};
 use testkit::TestDb;
 
@@ -90,6 +90,39 @@ async fn a_call_reads_the_same_whatever_order_its_events_come_in() {
     }
     let people: i64 = owner.query_one("SELECT count(*) FROM users", &[]).await.unwrap().get(0);
     assert_eq!(people, 1, "every call came from the same person");
+}
+
+#[tokio::test]
+async fn words_off_the_record_are_kept_without_their_numbers() {
+    let Some(db) = TestDb::create().await else { return };
+    let tenant = db.add_tenant("demo").await;
+    let store = db.store().await;
+    let mut call = events::call(tenant, 0);
+    for (place, text) in [(3, "It is 4111 1111, Anna."), (4, "I have four one one one, Anna.")] {
+        call[place].off_record = true;
+        match &mut call[place].payload {
+            Payload::MessageReceived(message) => message.text = text.into(),
+            Payload::MessageSent(message) => message.text = text.into(),
+            other => panic!("{}", other.name()),
+        }
+    }
+    call[5].off_record = true;
+    if let Payload::CallEnded(ended) = &mut call[5].payload
+        && let Some(heard) = &mut ended.heard
+    {
+        heard.text = "I have four one".into();
+    }
+    record(&store, tenant, &call).await;
+    let kept = transcript(&store, &call[0]).await;
+    let texts: Vec<_> = kept.iter().map(|(_, _, text, _)| text.as_str()).collect();
+    let masked = |text: &str| Personal::from(text).without_numbers().into_revealed();
+    assert_eq!(texts[3], masked("It is 4111 1111, Anna."));
+    assert_eq!(texts[4], masked("I have four one"));
+    assert!(texts[3].contains("Anna") && !texts[3].contains('4'), "{}", texts[3]);
+    assert!(!texts[4].contains("four"), "{}", texts[4]);
+    let sql = "SELECT intended FROM messages WHERE role = 'agent' AND turn = 2";
+    let intended: String = db.owner().await.query_one(sql, &[]).await.unwrap().get(0);
+    assert!(!intended.contains("four"), "{intended}");
 }
 
 #[tokio::test]

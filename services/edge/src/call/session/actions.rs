@@ -48,9 +48,11 @@ impl Session {
             Action::TurnAudible { turn, stages } => self.turn_audible(turn, &stages),
             Action::HeardProgress { .. } => {}
             Action::SentenceStarted { turn, text } => {
+                self.consent_begins(turn, &text);
                 self.caption(Caption::AgentSays { turn: self.wire_turn(turn).0, text: &text });
             }
             Action::ReplyHeard(heard) => {
+                self.reply_over(heard.turn);
                 if !heard.complete {
                     let turn = self.wire_turn(heard.turn).0;
                     self.caption(Caption::AgentHeard { turn, text: &heard.text });
@@ -76,8 +78,12 @@ impl Session {
                     self.envelope(&format!("escalation:{}", self.wire_turn(turn).0), turn, event);
                 self.effects.push(Effect::Event(event));
             }
-            Action::RecordingPart { index, caller, agent, .. } => {
-                self.parts.push(Part { index: self.parts_before + index, caller, agent });
+            Action::RecordingPart { index, offset_samples, mut caller, mut agent } => {
+                if self.settings.recording {
+                    let paused = self.off_record.mask(offset_samples, [&mut caller, &mut agent]);
+                    let index = self.parts_before + index;
+                    self.parts.push(Part { index, caller, agent, paused });
+                }
             }
             Action::End { reason, heard } => {
                 self.ended = Some((reason, heard.and_then(|h| self.wire_heard(h))));
@@ -170,6 +176,7 @@ impl Session {
             gathered: false,
         };
         let mut event = self.envelope(&format!("turn:{}", self.wire_turn(turn).0), turn, received);
+        self.off_record_before = self.off_record_talk;
         let from_voice = std::mem::take(&mut self.words_stages).into_iter();
         let from_voice = from_voice
             .filter(|s| s.name == Stage::TRANSCRIBE_STARTED || s.name == Stage::TRANSCRIBED);
@@ -225,6 +232,7 @@ impl Session {
         .with_turn(self.wire_turn(turn))
         .answering_to(self.services.own_queue.clone());
         envelope.traceparent = Some(self.trace.1.child().to_string());
+        envelope.off_record = self.is_off_record();
         envelope
     }
 

@@ -58,6 +58,7 @@ impl Session {
                 let (attempt, sentences) = (reply.attempt, reply.sentences);
                 self.input(Input::ReplyFinished { turn, attempt, sentences });
             }
+            Payload::ControlCall(control) => self.control(control.command, turn),
             other => tracing::warn!(event = other.name(), "not an answer to a call"),
         }
     }

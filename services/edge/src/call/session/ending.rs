@@ -86,6 +86,7 @@ impl Session {
             started_at: self.started_at,
             heard,
             parts_before: self.parts_before,
+            off_record: self.is_off_record(),
         };
         let Self { services, effects, parts, _entered, _heartbeat, .. } = self;
         // This task no longer holds the call: a lost one may come back elsewhere.

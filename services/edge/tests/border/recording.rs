@@ -1,0 +1,146 @@
+//! When a call is recorded, and when not (B4): with the test as the caller and as the voice.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bus::{Bus, Context, Destination, Handler, Outcome, Queue};
+use domain::{
+    CallCommand, CallSid, ControlCall, Envelope, EventId, FinishRecording, Payload, SentenceSpoken,
+    Timestamp,
+};
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use crate::{
+    edge_task::{EdgeTask, PATIENCE, start},
+    media_socket::{Socket, media, open_signed, say, start_message},
+    vendors::{new_call_sid, token_in},
+};
+
+const CALLER: &str = "+15551234567";
+const CONSENT: &str = "This call is recorded.";
+/// Half a second of sound for each sentence.
+const SENTENCE_SAMPLES: usize = 4000;
+const FRAME: Duration = Duration::from_millis(20);
+/// What the caller's telephone sends: no silence, and no voice either.
+const HUM: u8 = 0xfe;
+const SILENCE: u8 = 0xff;
+
+/// Speaks whatever it is asked to, and notes it.
+struct Voice {
+    bus: Bus,
+    spoken: Mutex<Vec<String>>,
+}
+
+#[async_trait]
+impl Handler for Voice {
+    async fn handle(&self, _context: &Context, message: &Envelope) -> Outcome {
+        let Payload::SpeakSentence(job) = &message.payload else { return Outcome::Done };
+        let spoken = SentenceSpoken {
+            call: job.call.clone(),
+            attempt: job.attempt,
+            index: job.index,
+            text: job.text.clone(),
+            result: Ok(vec![0x20; SENTENCE_SAMPLES]),
+            part: 0,
+            more: false,
+        };
+        let answer = message.follow("spoken", Timestamp::now(), spoken);
+        let to = Destination::Task(message.reply_to.clone().unwrap());
+        self.bus.send(&to, &[answer]).await.unwrap();
+        self.spoken.lock().unwrap().push(job.text.reveal().to_owned());
+        Outcome::Done
+    }
+}
+
+struct Jobs(mpsc::UnboundedSender<FinishRecording>);
+
+#[async_trait]
+impl Handler for Jobs {
+    async fn handle(&self, _context: &Context, message: &Envelope) -> Outcome {
+        if let Payload::FinishRecording(job) = &message.payload {
+            let _ = self.0.send(job.clone());
+        }
+        Outcome::Done
+    }
+}
+
+/// A telephone that hums.
+struct Phone {
+    socket: Socket,
+    frames: u32,
+}
+
+impl Phone {
+    async fn call(edge: &EdgeTask, sid: &str) -> Self {
+        let twiml = edge.call(sid, CALLER).await.1;
+        let mut socket = open_signed(edge).await;
+        say(&mut socket, &start_message(sid, token_in(&twiml))).await;
+        Self { socket, frames: 0 }
+    }
+
+    async fn hum(&mut self, frames: u32) {
+        for _ in 0..frames {
+            say(&mut self.socket, &media(self.frames, &STANDARD.encode([HUM; 160]))).await;
+            self.frames += 1;
+            tokio::time::sleep(FRAME).await;
+        }
+    }
+
+    async fn hang_up(&mut self, sid: &str) {
+        let stop = json!({"event": "stop", "sequenceNumber": "9", "streamSid": "MZ1",
+            "stop": {"accountSid": "AC1", "callSid": sid}});
+        say(&mut self.socket, &stop).await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_recorded_before_the_announcement_nor_in_a_pause() {
+    let Some(edge) = start().await else { return };
+    let voice = Arc::new(Voice { bus: edge.bus.clone(), spoken: Mutex::default() });
+    edge.play(Queue::Speak, voice.clone());
+    let (jobs, mut finished) = mpsc::unbounded_channel();
+    edge.play(Queue::Jobs, Arc::new(Jobs(jobs)));
+    edge.set(&json!({"recording_consent": CONSENT})).await;
+    let rendered = async {
+        while !voice.spoken.lock().unwrap().iter().any(|text| text == CONSENT) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, rendered).await.expect("the announcement is rendered");
+
+    let sid = new_call_sid();
+    let mut phone = Phone::call(&edge, &sid).await;
+    let started = edge.published_kind("CallStarted").await;
+    let Payload::CallStarted(event) = &started.payload else { unreachable!() };
+    assert!(event.greeting.starts_with(CONSENT), "{}", event.greeting);
+    phone.hum(150).await;
+    let pause =
+        ControlCall { call: CallSid::parse(&sid).unwrap(), command: CallCommand::PauseRecording };
+    let job = Envelope { event_id: EventId::random(), payload: pause.into(), ..started.clone() };
+    let own_queue = Destination::Task(started.reply_to.clone().unwrap());
+    edge.bus.send(&own_queue, &[job]).await.unwrap();
+    phone.hum(150).await;
+    phone.hang_up(&sid).await;
+
+    let job = tokio::time::timeout(PATIENCE, finished.recv()).await.unwrap().unwrap();
+    assert_eq!(job.parts, 1);
+    let part = |side: &str| format!("recording-parts/{sid}/00000.{side}.ulaw");
+    let (caller, told) = edge.file(&part("caller")).await;
+    let (agent, _) = edge.file(&part("agent")).await;
+    assert_eq!(caller.len(), agent.len());
+    let kept = caller.iter().position(|code| *code == HUM).expect("some of it is recorded");
+    assert!(kept >= SENTENCE_SAMPLES, "recorded from {kept} on");
+    let paused = kept + caller[kept..].iter().position(|code| *code == SILENCE).expect("a pause");
+    assert!(caller[paused..].iter().all(|code| *code == SILENCE), "to the end");
+    assert!(caller.len() - paused > 8000, "{} of {}", paused, caller.len());
+    assert!(agent[..kept].iter().all(|code| *code == SILENCE), "both sides alike");
+    let spans = format!("0-{kept},{paused}-{}", caller.len());
+    assert_eq!(told.get("paused"), Some(&spans));
+    let ended = edge.published_kind("CallEnded").await;
+    assert!(ended.off_record, "numbers in it are masked");
+}
