@@ -27,7 +27,7 @@ use std::{
 
 use actix_web::{App, HttpServer, dev::Server, web};
 use anyhow::Context as _;
-use api::{Api, ApiSettings, cors::Origins, token::TokenVerifier};
+use api::{Api, ApiSettings, cors::Origins, token::TokenVerifier, twilio::TwilioCalls};
 use aws_config::SdkConfig;
 use bus::{Bus, BusSettings, Consumer, Handler, Queue, Source};
 use cache::Cache;
@@ -141,7 +141,7 @@ impl Edge {
         );
         let adapters = registry::adapters(registry::Parts {
             directory: directory.clone(),
-            http,
+            http: http.clone(),
             tokens: tokens.clone(),
             calls: states.clone(),
             replies: replies.clone(),
@@ -154,6 +154,7 @@ impl Edge {
             whatsapp,
         });
         let s3 = aws_sdk_s3::config::Builder::from(aws).force_path_style(true).build();
+        let s3 = aws_sdk_s3::Client::from_conf(s3);
         let calls = Arc::new(CallServices {
             bus: bus.clone(),
             cache: cache.clone(),
@@ -165,10 +166,7 @@ impl Edge {
             states,
             transfers,
             prompts: Arc::new(PromptStore::default()),
-            recordings: Recordings::new(
-                aws_sdk_s3::Client::from_conf(s3),
-                common.s3_bucket.clone(),
-            ),
+            recordings: Recordings::new(s3.clone(), common.s3_bucket.clone()),
             live: LiveCalls::default(),
             own_queue: own_queue.clone(),
             runtime: Handle::current(),
@@ -196,7 +194,12 @@ impl Edge {
         shared_work.spawn(queue_ready.ping(bus.clone(), own_queue.clone(), stop.clone()));
         shared_work.spawn(directory.clone().keep_fresh(store.clone(), stop.clone()));
         let prompts = calls.prompts.clone();
-        shared_work.spawn(prompts.keep_ready(directory, bus.clone(), own_queue, stop.clone()));
+        shared_work.spawn(prompts.keep_ready(
+            directory.clone(),
+            bus.clone(),
+            own_queue,
+            stop.clone(),
+        ));
         let consume = |queue, handler: Arc<dyn Handler>| {
             Consumer::new(bus.clone(), Source::Shared(queue), handler, starts.clone())
         };
@@ -206,10 +209,23 @@ impl Edge {
         shared_work.spawn(outbound.depends_on(Arc::new(cache.clone())).run(stop.clone()));
         let escalations = consume(Queue::Escalations, Arc::new(Escalations::new(store.clone())));
         shared_work.spawn(escalations.depends_on(Arc::new(store.clone())).run(stop.clone()));
-        shared_work.spawn(consume(Queue::Live, Arc::new(LiveEvents)).run(stop.clone()));
+        let live = consume(Queue::Live, Arc::new(LiveEvents::new(cache.clone())));
+        shared_work.spawn(live.depends_on(Arc::new(cache.clone())).run(stop.clone()));
 
         let api = web::Data::new(Api {
             store,
+            cache: cache.clone(),
+            bus: bus.clone(),
+            directory,
+            twilio: TwilioCalls {
+                api_base_url: config.twilio_api_base_url.clone(),
+                account_sid: config.twilio_account_sid.clone(),
+                auth_token: credentials.twilio_auth_token.clone(),
+                public_base_url: config.public_base_url.clone(),
+                http,
+            },
+            s3,
+            stopping: stop.clone(),
             guard: guard.clone(),
             proxies: config.trusted_proxies.clone(),
             tokens: token_verifier(&config, &credentials)?,

@@ -60,6 +60,12 @@ pub(crate) async fn message_received(
 ) -> anyhow::Result<()> {
     let started_at = Timestamp::now();
     crash_point("orchestrator.received");
+    // Without Redis the agent answers: better twice than never.
+    let is_chat = !envelope.channel.is_spoken();
+    if is_chat && shell.cache.is_with_human(envelope.conversation).await.unwrap_or(false) {
+        metrics::counter!("orchestrator_turns_left_to_human_total").increment(1);
+        return Ok(());
+    }
     let tenant = shell.tenants.get(envelope.tenant);
     let loading = Context::load(&shell.cache, &shell.store, &tenant.desk, envelope);
     let open = |turn| TurnLedger::open(&shell.cache, envelope.conversation, turn);

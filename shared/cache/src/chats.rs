@@ -14,6 +14,9 @@ const TURNS_TTL_SECONDS: u64 = 30 * 24 * 60 * 60;
 /// As long as an event can lie in a queue, and a day.
 const TURN_OF_TTL_SECONDS: u64 = 15 * 24 * 60 * 60;
 
+/// A human who takes a chat and forgets it does not silence it for ever.
+const WITH_HUMAN_TTL_SECONDS: u64 = 12 * 60 * 60;
+
 /// Writes the context unless another version stands there; -1 then.
 static PUT_CONTEXT: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
@@ -123,6 +126,61 @@ impl Cache {
             })
             .await?;
         Ok(u64::try_from(version).map_or(Written::Conflict, Written::Stored))
+    }
+
+    /// Forgets the context of `conversation`, because the history has more: it is built from there anew.
+    ///
+    /// # Errors
+    /// When Redis is away.
+    pub async fn forget_context(&self, conversation: ConversationId) -> Result<(), CacheError> {
+        let key = self.key(&conversation.to_string(), ":context");
+        self.run("forget_context", |mut c| async move {
+            deadpool_redis::redis::cmd("DEL").arg(key).query_async(&mut c).await
+        })
+        .await
+    }
+
+    /// Notes that a human has the chat from now on: agents stay silent in it (DESIGN 4). For 12 hours, or until
+    /// [`Self::give_back`].
+    ///
+    /// # Errors
+    /// When Redis is away.
+    pub async fn hand_to_human(&self, conversation: ConversationId) -> Result<(), CacheError> {
+        let key = self.key(&conversation.to_string(), ":human");
+        self.run("hand_to_human", |mut c| async move {
+            deadpool_redis::redis::cmd("SET")
+                .arg(key)
+                .arg(1)
+                .arg("EX")
+                .arg(WITH_HUMAN_TTL_SECONDS)
+                .query_async(&mut c)
+                .await
+        })
+        .await
+    }
+
+    /// Gives the chat back to the agents.
+    ///
+    /// # Errors
+    /// When Redis is away.
+    pub async fn give_back(&self, conversation: ConversationId) -> Result<(), CacheError> {
+        let key = self.key(&conversation.to_string(), ":human");
+        self.run("give_back", |mut c| async move {
+            deadpool_redis::redis::cmd("DEL").arg(key).query_async(&mut c).await
+        })
+        .await
+    }
+
+    /// Whether a human has the chat.
+    ///
+    /// # Errors
+    /// When Redis is away.
+    pub async fn is_with_human(&self, conversation: ConversationId) -> Result<bool, CacheError> {
+        let key = self.key(&conversation.to_string(), ":human");
+        self.run("is_with_human", |mut c| async move {
+            deadpool_redis::redis::cmd("EXISTS").arg(key).query_async(&mut c).await
+        })
+        .await
     }
 
     /// The turn of a chat that `event` opens: the one it was given before, else the next one. It

@@ -29,6 +29,9 @@
 //! | `p:{conversation}:agent` | string | the agent chosen last (C2) | 30 min |
 //! | `p:{conversation}:turns` | string | the number of a chat's last turn | 30 days |
 //! | `p:{conversation}:turn-of:{event}` | string | the turn an event was given | 15 days |
+//! | `p:{conversation}:human` | string | that a human has the chat: agents stay silent | 12 h |
+//! | `p:{tenant}:live` | stream | what operators watch, about the last 10,000 events | 1 h after the last |
+//! | `p:{ticket:{hash}}` | string | whom a one-time ticket speaks for | 60 s |
 //! | `p:{send:{event}}` | hash | `since` or `external_id` of a send to the outside | 15 days |
 //! | `p:{starts:{event}}:{queue}` | string | how often a handler began the message | 15 days |
 //! | `p:{audio}:{name}` | string | audio of a sentence that is said often | 7 days unused |
@@ -51,6 +54,7 @@ mod error;
 mod leases;
 mod ledger;
 mod limits;
+mod live;
 mod outage;
 mod sends;
 mod starts;
@@ -63,4 +67,5 @@ pub use edge_leases::Renewal;
 pub use error::CacheError;
 pub use ledger::Ledger;
 pub use limits::Admission;
+pub use live::LiveEntry;
 pub use sends::SendState;

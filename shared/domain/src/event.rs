@@ -281,7 +281,7 @@ pub struct TurnAccount {
     pub confidence: f32,
     /// Why it was chosen, in a few words.
     pub reason: String,
-    /// The language model, `rules` for the rules engine.
+    /// The language model; `rules` for the rules engine, [`TurnAccount::HUMAN`] where an operator wrote it.
     pub model: String,
     /// From taking the message to the end of the reply, ms.
     pub processing_ms: u32,
@@ -291,6 +291,21 @@ pub struct TurnAccount {
     pub tokens_out: u32,
     /// Millionths of a US dollar.
     pub cost_micros: u64,
+}
+
+impl TurnAccount {
+    /// The model of a reply that a human wrote.
+    pub const HUMAN: &'static str = "human";
+
+    /// The account of a reply that the operator `name` wrote.
+    pub fn of_operator(name: impl Into<String>) -> Self {
+        Self { agent: name.into(), model: Self::HUMAN.to_owned(), ..Self::default() }
+    }
+
+    /// Whether an operator wrote the reply.
+    pub fn is_of_operator(&self) -> bool {
+        self.model == Self::HUMAN
+    }
 }
 
 /// A vendor told us what became of something we sent.

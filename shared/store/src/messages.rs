@@ -81,6 +81,7 @@ pub async fn sent(tx: &TenantTx, of: &Envelope, e: &MessageSent) -> Result<(), S
     let account = &e.account;
     let reply = Reply {
         text: &e.text,
+        role: if account.is_of_operator() { "operator" } else { "agent" },
         attempt: Some(i64::from(e.attempt)),
         in_reply_to: present(&e.in_reply_to),
         agent: present(&account.agent),
@@ -93,7 +94,7 @@ pub async fn sent(tx: &TenantTx, of: &Envelope, e: &MessageSent) -> Result<(), S
         cost_micros: Some(i64::try_from(account.cost_micros).unwrap_or(i64::MAX)),
     };
     put_reply(tx, of, &reply).await?;
-    if !of.channel.is_spoken() {
+    if !of.channel.is_spoken() && !account.is_of_operator() {
         tx.execute(
             "UPDATE messages SET turn = $3
              WHERE conversation = $1 AND external_id = $2 AND role = 'user' AND turn IS NULL",
@@ -112,6 +113,8 @@ pub async fn greeted(tx: &TenantTx, of: &Envelope, e: &CallStarted) -> Result<()
 
 struct Reply<'a> {
     text: &'a Personal,
+    /// Who wrote it, as the row names them.
+    role: &'static str,
     attempt: Option<i64>,
     in_reply_to: Option<String>,
     agent: Option<String>,
@@ -128,6 +131,7 @@ impl<'a> Reply<'a> {
     const fn of_text(text: &'a Personal) -> Self {
         Self {
             text,
+            role: "agent",
             attempt: None,
             in_reply_to: None,
             agent: None,
@@ -151,7 +155,7 @@ async fn put_reply(tx: &TenantTx, of: &Envelope, reply: &Reply<'_>) -> Result<()
         "INSERT INTO messages AS m (tenant, id, conversation, channel, role, turn, position, kind,
             text, text_enc, intended, intended_enc, attempt, in_reply_to, agent, confidence, reason,
             model, processing_ms, tokens_in, tokens_out, cost_micros, occurred_at)
-         SELECT t.id, $1::uuid, $2::uuid, $3::text, 'agent', $4::int4, $5::int8, $6::text,
+         SELECT t.id, $1::uuid, $2::uuid, $3::text, $22::text, $4::int4, $5::int8, $6::text,
             CASE WHEN NOT t.encrypt_text THEN $7::text END,
             CASE WHEN t.encrypt_text THEN $8::bytea END,
             CASE WHEN $10::bool AND NOT t.encrypt_text THEN $7 END,
@@ -172,7 +176,8 @@ async fn put_reply(tx: &TenantTx, of: &Envelope, reply: &Reply<'_>) -> Result<()
             &id,
             of.conversation.as_uuid(),
             &of.channel.as_str(),
-            &turn_number(of.turn),
+            // What an operator writes is no turn of the agents'.
+            &(reply.role == "agent").then(|| turn_number(of.turn)),
             &position(of, Speaker::Agent),
             &if spoken { "speech" } else { "text" },
             &text,
@@ -190,6 +195,7 @@ async fn put_reply(tx: &TenantTx, of: &Envelope, reply: &Reply<'_>) -> Result<()
             &reply.tokens_out,
             &reply.cost_micros,
             &moment(of.occurred_at),
+            &reply.role,
         ],
     )
     .await?;
@@ -231,6 +237,22 @@ pub async fn heard(tx: &TenantTx, of: &Envelope, heard: &Heard) -> Result<(), St
     )
     .await?;
     Ok(())
+}
+
+/// When the person last wrote in a conversation: WhatsApp lets a business write freely for 24 hours
+/// from then (PROTOCOLS 2.3).
+pub async fn last_received_at(
+    tx: &TenantTx,
+    conversation: ConversationId,
+) -> Result<Option<Timestamp>, StoreError> {
+    let row = tx
+        .query_opt(
+            "SELECT occurred_at FROM messages WHERE conversation = $1 AND role = 'user'
+             ORDER BY position DESC LIMIT 1",
+            &[conversation.as_uuid()],
+        )
+        .await?;
+    Ok(row.map(|row| row.get::<_, SystemTime>(0).into()))
 }
 
 /// Who said something.

@@ -39,6 +39,52 @@ pub async fn exists(tx: &TenantTx) -> Result<bool, StoreError> {
     Ok(tx.query_opt("SELECT FROM tenants WHERE id = $1", &[tx.id()]).await?.is_some())
 }
 
+/// The transaction's own tenant, as its row has it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct OwnTenant {
+    /// A short unique name.
+    pub slug: String,
+    /// What [`parse`] reads.
+    pub settings: serde_json::Value,
+    /// Whether message texts are encrypted (D3).
+    pub encrypt_text: bool,
+    /// When it was last changed.
+    pub updated_at: domain::Timestamp,
+}
+
+/// The transaction's own tenant.
+pub async fn own(tx: &TenantTx) -> Result<OwnTenant, StoreError> {
+    let sql = "SELECT slug, settings, encrypt_text, updated_at FROM tenants WHERE id = $1";
+    read_own(tx.query_opt(sql, &[tx.id()]).await?)
+}
+
+/// As [`own`], held until the end of the transaction, so that two changes come one after the other.
+pub async fn own_for_change(tx: &TenantTx) -> Result<OwnTenant, StoreError> {
+    let sql = "SELECT slug, settings, encrypt_text, updated_at FROM tenants WHERE id = $1
+         FOR NO KEY UPDATE";
+    read_own(tx.query_opt(sql, &[tx.id()]).await?)
+}
+
+/// Replaces the settings. What [`parse`] refuses must not come here.
+pub async fn put_settings(
+    tx: &TenantTx,
+    settings: &serde_json::Value,
+) -> Result<OwnTenant, StoreError> {
+    let sql = "UPDATE tenants SET settings = $2, updated_at = now() WHERE id = $1
+         RETURNING slug, settings, encrypt_text, updated_at";
+    read_own(tx.query_opt(sql, &[tx.id(), settings]).await?)
+}
+
+fn read_own(row: Option<tokio_postgres::Row>) -> Result<OwnTenant, StoreError> {
+    let row = row.ok_or(StoreError::NoTenant)?;
+    Ok(OwnTenant {
+        slug: row.get(0),
+        settings: row.get(1),
+        encrypt_text: row.get(2),
+        updated_at: row.get::<_, std::time::SystemTime>(3).into(),
+    })
+}
+
 /// The `settings` column. What is left out has the value of [`TenantSettings::default`]; a key
 /// nobody knows is refused, for it is most likely misspelt.
 #[derive(Deserialize)]

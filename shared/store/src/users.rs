@@ -4,7 +4,11 @@
 use domain::{CipherError, FieldCipher, Personal, Timestamp};
 use uuid::Uuid;
 
-use crate::{StoreError, TenantTx, moment};
+use crate::{
+    StoreError, TenantTx,
+    history::{self, Conditions},
+    moment,
+};
 
 const NAME: &str = "users.name";
 const VALUE: &str = "user_identities.value";
@@ -122,6 +126,79 @@ pub async fn name(tx: &TenantTx, user: Uuid) -> Result<Option<Personal>, StoreEr
         return Ok(None);
     };
     Ok(Some(tx.cipher().await?.open(NAME, &sealed)?))
+}
+
+/// A person with everything they are known by.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Person {
+    /// Their id.
+    pub id: Uuid,
+    /// What they are called.
+    pub name: Option<Personal>,
+    /// `phone`, `email` or `bsuid`, and the value.
+    pub known_by: Vec<(String, Personal)>,
+    /// When they first reached us.
+    pub first_seen_at: Timestamp,
+    /// When they last did.
+    pub last_seen_at: Timestamp,
+}
+
+/// Up to `limit` people, the last seen first, after the one that `after` names by time and id.
+pub async fn page(
+    tx: &TenantTx,
+    after: Option<(Timestamp, Uuid)>,
+    limit: i64,
+) -> Result<Vec<Person>, StoreError> {
+    let mut wanted = Conditions::default();
+    if let Some((at, id)) = after {
+        wanted.after("u.last_seen_at", at, "u.id", id);
+    }
+    select(tx, wanted, limit).await
+}
+
+/// One person.
+pub async fn person(tx: &TenantTx, id: Uuid) -> Result<Option<Person>, StoreError> {
+    let mut wanted = Conditions::default();
+    wanted.add("u.id = $", id);
+    Ok(select(tx, wanted, 1).await?.pop())
+}
+
+async fn select(
+    tx: &TenantTx,
+    mut wanted: Conditions,
+    limit: i64,
+) -> Result<Vec<Person>, StoreError> {
+    let limit = wanted.value(limit);
+    let sql = format!(
+        "SELECT u.id, u.name_enc, u.first_seen_at, u.last_seen_at,
+            ARRAY(SELECT kind FROM user_identities i WHERE i.user_id = u.id
+                ORDER BY kind DESC, value_hash),
+            ARRAY(SELECT value_enc FROM user_identities i WHERE i.user_id = u.id
+                ORDER BY kind DESC, value_hash)
+         FROM users u {} ORDER BY u.last_seen_at DESC, u.id LIMIT {limit}",
+        wanted.sql()
+    );
+    let rows = tx.query(&sql, &wanted.values()).await?;
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let cipher = tx.cipher().await?;
+    let read = |row: &tokio_postgres::Row| {
+        let name: Option<&[u8]> = row.get(1);
+        let (kinds, values): (Vec<String>, Vec<Vec<u8>>) = (row.get(4), row.get(5));
+        let mut known_by = Vec::with_capacity(kinds.len());
+        for (kind, value) in kinds.into_iter().zip(values) {
+            known_by.push((kind, cipher.open(VALUE, &value)?));
+        }
+        Ok(Person {
+            id: row.get(0),
+            name: name.map(|sealed| cipher.open(NAME, sealed)).transpose()?,
+            known_by,
+            first_seen_at: history::at(row, 2),
+            last_seen_at: history::at(row, 3),
+        })
+    };
+    rows.iter().map(read).collect()
 }
 
 /// Opens a name as it lies in its column.

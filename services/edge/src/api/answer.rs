@@ -95,7 +95,9 @@ impl ApiError {
         self
     }
 
-    fn with(mut self, name: header::HeaderName, value: impl Into<String>) -> Self {
+    /// Adds a header.
+    #[must_use]
+    pub fn with(mut self, name: header::HeaderName, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }

@@ -128,12 +128,13 @@ async fn known(api: &Api, request: &HttpRequest) -> Result<Known, ApiError> {
     Ok(Ok((bearer.tenant, format!("jwt:{}", bearer.subject), bearer.role)))
 }
 
-/// `Authorization: Bearer`, or `X-API-Key`.
+/// `Authorization: Bearer`; without it, `X-API-Key`.
 fn credential(request: &HttpRequest) -> Option<&str> {
     let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
-    if let Some(key) = header(header::HeaderName::from_static("x-api-key")) {
+    let Some(authorization) = header(header::AUTHORIZATION) else {
+        let key = header(header::HeaderName::from_static("x-api-key"))?;
         return Some(key.trim()).filter(|key| !key.is_empty());
-    }
-    let (scheme, credential) = header(header::AUTHORIZATION)?.split_once(' ')?;
+    };
+    let (scheme, credential) = authorization.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| credential.trim()).filter(|c| !c.is_empty())
 }

@@ -1,8 +1,12 @@
 //! Calls.
 
-use actix_web::HttpRequest;
-use domain::Timestamp;
-use serde::Serialize;
+use std::time::Duration;
+
+use actix_web::{HttpRequest, web};
+use aws_sdk_s3::presigning::PresigningConfig;
+use domain::{AddressMode, CallSid, Channel, ConversationId, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use store::history;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -11,10 +15,13 @@ use super::{
     answer::{Answer, ApiError, Reply, Success},
     caller::As,
     read::{self, Moment, Page, Query, moment},
-    role::ReadOnly,
+    role::{Operator, ReadOnly},
+    write::{Change, Done},
 };
 
 const WHAT: &str = "call";
+/// How long a link to a recording is good.
+const LINK_LIFE: Duration = Duration::from_secs(5 * 60);
 
 /// A call.
 #[derive(Serialize, ToSchema)]
@@ -99,10 +106,127 @@ pub async fn list(caller: As<ReadOnly>, request: HttpRequest) -> Answer<Page<Cal
     responses((status = 200, description = "It", body = inline(Success<Call>),
         headers(("ETag" = String))), (status = 304, description = "As it was")))]
 pub async fn show(caller: As<ReadOnly>, request: HttpRequest) -> Answer<Call> {
-    let Some(call) = domain::CallSid::parse(read::path_text(&request)) else {
+    Ok(Reply::tagged(find(&caller, &request).await?.into()))
+}
+
+/// A call that is wanted.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WantedCall {
+    /// Whom to ring, E.164.
+    #[schema(pattern = "^\\+[1-9][0-9]{6,14}$", example = "+15551234567")]
+    to: String,
+    /// From which of our numbers.
+    #[schema(pattern = "^\\+[1-9][0-9]{6,14}$", example = "+15550100001")]
+    from: String,
+}
+
+/// A call that was started.
+#[derive(Serialize, ToSchema)]
+pub struct StartedCall {
+    /// Its id.
+    #[schema(example = "CA0123456789abcdef0123456789abcdef")]
+    pub id: String,
+    /// The conversation it will have once somebody answers.
+    pub conversation: Uuid,
+}
+
+/// Ring somebody
+///
+/// For operators. Once the person answers, an agent talks to them. At most once under one Idempotency-Key: 409 `unfinished` says
+/// that nobody knows whether a phone rang.
+#[utoipa::path(post, path = "/api/v1/calls", tag = "calls", request_body = WantedCall,
+    responses((status = 202, description = "It is being placed", body = inline(Success<StartedCall>))))]
+pub async fn start(
+    caller: As<Operator>,
+    request: HttpRequest,
+    body: web::Payload,
+) -> Answer<Value> {
+    let body = read::body(&request, body).await?;
+    let wanted: WantedCall = body.json()?;
+    let to = read::phone("to", &wanted.to)?;
+    read::phone("from", &wanted.from)?;
+    let ours = caller.api.directory.address(&Channel::VOICE, &wanted.from);
+    let ours = ours.filter(|a| a.tenant == caller.tenant && a.mode != AddressMode::Chat);
+    if ours.is_none() {
+        return Err(ApiError::field("from", "is no number of yours that takes calls"));
+    }
+    Change::of(&caller, &request, &body)?
+        .make_outside(async || {
+            let call = caller.api.twilio.start(&wanted.from, &to).await?;
+            let conversation = *ConversationId::of_call(caller.tenant, &call).as_uuid();
+            let started = StartedCall { id: call.to_string(), conversation };
+            Ok(Done::accepted(started, "call.start", &call).noting(json!({ "from": wanted.from })))
+        })
+        .await
+}
+
+/// End a call
+///
+/// For operators. 409 `call_over` when it does not go on any more, `not_a_phone_call` for one from a web page.
+#[utoipa::path(post, path = "/api/v1/calls/{id}/end", tag = "calls",
+    params(("id" = String, Path, example = "CA0123456789abcdef0123456789abcdef")),
+    responses((status = 202, description = "It is being ended", body = inline(Success<Call>))))]
+pub async fn end(caller: As<Operator>, request: HttpRequest, body: web::Payload) -> Answer<Value> {
+    let body = read::body(&request, body).await?;
+    let found = find(&caller, &request).await?;
+    if found.ended_at.is_some() {
+        return Err(ApiError::conflict("call_over", "the call does not go on any more"));
+    }
+    let call = CallSid::parse(&found.call).ok_or_else(|| ApiError::not_found(WHAT))?;
+    if call.channel() != Channel::VOICE {
+        return Err(ApiError::conflict("not_a_phone_call", "a web page ends its call itself"));
+    }
+    Change::of(&caller, &request, &body)?
+        .make_outside(async || {
+            caller.api.twilio.end(&call).await?;
+            Ok(Done::accepted(Call::from(found), "call.end", &call))
+        })
+        .await
+}
+
+/// A link to a recording.
+#[derive(Serialize, ToSchema)]
+pub struct RecordingLink {
+    /// Where the WAV file is: the caller on the left, the agent on the right.
+    #[schema(example = "https://recordings.s3.amazonaws.com/audio-recordings/…")]
+    pub url: String,
+    /// Until when the link is good.
+    pub expires_at: Moment,
+}
+
+/// A link to a call's recording
+///
+/// Good for five minutes, for whoever has it.
+#[utoipa::path(get, path = "/api/v1/calls/{id}/recording", tag = "calls",
+    params(("id" = String, Path, example = "CA0123456789abcdef0123456789abcdef")),
+    responses((status = 200, description = "It", body = inline(Success<RecordingLink>))))]
+pub async fn recording(caller: As<ReadOnly>, request: HttpRequest) -> Answer<RecordingLink> {
+    let found = find(&caller, &request).await?;
+    let call = CallSid::parse(&found.call).ok_or_else(|| ApiError::not_found(WHAT))?;
+    let tx = caller.begin().await?;
+    let recording = store::calls::recording(&tx, &call).await?;
+    let recording = recording.ok_or_else(|| ApiError::not_found("recording"))?;
+    let expires_at = moment(Timestamp::now().plus(LINK_LIFE));
+    let good_for = PresigningConfig::expires_in(LINK_LIFE).map_err(not_linked)?;
+    let link = caller.api.s3.get_object().bucket(recording.bucket).key(recording.key);
+    let link = link.presigned(good_for).await.map_err(not_linked)?;
+    Ok(Reply::ok(RecordingLink { url: link.uri().to_owned(), expires_at }))
+}
+
+fn not_linked(error: impl std::error::Error + 'static) -> ApiError {
+    let error: &dyn std::error::Error = &error;
+    tracing::error!(error, kind = "link_not_made", "link to a recording not made");
+    ApiError::internal()
+}
+
+async fn find(
+    caller: &super::caller::Caller,
+    request: &HttpRequest,
+) -> Result<history::Call, ApiError> {
+    let Some(call) = CallSid::parse(read::path_text(request)) else {
         return Err(ApiError::not_found(WHAT));
     };
     let tx = caller.begin().await?;
-    let found = history::call(&tx, call.as_str()).await?;
-    Ok(Reply::tagged(found.ok_or_else(|| ApiError::not_found(WHAT))?.into()))
+    history::call(&tx, call.as_str()).await?.ok_or_else(|| ApiError::not_found(WHAT))
 }

@@ -1,11 +1,16 @@
 //! Conversations and what was said in them.
 
-use actix_web::HttpRequest;
-use domain::{ConversationId, Timestamp};
-use serde::Serialize;
+use std::time::Duration;
+
+use actix_web::{HttpRequest, web};
+use domain::{
+    Channel, ConversationId, Envelope, EventId, MessageSent, Personal, Timestamp, TurnAccount,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use store::{
     history::{self, ConversationFilter},
-    messages::Speaker,
+    messages::{self as said, Speaker},
     turn_timings,
     users::{self, Identity},
 };
@@ -16,10 +21,15 @@ use super::{
     answer::{Answer, ApiError, Reply, Success},
     caller::As,
     read::{self, Moment, Page, Query, moment},
-    role::ReadOnly,
+    role::{Operator, ReadOnly},
+    write::{Change, Done},
 };
 
 const WHAT: &str = "conversation";
+/// The longest message of an operator; a longer one than the channel takes leaves in parts.
+const LONGEST_MESSAGE_CHARS: usize = 4096;
+/// So long after the person last wrote a business may write freely on WhatsApp (PROTOCOLS 2.3).
+const WHATSAPP_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A call, or the running chat with one person.
 #[derive(Serialize, ToSchema)]
@@ -353,4 +363,94 @@ async fn must_exist(tx: &store::TenantTx, id: Uuid) -> Result<(), ApiError> {
         Some(_) => Ok(()),
         None => Err(ApiError::not_found(WHAT)),
     }
+}
+
+/// A message that an operator writes.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OutgoingMessage {
+    /// What it says.
+    #[schema(
+        min_length = 1,
+        max_length = 4096,
+        pattern = "\\S",
+        example = "I have moved it to Friday at ten."
+    )]
+    text: String,
+}
+
+/// A message that is on its way.
+#[derive(Serialize, ToSchema)]
+pub struct MessageOnItsWay {
+    /// Its id among the messages of the conversation, where its delivery shows soon.
+    pub id: Uuid,
+}
+
+/// Write into a chat
+///
+/// For operators. The person gets it on the channel of the chat; the history shows who wrote it. 409 `not_a_chat` for a call,
+/// `window_closed` on WhatsApp when the person last wrote more than 24 hours ago.
+#[utoipa::path(post, path = "/api/v1/conversations/{id}/messages", tag = "conversations",
+    params(("id" = Uuid, Path)), request_body = OutgoingMessage,
+    responses((status = 202, description = "It is on its way", body = inline(Success<MessageOnItsWay>))))]
+pub async fn send(caller: As<Operator>, request: HttpRequest, body: web::Payload) -> Answer<Value> {
+    let body = read::body(&request, body).await?;
+    let id = read::path_id(&request, WHAT)?;
+    let wanted: OutgoingMessage = body.json()?;
+    read::text("text", &wanted.text, LONGEST_MESSAGE_CHARS)?;
+    let change = Change::of(&caller, &request, &body)?;
+    let event_id = EventId::from_uuid(change.id);
+    change
+        .make(async |tx| {
+            let now = Timestamp::now();
+            let to = addressee(tx, id, now).await?;
+            let conversation = ConversationId::from_uuid(id);
+            let message = MessageSent {
+                to: to.contact,
+                from: to.our_address,
+                text: wanted.text.as_str().into(),
+                in_reply_to: String::new(),
+                attempt: 0,
+                account: TurnAccount::of_operator(&caller.actor),
+                choices: Vec::new(),
+            };
+            let event =
+                Envelope::new(event_id, caller.tenant, conversation, to.channel, now, message);
+            // Published before it is on record: told twice under one id it is sent once, and never lost.
+            caller.api.bus.publish(&[event]).await.map_err(|error| {
+                tracing::warn!(%error, kind = "queues_unavailable", "message of an operator not sent");
+                ApiError::unavailable("the message could not be handed on")
+            })?;
+            // The agents see it when they build the context anew from the history.
+            let _ = caller.api.cache.forget_context(conversation).await;
+            Ok(Done::accepted(MessageOnItsWay { id: change.id }, "message.send", id)
+                .noting(json!({ "message": change.id })))
+        })
+        .await
+}
+
+/// To whom an operator writes in a chat.
+struct Addressee {
+    channel: Channel,
+    our_address: String,
+    contact: Personal,
+}
+
+async fn addressee(tx: &store::TenantTx, id: Uuid, now: Timestamp) -> Result<Addressee, ApiError> {
+    let found = history::conversation(tx, id).await?.ok_or_else(|| ApiError::not_found(WHAT))?;
+    let channel = Channel::named(found.channel);
+    if channel.is_spoken() {
+        return Err(ApiError::conflict("not_a_chat", "a call has no place for a message"));
+    }
+    let (Some(our_address), Some((_, contact))) = (found.our_address, found.known_by) else {
+        return Err(ApiError::conflict("nobody_to_write_to", "nobody knows where to send it"));
+    };
+    if channel == Channel::WHATSAPP {
+        let last = said::last_received_at(tx, ConversationId::from_uuid(id)).await?;
+        if last.is_none_or(|last| now.since(last) >= WHATSAPP_WINDOW) {
+            let told = "the person last wrote more than 24 hours ago; only a template may go out";
+            return Err(ApiError::conflict("window_closed", told));
+        }
+    }
+    Ok(Addressee { channel, our_address, contact })
 }

@@ -1,8 +1,9 @@
 //! Requests for a human (A7): the queue that operators work from.
 
-use actix_web::HttpRequest;
-use domain::Timestamp;
+use actix_web::{HttpRequest, web};
+use domain::{Channel, ConversationId, Timestamp};
 use serde::Serialize;
+use serde_json::Value;
 use store::escalations;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -11,7 +12,8 @@ use super::{
     answer::{Answer, ApiError, Reply, Success},
     caller::As,
     read::{self, Moment, Page, Query, moment},
-    role::ReadOnly,
+    role::{Operator, ReadOnly},
+    write::{Change, Done},
 };
 
 const WHAT: &str = "escalation";
@@ -111,4 +113,77 @@ pub async fn show(caller: As<ReadOnly>, request: HttpRequest) -> Answer<Escalati
     let tx = caller.begin().await?;
     let found = escalations::find(&tx, id).await?;
     Ok(Reply::tagged(found.ok_or_else(|| ApiError::not_found(WHAT))?.into()))
+}
+
+/// Take a request for a human
+///
+/// For operators. In a chat the agents stay silent from now on, until it is closed, or for 12 hours. 409 `not_open` when somebody
+/// else was first.
+#[utoipa::path(post, path = "/api/v1/escalations/{id}/claim", tag = "escalations",
+    params(("id" = Uuid, Path)),
+    responses((status = 200, description = "It is the caller's", body = inline(Success<Escalation>))))]
+pub async fn claim(
+    caller: As<Operator>,
+    request: HttpRequest,
+    body: web::Payload,
+) -> Answer<Value> {
+    let body = read::body(&request, body).await?;
+    let id = read::path_id(&request, WHAT)?;
+    Change::of(&caller, &request, &body)?
+        .make(async |tx| {
+            let claimed = escalations::claim(tx, id, &caller.actor).await?;
+            let found = find(tx, id).await?;
+            if !claimed {
+                return Err(ApiError::conflict("not_open", "it is not open any more"));
+            }
+            if is_chat(&found) {
+                let conversation = ConversationId::from_uuid(found.conversation);
+                // Before it is on record: whoever has a chat must not find an agent talking in it.
+                caller.api.cache.hand_to_human(conversation).await.map_err(away)?;
+            }
+            Ok(Done::ok(Escalation::from(found), "escalation.claim", id))
+        })
+        .await
+}
+
+/// Close a request for a human
+///
+/// For operators. A chat goes back to the agents. 409 `closed` when it was closed before.
+#[utoipa::path(post, path = "/api/v1/escalations/{id}/close", tag = "escalations",
+    params(("id" = Uuid, Path)),
+    responses((status = 200, description = "It is closed", body = inline(Success<Escalation>))))]
+pub async fn close(
+    caller: As<Operator>,
+    request: HttpRequest,
+    body: web::Payload,
+) -> Answer<Value> {
+    let body = read::body(&request, body).await?;
+    let id = read::path_id(&request, WHAT)?;
+    Change::of(&caller, &request, &body)?
+        .make(async |tx| {
+            let closed = escalations::close(tx, id).await?;
+            let found = find(tx, id).await?;
+            if !closed {
+                return Err(ApiError::conflict("closed", "it was closed before"));
+            }
+            if is_chat(&found) {
+                let conversation = ConversationId::from_uuid(found.conversation);
+                caller.api.cache.give_back(conversation).await.map_err(away)?;
+            }
+            Ok(Done::ok(Escalation::from(found), "escalation.close", id))
+        })
+        .await
+}
+
+async fn find(tx: &store::TenantTx, id: Uuid) -> Result<escalations::Escalation, ApiError> {
+    escalations::find(tx, id).await?.ok_or_else(|| ApiError::not_found(WHAT))
+}
+
+fn is_chat(escalation: &escalations::Escalation) -> bool {
+    !Channel::named(escalation.channel.clone()).is_spoken()
+}
+
+fn away(error: cache::CacheError) -> ApiError {
+    tracing::warn!(%error, kind = "redis_away", "a chat was not handed over");
+    ApiError::unavailable("the chat could not be handed over; again later")
 }

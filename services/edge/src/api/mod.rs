@@ -3,7 +3,7 @@
 //!
 //! - [`answer`]: the one shape of every answer.
 //! - [`caller`]: who asks; `key`, `token`, [`role`] are its parts.
-//! - [`read`]: queries, bodies, pages.
+//! - [`read`]: queries, bodies, pages. [`write`]: changes, each once and on record.
 //! - [`openapi`]: the description, from the code; [`docs`] shows it.
 //! - one module for each kind of thing: conversations, calls, appointments, ...
 
@@ -15,23 +15,34 @@ pub mod conversations;
 pub mod cors;
 pub mod docs;
 pub mod escalations;
+pub mod events;
 pub mod health;
 pub mod key;
+pub mod keys;
 pub mod openapi;
 pub mod read;
 pub mod role;
+pub mod tenant;
 pub mod token;
+pub mod twilio;
+pub mod users;
+pub mod write;
 
 use std::{net::IpAddr, sync::Arc};
 
 use actix_web::{HttpRequest, Resource, Route, http::Method, middleware::from_fn, web};
 use answer::ApiError;
+use bus::Bus;
+use cache::Cache;
 use cors::Origins;
 use domain::Dependency;
 use store::Store;
 use token::TokenVerifier;
+use tokio_util::sync::CancellationToken;
+use twilio::TwilioCalls;
 
 use crate::{
+    directory::Directory,
     guard::{Guard, client_address::TrustedProxies},
     http,
 };
@@ -43,6 +54,18 @@ pub const BASE: &str = "/api/v1";
 pub struct Api {
     /// The database.
     pub store: Store,
+    /// Tickets, live events, who has a chat.
+    pub cache: Cache,
+    /// Where messages of operators go.
+    pub bus: Bus,
+    /// Our addresses.
+    pub directory: Arc<Directory>,
+    /// Calls that are started and ended here.
+    pub twilio: TwilioCalls,
+    /// Recordings.
+    pub s3: aws_sdk_s3::Client,
+    /// The task stops: sockets of live events are closed.
+    pub stopping: CancellationToken,
     /// Limits.
     pub guard: Arc<Guard>,
     /// Whose `X-Forwarded-For` is believed.
@@ -73,7 +96,7 @@ impl Api {
 
 /// Mounts the API and its pages.
 pub fn routes(app: &mut web::ServiceConfig, api: &web::Data<Api>) {
-    let get = || web::get();
+    let (get, post) = (web::get, web::post);
     let v1 = web::scope(BASE)
         .app_data(api.clone())
         .wrap(from_fn(cors::answer))
@@ -84,14 +107,50 @@ pub fn routes(app: &mut web::ServiceConfig, api: &web::Data<Api>) {
         .service(at("/conversations/{id}", [(Method::GET, get().to(conversations::show))]))
         .service(at(
             "/conversations/{id}/messages",
-            [(Method::GET, get().to(conversations::messages))],
+            [
+                (Method::GET, get().to(conversations::messages)),
+                (Method::POST, post().to(conversations::send)),
+            ],
         ))
         .service(at("/conversations/{id}/turns", [(Method::GET, get().to(conversations::turns))]))
-        .service(at("/calls", [(Method::GET, get().to(calls::list))]))
+        .service(at(
+            "/calls",
+            [(Method::GET, get().to(calls::list)), (Method::POST, post().to(calls::start))],
+        ))
+        .service(at("/calls/{id}/end", [(Method::POST, post().to(calls::end))]))
+        .service(at("/calls/{id}/recording", [(Method::GET, get().to(calls::recording))]))
         .service(at("/calls/{id}", [(Method::GET, get().to(calls::show))]))
-        .service(at("/appointments", [(Method::GET, get().to(appointments::list))]))
+        .service(at(
+            "/appointments",
+            [
+                (Method::GET, get().to(appointments::list)),
+                (Method::POST, post().to(appointments::create)),
+            ],
+        ))
+        .service(at("/appointments/{id}/cancel", [(Method::POST, post().to(appointments::cancel))]))
+        .service(at("/availability", [(Method::GET, get().to(appointments::availability))]))
         .service(at("/appointments/{id}", [(Method::GET, get().to(appointments::show))]))
         .service(at("/escalations", [(Method::GET, get().to(escalations::list))]))
+        .service(at("/escalations/{id}/claim", [(Method::POST, post().to(escalations::claim))]))
+        .service(at("/escalations/{id}/close", [(Method::POST, post().to(escalations::close))]))
+        .service(at("/users", [(Method::GET, get().to(users::list))]))
+        .service(at("/users/{id}", [(Method::GET, get().to(users::show))]))
+        .service(at(
+            "/tenant",
+            [
+                (Method::GET, get().to(tenant::show)),
+                (Method::PATCH, web::patch().to(tenant::change)),
+            ],
+        ))
+        .service(at("/agents", [(Method::GET, get().to(tenant::list_agents))]))
+        .service(at("/audit", [(Method::GET, get().to(tenant::audit_log))]))
+        .service(at(
+            "/api-keys",
+            [(Method::GET, get().to(keys::list)), (Method::POST, post().to(keys::create))],
+        ))
+        .service(at("/api-keys/{id}", [(Method::DELETE, web::delete().to(keys::revoke))]))
+        .service(at("/events", [(Method::GET, get().to(events::socket))]))
+        .service(at("/events/tickets", [(Method::POST, post().to(events::create_ticket))]))
         .service(at("/escalations/{id}", [(Method::GET, get().to(escalations::show))]))
         .default_service(web::to(nowhere));
     app.service(v1)

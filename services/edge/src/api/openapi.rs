@@ -14,7 +14,9 @@ use utoipa::{
     },
 };
 
-use super::{answer, appointments, calls, conversations, escalations, health};
+use super::{
+    answer, appointments, calls, conversations, escalations, events, health, keys, tenant, users,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -30,15 +32,35 @@ The tenant follows from the credential alone. Requests over the limit are answer
         conversations::list,
         conversations::show,
         conversations::messages,
+        conversations::send,
         conversations::turns,
         calls::list,
+        calls::start,
+        calls::end,
+        calls::recording,
         calls::show,
         appointments::list,
+        appointments::create,
+        appointments::cancel,
+        appointments::availability,
         appointments::show,
         escalations::list,
         escalations::show,
+        escalations::claim,
+        escalations::close,
+        users::list,
+        users::show,
+        tenant::show,
+        tenant::change,
+        tenant::list_agents,
+        tenant::audit_log,
+        keys::list,
+        keys::create,
+        keys::revoke,
+        events::socket,
+        events::create_ticket,
     ),
-    components(schemas(answer::Failure)),
+    components(schemas(answer::Failure, conversations::Order)),
     security(("bearer" = []), ("api_key" = [])),
     modifiers(&Everywhere),
 )]
@@ -93,6 +115,10 @@ impl Modify for Everywhere {
                 if method != HttpMethod::Get {
                     for (status, meaning) in ERRORS_OF_WRITES {
                         add(operation, status, meaning);
+                    }
+                    // Asked for again it is another one: nothing is kept for a repeat.
+                    if path == "/api/v1/events/tickets" {
+                        continue;
                     }
                     let key = ParameterBuilder::new()
                         .name("Idempotency-Key")

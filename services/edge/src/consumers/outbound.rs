@@ -94,7 +94,7 @@ impl Outbound {
             let failed = !matches!(outcome, PartOutcome::Accepted(_));
             let now = Timestamp::now();
             let mut events = vec![update_of(message, mark, outcome, now)];
-            if index == 0 && !failed {
+            if index == 0 && !failed && !reply.account.is_of_operator() {
                 // As on a call, where the first audio counts: the person is answered with the first part.
                 events.push(timed(message, reply.attempt, begun, now));
             }

@@ -215,7 +215,7 @@ async fn make(
         email: wanted.email.as_ref(),
         notes: wanted.notes.as_ref(),
         user,
-        conversation: scene.envelope.conversation,
+        conversation: Some(scene.envelope.conversation),
         reached_by: text.as_ref().map(|t| (t.channel.as_str(), t.our_address.as_str())),
     };
     match appointments::book(tx, &new).await? {

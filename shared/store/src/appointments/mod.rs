@@ -45,8 +45,8 @@ pub struct NewAppointment<'a> {
     pub notes: Option<&'a Personal>,
     /// The person, where known.
     pub user: Option<Uuid>,
-    /// In which conversation it was made.
-    pub conversation: ConversationId,
+    /// In which conversation it was made, where in one.
+    pub conversation: Option<ConversationId>,
     /// The channel on which the person is told of it, and which of our addresses writes.
     pub reached_by: Option<(&'a str, &'a str)>,
 }
@@ -134,7 +134,7 @@ pub async fn book(
                     &moment(new.slot.ends_at),
                     &new.service,
                     &new.user,
-                    new.conversation.as_uuid(),
+                    &new.conversation.as_ref().map(ConversationId::as_uuid),
                     &name,
                     &phone,
                     &phone_hash,

@@ -52,7 +52,7 @@ async fn book(tx: &TenantTx, start: &str, name: &str, phone: &str) -> Option<App
         email: None,
         notes: None,
         user: None,
-        conversation: ConversationId::from_uuid(Uuid::nil()),
+        conversation: Some(ConversationId::from_uuid(Uuid::nil())),
         reached_by: Some(("sms", "+15550100001")),
     };
     appointments::book(tx, &new).await.unwrap()

@@ -137,7 +137,7 @@ impl ChannelAdapter for TwilioVoice {
         let form = Form::read(request)?;
         let call = CallSid::parse(form.required("CallSid")?)
             .ok_or_else(|| Malformed::new("CallSid", "is not a call's id"))?;
-        let to = form.required("To")?;
+        let to = ours_of(&form)?;
         match request.path.as_str() {
             WHISPER_PATH => self.whisper(&request.query).await,
             TRANSFERRED_PATH => self.transferred(request, &form, &call, to).await,
@@ -339,6 +339,16 @@ impl TwilioVoice {
     }
 }
 
+/// Our number: the one that was called, or, where we called, the one we called from.
+fn ours_of(form: &Form) -> Result<&str, Malformed> {
+    form.required(if is_outbound(form) { "From" } else { "To" })
+}
+
+/// Whether we placed the call, over the API.
+fn is_outbound(form: &Form) -> bool {
+    form.optional("Direction").starts_with("outbound")
+}
+
 /// The end of a call, under the id that everyone derives who may learn of it (DESIGN 5).
 pub fn call_ended(
     tenant: TenantId,
@@ -383,7 +393,8 @@ fn dial(number: &str) -> String {
 
 /// Who calls; a caller may hide the number.
 fn caller_of(form: &Form) -> &str {
-    Some(form.optional("From")).filter(|from| !from.is_empty()).unwrap_or("anonymous")
+    let person = form.optional(if is_outbound(form) { "To" } else { "From" });
+    Some(person).filter(|person| !person.is_empty()).unwrap_or("anonymous")
 }
 
 fn attempt_of(query: &str) -> u32 {

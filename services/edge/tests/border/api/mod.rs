@@ -1,7 +1,9 @@
 //! The API as others use it: over HTTP, with keys and tokens, against a real database.
 
+mod events;
 mod isolation;
 mod reading;
+mod writing;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use domain::TenantId;
@@ -85,6 +87,12 @@ impl EdgeTask {
     pub async fn read(&self, credential: &str, path: &str) -> Answer {
         let bearer = format!("Bearer {credential}");
         self.api(Method::GET, path, &[("authorization", &bearer)], None).await
+    }
+
+    /// Writes to the API with a credential.
+    pub async fn write(&self, credential: &str, path: &str, body: &Value) -> Answer {
+        let bearer = format!("Bearer {credential}");
+        self.api(Method::POST, path, &[("authorization", &bearer)], Some(body)).await
     }
 }
 

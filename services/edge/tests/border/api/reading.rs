@@ -18,7 +18,7 @@ use super::{CONSOLE_ORIGIN, token};
 use crate::edge_task::{EdgeTask, OUR_WHATSAPP, start, start_with};
 
 /// A chat of `words`, each answered, as the writer keeps it.
-async fn chat(tx: &TenantTx, number: &str, words: &[&str], at: Timestamp) -> ConversationId {
+pub async fn chat(tx: &TenantTx, number: &str, words: &[&str], at: Timestamp) -> ConversationId {
     let tenant = tx.tenant();
     let conversation = ConversationId::of_chat(tenant, "whatsapp", OUR_WHATSAPP, number);
     let known_by = Identity::phone(&number.into()).unwrap();

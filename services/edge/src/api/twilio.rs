@@ -1,0 +1,119 @@
+//! Calls that the API starts and ends, over Twilio's Calls resource (PROTOCOLS 1.6).
+
+use std::{sync::Arc, time::Duration};
+
+use actix_web::http::StatusCode;
+use domain::{CallSid, Personal};
+use serde::Deserialize;
+use vault::RotatingSecret;
+
+use super::{answer::ApiError, write::OutsideFault};
+
+const WITHIN: Duration = Duration::from_secs(10);
+
+/// Twilio, as far as the API needs it.
+pub struct TwilioCalls {
+    /// `TWILIO_API_BASE_URL`.
+    pub api_base_url: String,
+    /// `TWILIO_ACCOUNT_SID`; without it no call is started.
+    pub account_sid: Option<String>,
+    /// Opens the account.
+    pub auth_token: Arc<RotatingSecret>,
+    /// Where Twilio asks what to do with the call.
+    pub public_base_url: String,
+    /// To Twilio.
+    pub http: reqwest::Client,
+}
+
+#[derive(Deserialize)]
+struct Started {
+    sid: String,
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    code: i64,
+}
+
+impl TwilioCalls {
+    /// Has Twilio ring `to` from our number `from`; once somebody answers it asks us what to do, as for any call.
+    ///
+    /// # Errors
+    /// Says whether a phone may ring all the same.
+    pub async fn start(&self, from: &str, to: &Personal) -> Result<CallSid, OutsideFault> {
+        let base = &self.public_base_url;
+        let form = [
+            ("To", to.reveal().to_owned()),
+            ("From", from.to_owned()),
+            ("Url", format!("{base}/twilio/voice")),
+            ("StatusCallback", format!("{base}/twilio/voice/status")),
+        ];
+        let answer = self.post("Calls.json", &form).await?;
+        let started = serde_json::from_slice::<Started>(&answer).ok();
+        started.and_then(|s| CallSid::parse(&s.sid)).ok_or_else(|| {
+            OutsideFault::InDoubt(ApiError::unavailable("Twilio answered without a call's id"))
+        })
+    }
+
+    /// Ends a call.
+    ///
+    /// # Errors
+    /// When it is over already, or Twilio does not answer.
+    pub async fn end(&self, call: &CallSid) -> Result<(), OutsideFault> {
+        let form = [("Status", "completed".to_owned())];
+        self.post(&format!("Calls/{call}.json"), &form).await.map(drop)
+    }
+
+    async fn post(&self, resource: &str, form: &[(&str, String)]) -> Result<Vec<u8>, OutsideFault> {
+        let Some(account) = &self.account_sid else {
+            let error = ApiError::conflict("no_telephony", "TWILIO_ACCOUNT_SID is not set");
+            return Err(OutsideFault::Nothing(error));
+        };
+        let url = format!("{}/2010-04-01/Accounts/{account}/{resource}", self.api_base_url);
+        let request = self
+            .http
+            .post(url)
+            .basic_auth(account, Some(self.auth_token.current().reveal()))
+            .timeout(WITHIN)
+            .form(form);
+        let away = |error: reqwest::Error| {
+            let told = ApiError::unavailable("Twilio does not answer");
+            // Its URL names the account.
+            let error = error.without_url();
+            tracing::warn!(%error, kind = "vendor_away", vendor = "twilio", "request to Twilio failed");
+            told
+        };
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(e) if e.is_connect() || e.is_builder() => {
+                return Err(OutsideFault::Nothing(away(e)));
+            }
+            Err(e) => return Err(OutsideFault::InDoubt(away(e))),
+        };
+        let status = response.status().as_u16();
+        let body = response.bytes().await.map_err(|e| OutsideFault::InDoubt(away(e)))?;
+        match status {
+            200..=299 => Ok(body.to_vec()),
+            429 => Err(OutsideFault::Nothing(ApiError::unavailable("Twilio throttles"))),
+            500.. => Err(OutsideFault::InDoubt(ApiError::unavailable("Twilio does not answer"))),
+            _ => Err(OutsideFault::Nothing(refused(status, &body))),
+        }
+    }
+}
+
+/// Twilio's own words name the number, so only its code is told.
+fn refused(status: u16, body: &[u8]) -> ApiError {
+    let code = serde_json::from_slice::<Refusal>(body).map_or(i64::from(status), |r| r.code);
+    match code {
+        20003 => {
+            tracing::error!(code, kind = "vendor_credentials", "Twilio refuses our credentials");
+            ApiError::unavailable("Twilio refuses our credentials")
+        }
+        20404 | 21220 => ApiError::conflict("call_over", "the call does not go on any more"),
+        code => ApiError::new(
+            StatusCode::CONFLICT,
+            "vendor_refused",
+            format!("Twilio refuses, with the code {code}"),
+        ),
+    }
+}

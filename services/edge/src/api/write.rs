@@ -1,0 +1,216 @@
+//! How the API changes things: once, however often it is asked under one `Idempotency-Key`, with a line in the audit log
+//! in the same transaction (E5, F1).
+
+use actix_web::{
+    HttpRequest,
+    http::{StatusCode, header::HeaderName},
+};
+use serde::Serialize;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use store::{
+    TenantTx, audit,
+    idempotency::{self, Write, WriteKey},
+};
+use uuid::Uuid;
+
+use super::{
+    answer::{Answer, ApiError, Reply},
+    caller::Caller,
+    read::Body,
+};
+
+const LONGEST_KEY: usize = 64;
+
+/// What a change did, and how it is answered.
+pub struct Done<T> {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// The answer.
+    pub data: T,
+    /// What was done, such as `appointment.cancel`.
+    pub action: &'static str,
+    /// To what.
+    pub subject: String,
+    /// What else is worth knowing; nothing about a person.
+    pub detail: Value,
+    /// A field of the answer that is shown this once and not kept for a repeat.
+    pub shown_once: Option<&'static str>,
+}
+
+impl<T> Done<T> {
+    /// A change answered 200.
+    pub fn ok(data: T, action: &'static str, subject: impl ToString) -> Self {
+        Self {
+            status: StatusCode::OK,
+            data,
+            action,
+            subject: subject.to_string(),
+            detail: Value::Object(serde_json::Map::new()),
+            shown_once: None,
+        }
+    }
+
+    /// Something new, answered 201.
+    pub fn created(data: T, action: &'static str, subject: impl ToString) -> Self {
+        Self { status: StatusCode::CREATED, ..Self::ok(data, action, subject) }
+    }
+
+    /// Something that was begun, answered 202.
+    pub fn accepted(data: T, action: &'static str, subject: impl ToString) -> Self {
+        Self { status: StatusCode::ACCEPTED, ..Self::ok(data, action, subject) }
+    }
+
+    /// Notes `detail` in the audit log.
+    #[must_use]
+    pub fn noting(mut self, detail: Value) -> Self {
+        self.detail = detail;
+        self
+    }
+}
+
+/// A request that changes something.
+pub struct Change<'a> {
+    caller: &'a Caller,
+    key: Option<String>,
+    fingerprint: Vec<u8>,
+    /// The same for every repeat: what the change causes outside takes its ids from it.
+    pub id: Uuid,
+}
+
+impl<'a> Change<'a> {
+    /// The change that `request` with `body` asks for.
+    ///
+    /// # Errors
+    /// When its `Idempotency-Key` is none.
+    pub fn of(caller: &'a Caller, request: &HttpRequest, body: &Body) -> Result<Self, ApiError> {
+        let key = key_of(request)?;
+        let mut hash = Sha256::new();
+        for part in [
+            request.method().as_str().as_bytes(),
+            request.uri().path().as_bytes(),
+            request.query_string().as_bytes(),
+            body.bytes(),
+        ] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        let id = match &key {
+            Some(key) => caller.tenant.derive(&format!("api:{}:{key}", caller.actor)),
+            None => Uuid::new_v4(),
+        };
+        Ok(Self { caller, key, fingerprint: hash.finalize().to_vec(), id })
+    }
+
+    fn key(&self) -> Option<WriteKey<'_>> {
+        let key = self.key.as_deref()?;
+        Some(WriteKey { actor: &self.caller.actor, key, fingerprint: &self.fingerprint })
+    }
+
+    /// Makes a change inside the database: all of it stands, with its audit line and its answer, or nothing does.
+    ///
+    /// # Errors
+    /// Those of `effect`, after which nothing has happened; those of the key.
+    pub async fn make<T: Serialize>(
+        &self,
+        effect: impl AsyncFnOnce(&TenantTx) -> Result<Done<T>, ApiError>,
+    ) -> Answer<Value> {
+        let tx = self.caller.begin().await?;
+        if let Some(earlier) = self.begin(&tx).await? {
+            return Ok(earlier);
+        }
+        let done = effect(&tx).await?;
+        self.finish(tx, done).await
+    }
+
+    /// Makes a change outside, at most once: that it begins is on record before. One that was begun and never finished is
+    /// not repeated but told as such.
+    ///
+    /// # Errors
+    /// Those of `effect`, which says of each whether it surely had no effect; those of the key.
+    pub async fn make_outside<T: Serialize>(
+        &self,
+        effect: impl AsyncFnOnce() -> Result<Done<T>, OutsideFault>,
+    ) -> Answer<Value> {
+        let tx = self.caller.begin().await?;
+        if let Some(earlier) = self.begin(&tx).await? {
+            return Ok(earlier);
+        }
+        tx.commit().await?;
+        match effect().await {
+            Ok(done) => self.finish(self.caller.begin().await?, done).await,
+            Err(OutsideFault::InDoubt(error)) => Err(error),
+            Err(OutsideFault::Nothing(error)) => {
+                if let Some(key) = self.key() {
+                    let tx = self.caller.begin().await?;
+                    idempotency::forget(&tx, key).await?;
+                    tx.commit().await?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn begin(&self, tx: &TenantTx) -> Result<Option<Reply<Value>>, ApiError> {
+        let Some(key) = self.key() else { return Ok(None) };
+        match idempotency::begin(tx, key).await? {
+            Write::New => Ok(None),
+            Write::Answered { status, answer } => {
+                let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+                let data = serde_json::from_str(&answer).unwrap_or_default();
+                Ok(Some(Reply::ok(data).with_status(status)))
+            }
+            Write::Unfinished => Err(ApiError::conflict(
+                "unfinished",
+                "the same was begun and nobody knows how it ended; look before you ask again under another key",
+            )),
+            Write::Other => Err(ApiError::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "key_reused",
+                "this Idempotency-Key was used for another request",
+            )
+            .of("Idempotency-Key")),
+        }
+    }
+
+    async fn finish<T: Serialize>(&self, tx: TenantTx, done: Done<T>) -> Answer<Value> {
+        let Ok(data) = serde_json::to_value(&done.data) else {
+            tracing::error!(kind = "answer_not_written", "an answer of the API is no JSON");
+            return Err(ApiError::internal());
+        };
+        audit::note(&tx, &self.caller.actor, done.action, &done.subject, &done.detail).await?;
+        if let Some(key) = self.key() {
+            let mut kept = data.clone();
+            if let Some(field) = done.shown_once {
+                kept[field] = Value::Null;
+            }
+            idempotency::finish(&tx, key, done.status.as_u16(), &kept.to_string()).await?;
+        }
+        tx.commit().await?;
+        metrics::counter!("edge_api_changes_total", "action" => done.action).increment(1);
+        Ok(Reply::ok(data).with_status(done.status))
+    }
+}
+
+/// Why a change outside did not succeed.
+pub enum OutsideFault {
+    /// It surely had no effect.
+    Nothing(ApiError),
+    /// It may have.
+    InDoubt(ApiError),
+}
+
+fn key_of(request: &HttpRequest) -> Result<Option<String>, ApiError> {
+    let name = HeaderName::from_static("idempotency-key");
+    let Some(key) = request.headers().get(name) else { return Ok(None) };
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"._:-".contains(&b);
+    match key.to_str() {
+        Ok(key) if (1..=LONGEST_KEY).contains(&key.len()) && key.bytes().all(plain) => {
+            Ok(Some(key.to_owned()))
+        }
+        _ => Err(ApiError::parameter(
+            "Idempotency-Key",
+            "must have 1 to 64 characters of letters, digits, `.`, `_`, `:`, `-`",
+        )),
+    }
+}

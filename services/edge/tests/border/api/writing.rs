@@ -1,0 +1,311 @@
+//! What the API changes: once, on record, and only for whoever may.
+
+use std::{net::TcpListener, time::Duration};
+
+use actix_web::{App, HttpResponse, HttpServer, web};
+use domain::{
+    CallSid, Channel, ConversationId, Envelope, EscalationRequested, EventId, Payload,
+    RecordingFinished, Timestamp,
+};
+use reqwest::Method;
+use serde_json::{Value, json};
+use store::{conversations, escalations, seed::DEMO};
+use tokio::sync::mpsc;
+
+use super::{Answer, reading::chat};
+use crate::edge_task::{EdgeTask, OUR_NUMBER, PATIENCE, start, start_with};
+
+async fn write_under(
+    edge: &EdgeTask,
+    credential: &str,
+    path: &str,
+    body: &Value,
+    key: &str,
+) -> Answer {
+    let bearer = format!("Bearer {credential}");
+    let headers = [("authorization", bearer.as_str()), ("idempotency-key", key)];
+    edge.api(Method::POST, path, &headers, Some(body)).await
+}
+
+/// A time next week that is free.
+async fn free_time(edge: &EdgeTask, key: &str) -> String {
+    let day = |days: u64| {
+        let at = Timestamp::now().plus(Duration::from_secs(days * 86_400));
+        jiff::Timestamp::from_microsecond(at.as_micros()).unwrap()
+    };
+    let path = format!("/api/v1/availability?service=cleaning&from={}&to={}", day(5), day(9));
+    let times = edge.read(key, &path).await.data();
+    assert_eq!(times[0]["with"].as_array().unwrap().len(), 2, "{times}");
+    times[0]["starts_at"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn an_appointment_is_booked_once_however_often_it_is_asked_for_and_never_twice_over() {
+    let Some(edge) = start().await else { return };
+    let (operator, reader) =
+        (edge.api_key(DEMO, "operator").await, edge.api_key(DEMO, "read_only").await);
+    let path = "/api/v1/appointments";
+    let wanted = json!({"starts_at": free_time(&edge, &reader).await, "service": "cleaning",
+        "name": "Ana Silva", "phone": "+15551234567", "notes": "First visit"});
+    assert_eq!(edge.write(&reader, path, &wanted).await.refusal(), (403, "forbidden"));
+    let booked = write_under(&edge, &operator, path, &wanted, "one").await;
+    assert_eq!(booked.status, 201);
+    let booked = booked.data();
+    assert_eq!((&booked["status"], &booked["name"]), (&"booked".into(), &"Ana Silva".into()));
+    let again = write_under(&edge, &operator, path, &wanted, "one").await;
+    assert_eq!(again.status, 201);
+    assert_eq!(again.data(), booked, "the same answer");
+    let mut other = wanted.clone();
+    other["name"] = "Bob".into();
+    let reused = write_under(&edge, &operator, path, &other, "one").await;
+    assert_eq!(reused.refusal(), (422, "key_reused"));
+    assert_eq!(write_under(&edge, &operator, path, &other, "no key!").await.refusal().0, 400);
+    // The other dentist is free; then nobody is.
+    assert_eq!(edge.write(&operator, path, &other).await.status, 201);
+    assert_eq!(edge.write(&operator, path, &other).await.refusal(), (409, "time_taken"));
+    let night = json!({"starts_at": "2030-01-01T03:00:00Z", "name": "Bob"});
+    assert_eq!(edge.write(&operator, path, &night).await.refusal(), (409, "not_offered"));
+
+    let id = booked["id"].as_str().unwrap();
+    let cancel = format!("{path}/{id}/cancel");
+    assert_eq!(edge.write(&operator, &cancel, &json!({})).await.data()["status"], "cancelled");
+    assert_eq!(edge.write(&operator, &cancel, &json!({})).await.refusal(), (409, "not_booked"));
+    let listed = edge.read(&reader, &format!("{path}?status=cancelled")).await.data();
+    assert_eq!(listed["items"][0]["id"], id);
+
+    let admin = edge.api_key(DEMO, "admin").await;
+    let log = edge.read(&admin, "/api/v1/audit").await.data();
+    let actions: Vec<_> =
+        log["items"].as_array().unwrap().iter().map(|e| e["action"].as_str().unwrap()).collect();
+    assert_eq!(actions, ["appointment.cancel", "appointment.create", "appointment.create"]);
+    assert!(log["items"][0]["actor"].as_str().unwrap().starts_with("key:"));
+    assert!(!log.to_string().contains("Ana"), "nothing about a person");
+    assert_eq!(edge.read(&operator, "/api/v1/audit").await.refusal(), (403, "forbidden"));
+}
+
+#[tokio::test]
+async fn a_wrong_body_is_refused_with_the_field_that_is_meant() {
+    let Some(edge) = start().await else { return };
+    let key = edge.api_key(DEMO, "operator").await;
+    let path = "/api/v1/appointments";
+    for (body, field) in [
+        (json!({"name": "Ana"}), None),
+        (json!({"starts_at": "tomorrow", "name": "Ana"}), Some("starts_at")),
+        (json!({"starts_at": "2030-01-01T10:00:00Z", "name": " "}), Some("name")),
+        (json!({"starts_at": "2030-01-01T10:00:00Z", "name": "A", "phone": "911"}), Some("phone")),
+        (json!({"starts_at": "2030-01-01T10:00:00Z", "name": "A\u{0}"}), None),
+        (json!({"starts_at": "2030-01-01T10:00:00Z", "name": "A", "tenant": "x"}), Some("tenant")),
+        (json!([]), None),
+    ] {
+        let answer = edge.write(&key, path, &body).await;
+        assert_eq!(answer.refusal(), (400, "invalid_body"), "{body}");
+        if let Some(field) = field {
+            assert_eq!(answer.body["error"]["field"], field, "{body}: {}", answer.body);
+        }
+    }
+    let bearer = format!("Bearer {key}");
+    let post = async |kind: &str, body: String| {
+        let headers = [("authorization", bearer.as_str()), ("content-type", kind)];
+        let answer = edge.post(path, &headers, body).await;
+        let body: Value = serde_json::from_str(&answer.1).unwrap();
+        (answer.0, body["error"]["code"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(post("application/json", "{".into()).await, (400, "invalid_json".into()));
+    assert_eq!(post("text/plain", "{}".into()).await, (415, "unsupported_media_type".into()));
+    let large = format!("{{\"name\":\"{}\"}}", "x".repeat(70_000));
+    assert_eq!(post("application/json", large).await, (413, "payload_too_large".into()));
+}
+
+#[tokio::test]
+async fn an_operator_writes_into_a_chat_while_whatsapp_allows_it() {
+    let Some(edge) = start().await else { return };
+    let store = edge.db.store().await;
+    let tx = store.tenant(DEMO).await.unwrap();
+    let now = Timestamp::now();
+    let ago = |seconds: i64| Timestamp::from_micros(now.as_micros() - seconds * 1_000_000);
+    let open = chat(&tx, "+15551230001", &["Hello"], ago(60)).await;
+    let closed = chat(&tx, "+15551230002", &["Hello"], ago(2 * 86_400)).await;
+    tx.commit().await.unwrap();
+    let key = edge.api_key(DEMO, "operator").await;
+    let body = json!({"text": "This is Maria from the desk."});
+    let path = format!("/api/v1/conversations/{open}/messages");
+    let sent = write_under(&edge, &key, &path, &body, "m1").await;
+    assert_eq!(sent.status, 202);
+    let id = sent.data()["id"].as_str().unwrap().to_owned();
+    assert_eq!(write_under(&edge, &key, &path, &body, "m1").await.data()["id"], *id);
+    let event = edge.published_kind("MessageSent").await;
+    assert_eq!(event.event_id.to_string(), id);
+    let Payload::MessageSent(message) = &event.payload else { unreachable!() };
+    assert_eq!(message.text.reveal(), "This is Maria from the desk.");
+    assert_eq!(message.to.reveal(), "+15551230001");
+    assert!(message.account.is_of_operator() && message.account.agent.starts_with("key:"));
+    let tx = store.tenant(DEMO).await.unwrap();
+    store::messages::sent(&tx, &event, message).await.unwrap();
+    tx.commit().await.unwrap();
+    let newest = edge.read(&key, &format!("{path}?order=newest_first&limit=1")).await.data();
+    assert_eq!(
+        (&newest["items"][0]["role"], &newest["items"][0]["turn"]),
+        (&"operator".into(), &Value::Null)
+    );
+
+    let path = format!("/api/v1/conversations/{closed}/messages");
+    assert_eq!(edge.write(&key, &path, &body).await.refusal(), (409, "window_closed"));
+}
+
+#[tokio::test]
+async fn a_chat_that_an_operator_took_is_the_operators_until_it_is_given_back() {
+    let Some(edge) = start().await else { return };
+    let conversation = ConversationId::of_chat(DEMO, "whatsapp", "1", "2");
+    let wanted = EscalationRequested { reason: "asked".into(), summary: "An invoice".into() };
+    let event = Envelope::new(
+        EventId::random(),
+        DEMO,
+        conversation,
+        Channel::WHATSAPP,
+        Timestamp::now(),
+        wanted.clone(),
+    );
+    let store = edge.db.store().await;
+    let tx = store.tenant(DEMO).await.unwrap();
+    escalations::open(&tx, &event, &wanted).await.unwrap();
+    tx.commit().await.unwrap();
+    let key = edge.api_key(DEMO, "operator").await;
+    let open = edge.read(&key, "/api/v1/escalations?status=open").await.data();
+    assert_eq!(open["items"][0]["summary"], "An invoice");
+    let path = format!("/api/v1/escalations/{}", event.event_id);
+    let nothing = json!({});
+    let claimed = edge.write(&key, &format!("{path}/claim"), &nothing).await.data();
+    assert_eq!(claimed["status"], "taken");
+    assert!(edge.cache.is_with_human(conversation).await.unwrap());
+    let second = edge.write(&key, &format!("{path}/claim"), &nothing).await;
+    assert_eq!(second.refusal(), (409, "not_open"));
+    assert_eq!(
+        edge.write(&key, &format!("{path}/close"), &nothing).await.data()["status"],
+        "closed"
+    );
+    assert!(!edge.cache.is_with_human(conversation).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_key_is_shown_once_opens_what_its_role_may_and_nothing_once_it_is_revoked() {
+    let Some(edge) = start().await else { return };
+    let admin = edge.api_key(DEMO, "admin").await;
+    let wanted = json!({"name": "console", "role": "read_only"});
+    let made = write_under(&edge, &admin, "/api/v1/api-keys", &wanted, "k").await.data();
+    let (id, key) = (made["id"].as_str().unwrap(), made["key"].as_str().unwrap());
+    assert_eq!(edge.read(key, "/api/v1/calls").await.status, 200);
+    assert_eq!(edge.write(key, "/api/v1/api-keys", &wanted).await.refusal(), (403, "forbidden"));
+    let again = write_under(&edge, &admin, "/api/v1/api-keys", &wanted, "k").await.data();
+    assert_eq!((&again["id"], &again["key"]), (&id.into(), &Value::Null));
+    let listed = edge.read(&admin, "/api/v1/api-keys").await.data().to_string();
+    assert!(listed.contains(id) && !listed.contains(key));
+    let bearer = format!("Bearer {admin}");
+    let path = format!("/api/v1/api-keys/{id}");
+    let headers = [("authorization", bearer.as_str())];
+    assert_eq!(edge.api(Method::DELETE, &path, &headers, None).await.data()["id"], id);
+    assert_eq!(edge.read(key, "/api/v1/calls").await.refusal(), (401, "unauthorized"));
+}
+
+#[tokio::test]
+async fn a_tenants_settings_are_changed_in_part_and_a_wrong_one_is_refused_by_name() {
+    let Some(edge) = start().await else { return };
+    let key = edge.api_key(DEMO, "developer").await;
+    let bearer = format!("Bearer {key}");
+    let patch = async |settings: Value| {
+        let body = json!({ "settings": settings });
+        let headers = [("authorization", bearer.as_str())];
+        edge.api(Method::PATCH, "/api/v1/tenant", &headers, Some(&body)).await
+    };
+    let changed = patch(json!({"greeting": "Good morning!", "fallback_number": null})).await.data();
+    assert_eq!(changed["settings"]["greeting"], "Good morning!");
+    assert!(changed["settings"]["fallback_number"].is_null());
+    assert_eq!(changed["settings"]["business"], "Maple Dental", "the rest stays");
+    for (wrong, named) in
+        [(json!({"timezone": "Mars/Olympus"}), "Mars"), (json!({"greetign": "Hi"}), "greetign")]
+    {
+        let refused = patch(wrong).await;
+        assert_eq!(refused.refusal(), (400, "invalid_body"));
+        assert!(refused.body["error"]["message"].as_str().unwrap().contains(named));
+    }
+    assert_eq!(edge.read(&key, "/api/v1/tenant").await.data()["settings"], changed["settings"]);
+}
+
+/// Twilio, which says how it was asked.
+async fn twilio() -> (String, mpsc::UnboundedReceiver<(String, String)>) {
+    let (asked, received) = mpsc::unbounded_channel();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let app = move || {
+        let asked = asked.clone();
+        let answer = move |request: actix_web::HttpRequest, body: String| {
+            let _ = asked.send((request.path().to_owned(), body));
+            async {
+                HttpResponse::Created().json(json!({"sid": "CA00000000000000000000000000000007"}))
+            }
+        };
+        App::new().default_service(web::post().to(answer))
+    };
+    tokio::spawn(HttpServer::new(app).workers(1).disable_signals().listen(listener).unwrap().run());
+    (base, received)
+}
+
+#[tokio::test]
+async fn a_call_is_placed_once_ended_on_demand_and_its_recording_is_linked() {
+    let (base, mut asked) = twilio().await;
+    let variables = [("TWILIO_API_BASE_URL", base.as_str()), ("TWILIO_ACCOUNT_SID", "AC1")];
+    let Some(edge) = start_with(&variables).await else { return };
+    let key = edge.api_key(DEMO, "operator").await;
+    let wanted = json!({"to": "+15551234567", "from": OUR_NUMBER});
+    // The addresses are held in memory; they may still be on their way there.
+    let started = tokio::time::timeout(PATIENCE, async {
+        loop {
+            let started = write_under(&edge, &key, "/api/v1/calls", &wanted, "c1").await;
+            if started.status == 202 {
+                return started.data();
+            }
+            assert_eq!(started.body["error"]["field"], "from", "{}", started.body);
+        }
+    });
+    let started = started.await.expect("placed");
+    let (path, form) = asked.recv().await.unwrap();
+    assert_eq!(path, "/2010-04-01/Accounts/AC1/Calls.json");
+    assert!(form.contains("To=%2B15551234567") && form.contains("twilio%2Fvoice"), "{form}");
+    assert_eq!(write_under(&edge, &key, "/api/v1/calls", &wanted, "c1").await.data(), started);
+    assert!(asked.try_recv().is_err(), "no second phone rings");
+    let foreign = json!({"to": "+15551234567", "from": "+15550199999"});
+    assert_eq!(edge.write(&key, "/api/v1/calls", &foreign).await.refusal(), (400, "invalid_body"));
+
+    let call = CallSid::parse(started["id"].as_str().unwrap()).unwrap();
+    let conversation = ConversationId::of_call(DEMO, &call);
+    let recorded = RecordingFinished {
+        call: call.clone(),
+        bucket: "sb-test-edge".into(),
+        key: "audio-recordings/2026/11/28/CA.wav".into(),
+        duration_ms: 1000,
+        bytes: 16_044,
+        paused: Vec::new(),
+    };
+    let event = Envelope::new(
+        EventId::random(),
+        DEMO,
+        conversation,
+        Channel::VOICE,
+        Timestamp::now(),
+        recorded.clone(),
+    );
+    let store = edge.db.store().await;
+    let tx = store.tenant(DEMO).await.unwrap();
+    conversations::note(&tx, &event, None, None).await.unwrap();
+    store::calls::recorded(&tx, &event, &recorded).await.unwrap();
+    tx.commit().await.unwrap();
+    let link = edge.read(&key, &format!("/api/v1/calls/{call}/recording")).await.data();
+    let link = link["url"].as_str().unwrap();
+    assert!(link.contains("CA.wav") && link.contains("X-Amz-Signature="), "{link}");
+    let ended = edge.write(&key, &format!("/api/v1/calls/{call}/end"), &json!({})).await;
+    assert_eq!(ended.status, 202);
+    let (path, form) = asked.recv().await.unwrap();
+    assert_eq!(
+        (path.as_str(), form.as_str()),
+        (&*format!("/2010-04-01/Accounts/AC1/Calls/{call}.json"), "Status=completed")
+    );
+}
