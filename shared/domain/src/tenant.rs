@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use crate::{Channel, TenantId};
 
 /// One of our own addresses: a phone number or a WhatsApp phone number id. Which tenant a call or
@@ -74,6 +76,34 @@ pub struct VendorVoice {
     pub name: Option<String>,
 }
 
+/// How patient a tenant's agents are with a caller.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TurnTaking {
+    /// Quiet after which the caller's turn is over.
+    pub end_of_turn: Duration,
+    /// The same after words that nobody ends with: "my name is", a number in the middle.
+    pub end_of_turn_unfinished: Duration,
+    /// The same after a complete yes or no.
+    pub end_of_turn_answered: Duration,
+    /// The longest "okay" or cough: more voice than this into the agent's interrupts it, whatever the words. Zero: every
+    /// voice does.
+    pub back_channel_longest: Duration,
+    /// Silence of the caller until the question whether somebody is there.
+    pub caller_silent_after: Duration,
+}
+
+impl Default for TurnTaking {
+    fn default() -> Self {
+        Self {
+            end_of_turn: Duration::from_millis(500),
+            end_of_turn_unfinished: Duration::from_millis(1_500),
+            end_of_turn_answered: Duration::from_millis(300),
+            back_channel_longest: Duration::from_millis(640),
+            caller_silent_after: Duration::from_secs(8),
+        }
+    }
+}
+
 /// What a tenant says about itself. Held in memory by `edge` and `orchestrator`, refreshed from
 /// PostgreSQL every few seconds.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -107,6 +137,10 @@ pub struct TenantSettings {
     /// The voice of calls without a media stream, as Twilio's `<Say>` names it (`Polly.Joanna-Neural`);
     /// `None` means Twilio's own for the language (A3).
     pub say_voice: Option<String>,
+    /// Spoken a minute before that.
+    pub time_warning: String,
+    /// When the caller's turn begins and ends (B1, B2).
+    pub turn_taking: TurnTaking,
     /// Whether calls are recorded (B4).
     pub recording: bool,
     /// Spoken before the greeting of a call that is recorded, which it is only from then on: "This call is recorded."
@@ -151,6 +185,8 @@ impl Default for TenantSettings {
             silence_question: "Are you still there? I cannot hear you.".into(),
             silence_goodbye: "I still cannot hear you. Please call again. Goodbye.".into(),
             say_voice: None,
+            time_warning: "This call ends in one minute.".into(),
+            turn_taking: TurnTaking::default(),
             recording: true,
             recording_consent: None,
             reminders: true,

@@ -1,6 +1,8 @@
 //! Tenants and what they say about themselves.
 
-use domain::{TenantId, TenantSettings, VendorVoice, Voice};
+use std::{ops::RangeInclusive, time::Duration};
+
+use domain::{TenantId, TenantSettings, TurnTaking, VendorVoice, Voice};
 use serde::Deserialize;
 
 use crate::{Store, StoreError, TenantTx};
@@ -107,6 +109,9 @@ struct Column {
     silence_question: Option<String>,
     silence_goodbye: Option<String>,
     say_voice: Option<String>,
+    time_warning: Option<String>,
+    #[serde(default)]
+    turn_taking: TurnTakingColumn,
     reminders: Option<bool>,
     fallback_number: Option<String>,
     transfer_to: Option<String>,
@@ -118,6 +123,63 @@ struct Column {
 struct VoiceColumn {
     model: String,
     language: String,
+}
+
+/// Milliseconds, each within what makes a talk possible.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct TurnTakingColumn {
+    end_of_turn_ms: Option<u64>,
+    end_of_turn_unfinished_ms: Option<u64>,
+    end_of_turn_answered_ms: Option<u64>,
+    back_channel_longest_ms: Option<u64>,
+    caller_silent_after_ms: Option<u64>,
+}
+
+impl TurnTakingColumn {
+    fn settings(self) -> Result<TurnTaking, String> {
+        let usual = TurnTaking::default();
+        let within = |key, value: Option<u64>, range: RangeInclusive<u64>, usual| match value {
+            None => Ok(usual),
+            Some(ms) if range.contains(&ms) => Ok(Duration::from_millis(ms)),
+            Some(ms) => {
+                let (from, to) = range.into_inner();
+                Err(format!("turn_taking.{key}: {ms} is not within {from} and {to}"))
+            }
+        };
+        Ok(TurnTaking {
+            end_of_turn: within(
+                "end_of_turn_ms",
+                self.end_of_turn_ms,
+                200..=5_000,
+                usual.end_of_turn,
+            )?,
+            end_of_turn_unfinished: within(
+                "end_of_turn_unfinished_ms",
+                self.end_of_turn_unfinished_ms,
+                200..=10_000,
+                usual.end_of_turn_unfinished,
+            )?,
+            end_of_turn_answered: within(
+                "end_of_turn_answered_ms",
+                self.end_of_turn_answered_ms,
+                200..=5_000,
+                usual.end_of_turn_answered,
+            )?,
+            back_channel_longest: within(
+                "back_channel_longest_ms",
+                self.back_channel_longest_ms,
+                0..=3_000,
+                usual.back_channel_longest,
+            )?,
+            caller_silent_after: within(
+                "caller_silent_after_ms",
+                self.caller_silent_after_ms,
+                2_000..=120_000,
+                usual.caller_silent_after,
+            )?,
+        })
+    }
 }
 
 /// A vendor by its name, with one of its voices or with its usual one.
@@ -165,6 +227,8 @@ pub fn parse(
         silence_question: column.silence_question.unwrap_or(usual.silence_question),
         silence_goodbye: column.silence_goodbye.unwrap_or(usual.silence_goodbye),
         say_voice: column.say_voice,
+        time_warning: column.time_warning.unwrap_or(usual.time_warning),
+        turn_taking: column.turn_taking.settings()?,
         reminders: column.reminders.unwrap_or(usual.reminders),
         fallback_number: column.fallback_number,
         transfer_to: column.transfer_to,
@@ -182,6 +246,7 @@ pub fn parse(
         ("silence_question", &settings.silence_question),
         ("silence_goodbye", &settings.silence_goodbye),
         ("nobody_free", &settings.nobody_free),
+        ("time_warning", &settings.time_warning),
     ];
     if let Some((key, _)) = spoken.iter().find(|(_, text)| text.trim().is_empty()) {
         return Err(format!("{key}: must not be empty"));

@@ -15,7 +15,8 @@ pub enum Action {
     /// Drop what the caller has not heard yet.
     SendClear,
     /// Set `{call}:turn` in Redis: everything of an earlier turn is cancelled. Comes before the
-    /// [`SendClear`](Action::SendClear) and the [`TurnTaken`](Action::TurnTaken) of the same turn (DESIGN 2).
+    /// [`TurnTaken`](Action::TurnTaken) of the same turn (DESIGN 2), and once it is sure that the caller interrupts; the
+    /// [`SendClear`](Action::SendClear) comes with the first doubt.
     SetFence {
         /// The first turn that still counts.
         turn: u32,
@@ -82,8 +83,6 @@ pub enum Action {
         /// What it says.
         text: String,
     },
-    /// A key was pressed.
-    DigitPressed(char),
     /// Publish `EscalationRequested`: the mesh has been silent too long.
     Escalate {
         /// The turn that got no answer.
@@ -117,6 +116,8 @@ pub enum EndReason {
     Stopped,
     /// It reached [`call_limit`](crate::Settings::call_limit).
     TimeLimit,
+    /// The caller said nothing, though asked twice (B3).
+    CallerSilent,
 }
 
 /// What the caller heard of a reply. Words that may have been cut are not in it (B2).
@@ -202,7 +203,6 @@ impl fmt::Debug for Action {
                 .field("turn", turn)
                 .field("chars", &text.chars().count())
                 .finish(),
-            Self::DigitPressed(_) => f.write_str("DigitPressed"),
             Self::Escalate { turn } => f.debug_struct("Escalate").field("turn", turn).finish(),
             Self::RecordingPart { index, offset_samples, caller, agent } => f
                 .debug_struct("RecordingPart")

@@ -9,6 +9,7 @@ use crate::{
     playback::{Piece, Playback, Progress},
     recording::Recording,
     turn::{Event, Outcome, ReadySegment, Times, TurnTaker},
+    utterance::is_back_channel,
 };
 
 /// How long the end of a call that has reached its limit waits for a pause in the talk.
@@ -20,6 +21,12 @@ const GOODBYE_LATE: Duration = Duration::from_secs(2);
 /// How long the words of a turn are waited for in the middle of which the caller hung up. Recognition takes a fraction of
 /// it; a call whose voice task died just then loses its last words, not its end.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// How often a caller who says nothing is asked whether somebody is there (B3).
+const ASKED_MAX: u32 = 2;
+
+/// Keys of one turn; more are a hand laid on the keypad.
+const KEYS_MAX: usize = 64;
 
 /// Times later than this are taken for it, so that no sum of times overflows.
 const LATEST: Moment = Duration::from_secs(u64::MAX / 2);
@@ -46,6 +53,13 @@ pub struct CallCore {
     /// What was heard of the last reply, until a turn tells it.
     heard: Option<Heard>,
     silence: Option<MeshSilence>,
+    /// Keys pressed that are not a turn yet.
+    keys: Keys,
+    /// When something last went on in the talk beside the agent's voice.
+    active: Moment,
+    /// How often the silent caller was asked.
+    asked: u32,
+    warned: bool,
     stream: Option<Stream>,
     phase: Phase,
 }
@@ -53,11 +67,18 @@ pub struct CallCore {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Talking,
-    /// The limit is reached and the goodbye on its way; the call ends at this time at the latest.
-    Closing(Moment),
+    /// The goodbye is on its way; the call ends at this time at the latest.
+    Closing(Moment, EndReason),
     /// The caller is gone and the last words are on their way; the call ends at this time at the latest.
     Gone(Moment),
     Ended,
+}
+
+#[derive(Default)]
+struct Keys {
+    pressed: String,
+    /// When they are a turn.
+    due: Option<Moment>,
 }
 
 /// What exists once the media stream runs.
@@ -92,6 +113,10 @@ impl CallCore {
             playback,
             heard: None,
             silence: None,
+            keys: Keys::default(),
+            active: now,
+            asked: 0,
+            warned: false,
             stream: None,
             phase: Phase::Talking,
             settings,
@@ -113,13 +138,9 @@ impl CallCore {
             (_, Input::StreamStarted) => self.start(),
             (_, Input::AudioFrame { payload, timestamp }) => self.listen(payload, timestamp, out),
             (_, Input::MarkReturned { name }) => self.mark_returned(name, out),
-            (_, Input::Dtmf { digit }) => {
-                if matches!(digit, '0'..='9' | '*' | '#' | 'A'..='D') {
-                    out.push(Action::DigitPressed(digit));
-                }
-            }
             (_, Input::Tick) => {}
-            (Phase::Closing(_), _) => {}
+            (Phase::Closing(..), _) => {}
+            (Phase::Talking, Input::Dtmf { digit }) => self.press(digit, out),
             (Phase::Talking, Input::Greeting { text, audio }) => {
                 let audio = Some(audio);
                 let piece = Piece { attempt: 0, index: 0, part: 0, more: false, text, audio };
@@ -147,7 +168,7 @@ impl CallCore {
         let limit = self.limit(stream);
         let end = match self.phase {
             Phase::Ended => return None,
-            Phase::Closing(at) => at,
+            Phase::Closing(at, _) => at,
             Phase::Gone(at) => return Some(at),
             Phase::Talking if self.now < limit => limit,
             Phase::Talking => limit + LIMIT_GRACE,
@@ -156,6 +177,9 @@ impl CallCore {
             self.playback.next_wake(self.turn.is_open()),
             self.turn.next_wake(),
             self.silence_ends(),
+            self.keys.due.filter(|_| !self.turn.is_open()),
+            self.caller_silent_at(),
+            self.warning_at(stream).filter(|at| *at > self.now),
             stream.recording.next_wake(),
         ];
         others.into_iter().flatten().chain([end]).min()
@@ -167,6 +191,7 @@ impl CallCore {
     }
 
     fn start(&mut self) {
+        self.active = self.now;
         self.stream.get_or_insert_with(|| {
             let latest = self.now + self.settings.call_limit + 2 * LIMIT_GRACE;
             Stream {
@@ -202,31 +227,68 @@ impl CallCore {
 
     fn hear(&mut self, mut audio: &[u8], out: &mut Vec<Action>) {
         while !audio.is_empty() {
-            let interrupts = self.playback.is_speaking(self.now);
-            let (taken, event) = self.turn.hear(audio, interrupts, self.now);
+            let settings = &self.settings.turn;
+            let enough = match self.playback.is_speaking(self.now) {
+                false => settings.speech_after,
+                true if self.playback.is_mid_reply() => settings.barge_in_after,
+                true => settings.cut_in_after,
+            };
+            let (taken, event) = self.turn.hear(audio, enough, self.now);
             audio = &audio[taken..];
             match event {
                 Some(Event::SpeechStarted) => self.fall_silent(out),
                 Some(Event::SegmentReady(segment)) => self.transcribe(segment, out),
                 None => {}
             }
+            if self.playback.is_paused()
+                && self.turn.spoken() >= self.settings.turn.back_channel_longest
+            {
+                self.interrupt(out);
+            }
         }
     }
 
-    /// The caller speaks: the agent does not.
+    /// The caller speaks: the agent does not, but may go on with its reply where that was no interruption.
     fn fall_silent(&mut self, out: &mut Vec<Action>) {
         let turn = self.taken + 1;
         if let Some(silence) = self.silence.as_mut().filter(|silence| silence.turn == turn) {
             silence.since = None;
         }
+        if self.settings.turn.back_channel_longest.is_zero() {
+            self.interrupt(out);
+        } else if self.playback.is_mid_reply() {
+            if let Some(stream) = self.stream.as_mut().filter(|_| !self.playback.is_paused()) {
+                self.playback.pause(self.now, &mut stream.recording, out);
+            }
+        } else if self.playback.is_speaking(self.now) {
+            self.clear(out);
+        }
+    }
+
+    /// The caller takes the turn: the reply, if one is being spoken, is over.
+    fn interrupt(&mut self, out: &mut Vec<Action>) {
         if self.playback.is_mid_reply() {
             // Before the clear: whoever still works on the reply is to stop before the caller hears it stop.
-            self.raise_fence(turn, out);
+            self.raise_fence(self.taken + 1, out);
             let heard = self.silence_agent(out);
             self.has_cut = heard.as_ref().is_some_and(|heard| !heard.complete);
             self.note_heard(heard, out);
         } else if self.playback.is_speaking(self.now) {
             self.clear(out);
+        }
+    }
+
+    fn press(&mut self, digit: char, out: &mut Vec<Action>) {
+        if !matches!(digit, '0'..='9' | '*' | '#' | 'A'..='D') {
+            return;
+        }
+        self.active = self.now;
+        self.interrupt(out);
+        if digit == '#' {
+            self.keys.due = (!self.keys.pressed.is_empty()).then_some(self.now);
+        } else if self.keys.pressed.len() < KEYS_MAX {
+            self.keys.pressed.push(digit);
+            self.keys.due = Some(self.now + self.settings.keys_wait);
         }
     }
 
@@ -286,38 +348,112 @@ impl CallCore {
             self.transcribe(segment, out);
         }
         self.conclude_reply(out);
+        self.end_doubt();
         self.conclude_turn(out);
         self.break_silence(out);
+        self.conclude_keys(out);
         self.keep_to_limit(out);
         self.speak(out);
-        self.conclude_reply(out);
-        if let Phase::Closing(latest) = self.phase
+        if self.conclude_reply(out) {
+            // What waited for a pause has it now.
+            self.keep_to_limit(out);
+        }
+        self.ask_the_silent(out);
+        self.speak(out);
+        if let Phase::Closing(latest, reason) = self.phase
             && (self.playback.is_done() || self.now >= latest)
         {
-            return self.end(EndReason::TimeLimit, out);
+            return self.end(reason, out);
         }
         if let Some(stream) = &mut self.stream {
             stream.recording.advance(self.now, out);
         }
     }
 
-    fn conclude_reply(&mut self, out: &mut Vec<Action>) {
+    fn conclude_reply(&mut self, out: &mut Vec<Action>) -> bool {
         let heard = self.playback.conclude_reply(self.now);
+        let concluded = heard.is_some();
         self.note_heard(heard, out);
+        concluded
+    }
+
+    /// A reply does not stand still for words that do not come back; they may still end it.
+    fn end_doubt(&mut self) {
+        let quiet = self.turn.quiet() >= self.settings.turn.doubt_longest;
+        if self.playback.is_paused() && !self.turn.is_speaking() && quiet {
+            self.playback.resume();
+        }
     }
 
     fn conclude_turn(&mut self, out: &mut Vec<Action>) {
-        if self.turn.is_waiting_for_words() {
+        if self.turn.is_waiting_for_words() && !self.playback.is_mid_reply() {
             self.await_mesh(self.taken + 1);
         }
-        match self.turn.conclude() {
-            None => {}
-            Some(Outcome::Words { text, confidence, times }) => {
+        let Some(outcome) = self.turn.conclude() else {
+            return;
+        };
+        self.active = self.now;
+        match outcome {
+            Outcome::Words { text, .. } if self.is_listening(&text) => self.playback.resume(),
+            Outcome::Words { mut text, confidence, times } => {
+                let keys = std::mem::take(&mut self.keys);
+                if !keys.pressed.is_empty() {
+                    text.push(' ');
+                    text.push_str(&keys.pressed);
+                }
+                self.interrupt(out);
                 self.take_turn(text, confidence, self.stages_of(&times), out);
             }
-            Some(Outcome::Noise) => self.go_back(self.has_cut),
-            Some(Outcome::NotUnderstood) => self.go_back(true),
+            Outcome::Noise | Outcome::NotUnderstood if self.playback.is_mid_reply() => {
+                self.playback.resume();
+            }
+            Outcome::Noise => self.go_back(self.has_cut),
+            Outcome::NotUnderstood => self.go_back(true),
         }
+    }
+
+    /// Whether the caller, speaking into a reply, only said that he listens.
+    fn is_listening(&self, text: &str) -> bool {
+        self.playback.is_mid_reply() && is_back_channel(text, self.playback.was_asking())
+    }
+
+    /// Keys are a turn by themselves where no words come with them.
+    fn conclude_keys(&mut self, out: &mut Vec<Action>) {
+        let due = self.keys.due.is_some_and(|due| self.now >= due);
+        if due && self.phase == Phase::Talking && !self.turn.is_open() {
+            let text = std::mem::take(&mut self.keys).pressed;
+            let stages = Stages { turn_ended: Some(self.now), ..Stages::default() };
+            self.interrupt(out);
+            self.take_turn(text, None, stages, out);
+        }
+    }
+
+    /// When the caller has been silent for too long. Not while the agent speaks or owes an answer.
+    fn caller_silent_at(&self) -> Option<Moment> {
+        let owes = self.silence.is_some() || (self.taken > 0 && self.playback.awaits_reply());
+        let busy =
+            owes || self.turn.is_open() || self.keys.due.is_some() || self.playback.is_saying();
+        if busy || self.phase != Phase::Talking {
+            return None;
+        }
+        let patience = match self.playback.is_mid_reply() {
+            // The rest of it should have come by then.
+            true => self.settings.caller_silent_after.max(self.settings.apology_after),
+            false => self.settings.caller_silent_after,
+        };
+        Some(self.active.max(self.playback.plays_out()) + patience)
+    }
+
+    fn ask_the_silent(&mut self, out: &mut Vec<Action>) {
+        if self.caller_silent_at().is_none_or(|at| self.now < at) {
+            return;
+        }
+        self.active = self.now;
+        self.asked += 1;
+        if self.asked <= ASKED_MAX {
+            return self.say(PromptKind::StillThere);
+        }
+        self.close(PromptKind::Unheard, EndReason::CallerSilent, out);
     }
 
     fn take_turn(
@@ -328,6 +464,7 @@ impl CallCore {
         out: &mut Vec<Action>,
     ) {
         let turn = self.taken + 1;
+        self.asked = 0;
         if self.playback.awaits_reply() {
             // Overtaken before a word of it was spoken.
             self.raise_fence(turn, out);
@@ -413,19 +550,36 @@ impl CallCore {
         };
         let limit = self.limit(stream);
         let pause = !self.turn.is_open() && !self.playback.is_speaking(self.now);
-        let due = self.now >= limit && (pause || self.now >= limit + LIMIT_GRACE);
-        if self.phase != Phase::Talking || !due {
+        if self.phase != Phase::Talking {
             return;
         }
+        if self.now >= limit && (pause || self.now >= limit + LIMIT_GRACE) {
+            self.close(PromptKind::Goodbye, EndReason::TimeLimit, out);
+        } else if pause && self.warning_at(stream).is_some_and(|at| self.now >= at) {
+            self.warned = true;
+            self.say(PromptKind::Warning);
+        }
+    }
+
+    /// When the caller is to be told that the call is about to end.
+    fn warning_at(&self, stream: &Stream) -> Option<Moment> {
+        let before = self.settings.warning_before;
+        let due = !self.warned && self.settings.call_limit >= 2 * before && !before.is_zero();
+        due.then(|| self.limit(stream).saturating_sub(before))
+    }
+
+    /// Ends the talk with a sentence, and the call when that has been heard.
+    fn close(&mut self, with: PromptKind, reason: EndReason, out: &mut Vec<Action>) {
         self.raise_fence(self.taken + 1, out);
         let heard = self.silence_agent(out);
         self.note_heard(heard, out);
         self.turn.abandon();
+        self.keys = Keys::default();
         self.silence = None;
-        self.say(PromptKind::Goodbye);
-        let goodbye = self.settings.prompts.goodbye.as_ref();
-        let length = goodbye.map_or(0, |prompt| prompt.audio.len());
-        self.phase = Phase::Closing(self.now + duration(length as u64) + GOODBYE_LATE);
+        self.say(with);
+        let length = self.prompt(with).map_or(0, |prompt| prompt.audio.len());
+        let latest = self.now + duration(length as u64) + GOODBYE_LATE;
+        self.phase = Phase::Closing(latest, reason);
     }
 
     fn speak(&mut self, out: &mut Vec<Action>) {
@@ -447,16 +601,23 @@ impl CallCore {
     }
 
     fn say(&mut self, kind: PromptKind) {
+        if let Some(prompt) = self.prompt(kind).cloned() {
+            self.playback.say(kind, prompt);
+        }
+    }
+
+    fn prompt(&self, kind: PromptKind) -> Option<&Prompt> {
         let prompts = &self.settings.prompts;
-        let prompt: &Option<Prompt> = match kind {
+        match kind {
             PromptKind::Filler => &prompts.filler,
             PromptKind::Apology => &prompts.apology,
             PromptKind::Repeat => &prompts.repeat,
             PromptKind::Goodbye => &prompts.goodbye,
-        };
-        if let Some(prompt) = prompt {
-            self.playback.say(kind, prompt.clone());
+            PromptKind::Warning => &prompts.warning,
+            PromptKind::StillThere => &prompts.still_there,
+            PromptKind::Unheard => &prompts.unheard,
         }
+        .as_ref()
     }
 
     fn raise_fence(&mut self, turn: u32, out: &mut Vec<Action>) {
@@ -468,6 +629,7 @@ impl CallCore {
 
     fn note_heard(&mut self, heard: Option<Heard>, out: &mut Vec<Action>) {
         if let Some(heard) = heard {
+            self.active = self.now;
             // A reply may be over without a sound: it has no sentences.
             self.silence.take_if(|silence| silence.turn == heard.turn && heard.complete);
             out.push(Action::ReplyHeard(heard.clone()));

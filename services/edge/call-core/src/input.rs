@@ -32,7 +32,7 @@ pub enum Input<'a> {
         /// Name as sent.
         name: &'a str,
     },
-    /// A key was pressed.
+    /// A key was pressed. Keys are words of a turn, and interrupt the agent as words do.
     Dtmf {
         /// `0`-`9`, `*`, `#`, `A`-`D`; anything else is ignored.
         digit: char,

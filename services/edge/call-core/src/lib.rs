@@ -17,6 +17,7 @@ mod playback;
 mod recording;
 mod settings;
 mod turn;
+mod utterance;
 mod vad;
 
 pub use action::{Action, EndReason, Heard, Stages};

@@ -15,6 +15,7 @@ use crate::{
     Action, Heard, Moment, Prompt, PromptKind, media_clock::samples, recording::Recording,
 };
 use line::Line;
+use reply::Begun;
 pub(crate) use reply::{Piece, Progress, Reply};
 use sentence::Sentence;
 
@@ -49,6 +50,14 @@ pub(crate) struct Playback {
     prompt: Option<Sentence>,
     reply: Option<Reply>,
     saying: Option<Saying>,
+    /// What was said into the reply is not known yet: it does not go on.
+    pause: Option<Pause>,
+}
+
+/// A reply that was broken off and may be taken up again.
+struct Pause {
+    /// Whether the caller was being asked something.
+    asked: bool,
 }
 
 /// Whose sentence is on its way out.
@@ -68,12 +77,49 @@ impl Playback {
             prompt: None,
             reply: None,
             saying: None,
+            pause: None,
         }
     }
 
     /// From now on the reply to `turn` is what may be spoken.
     pub(crate) fn expect_reply(&mut self, turn: u32) {
         self.reply = Some(Reply::new(turn));
+        self.pause = None;
+    }
+
+    /// Falls silent in the middle of the reply, which can be taken up again where it was.
+    pub(crate) fn pause(&mut self, now: Moment, recording: &mut Recording, out: &mut Vec<Action>) {
+        let heard = self.line.heard(now);
+        if let Some(reply) = &mut self.reply {
+            self.pause = Some(Pause { asked: reply.asks(heard) });
+            reply.go_back(heard);
+        }
+        self.clear(now, recording, out);
+    }
+
+    /// Takes the reply up again.
+    pub(crate) fn resume(&mut self) {
+        self.pause = None;
+    }
+
+    /// Whether the reply waits for what was said into it.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.pause.is_some()
+    }
+
+    /// Whether the reply waits, and the caller was being asked something.
+    pub(crate) fn was_asking(&self) -> bool {
+        self.pause.as_ref().is_some_and(|pause| pause.asked)
+    }
+
+    /// Whether something is on its way out, or is to be said next.
+    pub(crate) fn is_saying(&self) -> bool {
+        self.saying.is_some() || !self.prompts.is_empty() || self.is_paused()
+    }
+
+    /// When all that was sent has been played, by the clock.
+    pub(crate) fn plays_out(&self) -> Moment {
+        self.line.plays_out()
     }
 
     /// The reply that may be spoken, or is.
@@ -178,14 +224,15 @@ impl Playback {
             self.prompt = Some(sentence);
             return Some(Saying::Prompt);
         }
-        let ready = |reply: &&mut Reply| !hold || reply.has_begun();
+        let paused = self.pause.is_some();
+        let ready = |reply: &&mut Reply| !paused && (!hold || reply.has_begun());
         let reply = self.reply.as_mut().filter(ready)?;
         let first = !reply.has_begun();
-        if !reply.begin_next(at) {
-            return None;
-        }
+        let begun = reply.begin_next(at)?;
         let turn = reply.turn();
-        let text = reply.current().map(|sentence| sentence.text().to_owned());
+        let text = (begun == Begun::Anew)
+            .then(|| reply.current().map(|sentence| sentence.text().to_owned()))
+            .flatten();
         if let Some(text) = text.filter(|text| !text.is_empty()) {
             out.push(Action::SentenceStarted { turn, text });
         }
@@ -225,6 +272,7 @@ impl Playback {
     /// Gives up the reply without a sound: what it has not sent is not spoken, and what was sent still plays. Tells
     /// what was heard of it until now, if there was one.
     pub(crate) fn drop_reply(&mut self, now: Moment) -> Option<Heard> {
+        self.pause = None;
         let reply = self.reply.take()?;
         self.saying.take_if(|saying| *saying == Saying::Reply);
         reply.heard(self.line.heard(now))
@@ -250,10 +298,11 @@ impl Playback {
         if stuck {
             return Some(self.line.plays_out() + PART_LATE);
         }
+        let paused = self.pause.is_some();
         let more = self.saying.is_some()
             || !self.prompts.is_empty()
             || (self.reply.as_ref())
-                .is_some_and(|reply| reply.has_next() && (!hold || reply.has_begun()));
+                .is_some_and(|reply| !paused && reply.has_next() && (!hold || reply.has_begun()));
         if more {
             // Not for every frame: half of what is sent ahead may play out first. While the caller's own frames come
             // in, they drive the sending before this does.

@@ -18,8 +18,15 @@ pub struct Settings {
     pub filler_after: Duration,
     /// Silence of the mesh after the end of a turn until the apology, and a human (DESIGN 3).
     pub apology_after: Duration,
+    /// Quiet on both sides until the caller is asked whether somebody is there (B3). After the second time the call ends
+    /// politely.
+    pub caller_silent_after: Duration,
+    /// Time without another key after which the keys pressed are a turn; `#` ends it at once.
+    pub keys_wait: Duration,
     /// Length of a call after which it is ended politely (B4).
     pub call_limit: Duration,
+    /// How long before the limit the caller is told of it; not in calls of which that is the greater part.
+    pub warning_before: Duration,
     /// How much of the call one part of the recording covers.
     pub recording_part: Duration,
 }
@@ -32,7 +39,10 @@ impl Default for Settings {
             send_ahead: Duration::from_secs(1),
             filler_after: Duration::from_millis(2_500),
             apology_after: Duration::from_secs(10),
+            caller_silent_after: Duration::from_secs(8),
+            keys_wait: Duration::from_secs(2),
             call_limit: Duration::from_secs(30 * 60),
+            warning_before: Duration::from_secs(60),
             recording_part: Duration::from_secs(10),
         }
     }
@@ -47,14 +57,26 @@ pub struct TurnSettings {
     pub exit_score: f32,
     /// Voice that begins speech while the agent is silent, quiet within it taken off: a click is shorter.
     pub speech_after: Duration,
-    /// Voice that begins speech, and interrupts, while the agent speaks.
+    /// Voice that makes the agent pause in the middle of a reply (B2). Whether it interrupts, its length and its words
+    /// then tell.
     pub barge_in_after: Duration,
+    /// Voice that cuts a sentence rendered ahead short, which is not taken up again.
+    pub cut_in_after: Duration,
+    /// Voice into a reply that is more than "okay" or a cough, whatever its words. Nothing: every voice interrupts, at
+    /// once.
+    pub back_channel_longest: Duration,
+    /// Quiet after which a reply that paused goes on though nobody knows yet what was said into it.
+    pub doubt_longest: Duration,
     /// Audio kept from before the first voice, so that a soft first syllable is not lost.
     pub pre_roll: Duration,
     /// Quiet after which what was said so far goes to be transcribed.
     pub segment_pause: Duration,
     /// Quiet after which the turn is over, once its words are back.
     pub end_of_turn: Duration,
+    /// The same after words that nobody ends with: "my name is", a trailing "and", a number in the middle.
+    pub end_of_turn_unfinished: Duration,
+    /// The same after a complete yes or no.
+    pub end_of_turn_answered: Duration,
     /// Longest wait for the words of a segment; it then counts as failed. Longer than a redelivery takes after the
     /// death of a voice task (6 s, DESIGN 2).
     pub words_wait: Duration,
@@ -68,10 +90,15 @@ impl Default for TurnSettings {
             enter_score: 0.6,
             exit_score: 0.4,
             speech_after: Duration::from_millis(80),
-            barge_in_after: Duration::from_millis(200),
+            barge_in_after: Duration::from_millis(64),
+            cut_in_after: Duration::from_millis(200),
+            back_channel_longest: Duration::from_millis(640),
+            doubt_longest: Duration::from_millis(1_200),
             pre_roll: Duration::from_millis(300),
             segment_pause: Duration::from_millis(200),
             end_of_turn: Duration::from_millis(500),
+            end_of_turn_unfinished: Duration::from_millis(1_500),
+            end_of_turn_answered: Duration::from_millis(300),
             words_wait: Duration::from_secs(8),
             longest_segment: Duration::from_secs(15),
         }
@@ -98,6 +125,12 @@ pub struct Prompts {
     pub repeat: Option<Prompt>,
     /// "Our time is up. Goodbye."
     pub goodbye: Option<Prompt>,
+    /// "One minute is left of this call."
+    pub warning: Option<Prompt>,
+    /// "Are you still there?"
+    pub still_there: Option<Prompt>,
+    /// "I cannot hear you, so I hang up now. Goodbye."
+    pub unheard: Option<Prompt>,
 }
 
 /// Which of the [`Prompts`].
@@ -111,6 +144,12 @@ pub enum PromptKind {
     Repeat,
     /// The call has reached its limit.
     Goodbye,
+    /// The call is about to reach its limit.
+    Warning,
+    /// The caller says nothing.
+    StillThere,
+    /// The caller has said nothing though asked twice: the call ends.
+    Unheard,
 }
 
 impl std::fmt::Debug for Prompt {

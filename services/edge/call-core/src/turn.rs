@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use crate::{
     Moment, Transcript, TurnSettings,
-    media_clock::samples,
+    media_clock::{duration, samples},
+    utterance::{Outlook, outlook},
     vad::{HOP_SAMPLES, Vad},
 };
 
 /// A stream that brings nothing for this long in the middle of a turn is taken for quiet.
 const STALLED_AFTER: Duration = Duration::from_secs(1);
 
-/// Follows the caller's audio through speech, pauses and turns. Knows nothing of the agent: whether speech interrupts
-/// something is for the caller of [`hear`](Self::hear) to say, by the voice it asks for.
+/// Follows the caller's audio through speech, pauses and turns, and its words to the end of them. Knows nothing of the
+/// agent: whether speech interrupts something is for the caller of [`hear`](Self::hear) to say, by the voice it asks for.
 pub(crate) struct TurnTaker {
     settings: TurnSettings,
     vad: Vad,
@@ -26,6 +27,10 @@ pub(crate) struct TurnTaker {
     run_from: u64,
     /// Samples since the last voice of the turn.
     quiet: u64,
+    /// Samples of voice in the open turn.
+    voice: u64,
+    /// Samples of quiet that end the turn, by the words known.
+    patience: u64,
     /// Where the segment in the making begins; no segment begins before the end of the last.
     segment_from: u64,
     last_segment: u32,
@@ -52,6 +57,12 @@ struct Segment {
     number: u32,
     sent: Moment,
     words: Words,
+}
+
+impl Segment {
+    fn is_awaited(&self) -> bool {
+        matches!(self.words, Words::Awaited)
+    }
 }
 
 enum Words {
@@ -100,6 +111,7 @@ impl TurnTaker {
     pub(crate) fn new(settings: TurnSettings, now: Moment) -> Self {
         Self {
             vad: Vad::new(settings.enter_score, settings.exit_score),
+            patience: samples(settings.end_of_turn),
             settings,
             phase: Phase::Quiet,
             kept: Vec::new(),
@@ -107,6 +119,7 @@ impl TurnTaker {
             run: 0,
             run_from: 0,
             quiet: 0,
+            voice: 0,
             segment_from: 0,
             last_segment: 0,
             segments: Vec::new(),
@@ -130,22 +143,32 @@ impl TurnTaker {
 
     /// Whether the caller has stopped for so long that only missing words keep the turn open.
     pub(crate) fn is_waiting_for_words(&self) -> bool {
-        self.phase == Phase::Pause && self.run == 0 && self.quiet >= self.end_of_turn()
+        let ended = self.stalled || (self.run == 0 && self.quiet >= self.patience);
+        self.phase == Phase::Pause && ended
     }
 
-    /// Takes audio up to the next verdict on voice, and says how much. `interrupts` tells whether speech that begins
-    /// now would break into something.
+    /// How long the caller has spoken in the open turn, pauses taken off.
+    pub(crate) fn spoken(&self) -> Duration {
+        duration(self.voice)
+    }
+
+    /// Since when, in the caller's audio, an open turn has been quiet.
+    pub(crate) fn quiet(&self) -> Duration {
+        duration(self.quiet)
+    }
+
+    /// Takes audio up to the next verdict on voice, and says how much. Speech begins with so much voice as `enough`.
     pub(crate) fn hear(
         &mut self,
         audio: &[u8],
-        interrupts: bool,
+        enough: Duration,
         now: Moment,
     ) -> (usize, Option<Event>) {
         self.last_audio = now;
         self.stalled = false;
         let (taken, verdict) = self.vad.take(audio);
         self.kept.extend_from_slice(&audio[..taken]);
-        let event = verdict.and_then(|voiced| self.step(voiced, interrupts, now));
+        let event = verdict.and_then(|voiced| self.step(voiced, enough, now));
         (taken, event)
     }
 
@@ -163,15 +186,42 @@ impl TurnTaker {
                 }
                 Transcript::Failed => Words::Failed,
             };
+            self.weigh_words();
         }
+    }
+
+    /// Once all is known that was said, it tells how long to wait for more.
+    fn weigh_words(&mut self) {
+        if self.segments.iter().any(Segment::is_awaited) {
+            return;
+        }
+        self.patience = samples(match outlook(&self.text()) {
+            Outlook::MoreComing => self.settings.end_of_turn_unfinished,
+            Outlook::Open => self.settings.end_of_turn,
+            Outlook::Answered => self.settings.end_of_turn_answered,
+        });
+    }
+
+    /// The words of the open turn, as far as they are known.
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for segment in &self.segments {
+            if let Words::Said(words, _) = &segment.words
+                && !words.is_empty()
+            {
+                if !text.is_empty() {
+                    text.push(' ');
+                }
+                text.push_str(words);
+            }
+        }
+        text
     }
 
     /// Lets time pass: words that did not come count as failed, a stalled stream as quiet.
     pub(crate) fn pass_time(&mut self, now: Moment) -> Option<ReadySegment> {
         for segment in &mut self.segments {
-            if matches!(segment.words, Words::Awaited)
-                && now >= segment.sent + self.settings.words_wait
-            {
+            if segment.is_awaited() && now >= segment.sent + self.settings.words_wait {
                 segment.words = Words::Failed;
             }
         }
@@ -185,7 +235,6 @@ impl TurnTaker {
     pub(crate) fn stop(&mut self, now: Moment) -> Option<ReadySegment> {
         self.stalled = true;
         self.run = 0;
-        self.quiet = self.quiet.max(self.end_of_turn());
         self.is_speaking().then(|| {
             self.phase = Phase::Pause;
             self.cut(now)
@@ -195,7 +244,7 @@ impl TurnTaker {
     /// Waits for no more words: those that are not back count as failed.
     pub(crate) fn give_up_words(&mut self) {
         for segment in &mut self.segments {
-            if matches!(segment.words, Words::Awaited) {
+            if segment.is_awaited() {
                 segment.words = Words::Failed;
             }
         }
@@ -206,7 +255,7 @@ impl TurnTaker {
         let stall = (self.is_open() && !self.stalled).then(|| self.last_audio + STALLED_AFTER);
         self.segments
             .iter()
-            .filter(|segment| matches!(segment.words, Words::Awaited))
+            .filter(|segment| segment.is_awaited())
             .map(|segment| segment.sent + self.settings.words_wait)
             .chain(stall)
             .min()
@@ -214,23 +263,16 @@ impl TurnTaker {
 
     /// Ends the turn if it is over: the caller is quiet and all words are back, or will not come.
     pub(crate) fn conclude(&mut self) -> Option<Outcome> {
-        let awaited = |segment: &Segment| matches!(segment.words, Words::Awaited);
-        if !self.is_waiting_for_words() || self.segments.iter().any(awaited) {
+        if !self.is_waiting_for_words() || self.segments.iter().any(Segment::is_awaited) {
             return None;
         }
-        let mut text = String::new();
+        let text = self.text();
         let mut confidence: Option<f32> = None;
         let mut failed = false;
         for segment in &self.segments {
             match &segment.words {
-                Words::Said(words, sure) if !words.is_empty() => {
-                    if !text.is_empty() {
-                        text.push(' ');
-                    }
-                    text.push_str(words);
-                    if let Some(sure) = *sure {
-                        confidence = Some(confidence.map_or(sure, |least| least.min(sure)));
-                    }
+                Words::Said(words, Some(sure)) if !words.is_empty() => {
+                    confidence = Some(confidence.map_or(*sure, |least| least.min(*sure)));
                 }
                 Words::Said(..) | Words::Awaited => {}
                 Words::Failed => failed = true,
@@ -258,6 +300,8 @@ impl TurnTaker {
         self.phase = Phase::Quiet;
         self.run = 0;
         self.quiet = 0;
+        self.voice = 0;
+        self.patience = samples(self.settings.end_of_turn);
         self.segment_from = self.position();
         self.segments.clear();
         self.speech_ended = None;
@@ -265,7 +309,7 @@ impl TurnTaker {
         self.segment_transcribed = None;
     }
 
-    fn step(&mut self, voiced: bool, interrupts: bool, now: Moment) -> Option<Event> {
+    fn step(&mut self, voiced: bool, enough: Duration, now: Moment) -> Option<Event> {
         let hop = HOP_SAMPLES as u64;
         if voiced {
             if self.run == 0 {
@@ -277,6 +321,7 @@ impl TurnTaker {
         }
         if self.phase == Phase::Speech {
             if voiced {
+                self.voice += hop;
                 self.quiet = 0;
                 self.speech_ended = Some(now);
             } else {
@@ -293,14 +338,13 @@ impl TurnTaker {
             return None;
         }
         self.quiet += hop;
-        let enough =
-            if interrupts { self.settings.barge_in_after } else { self.settings.speech_after };
         if voiced && self.run >= samples(enough) {
             if self.phase == Phase::Quiet {
                 let from = self.run_from.saturating_sub(samples(self.settings.pre_roll));
                 self.segment_from = from.max(self.segment_from).max(self.kept_from);
             }
             self.phase = Phase::Speech;
+            self.voice += self.run;
             self.quiet = 0;
             self.speech_ended = Some(now);
             return Some(Event::SpeechStarted);
@@ -316,6 +360,7 @@ impl TurnTaker {
         let at = self.segment_from;
         let audio = self.kept[(at - self.kept_from) as usize..].to_vec();
         self.run = 0;
+        self.patience = samples(self.settings.end_of_turn);
         self.kept.clear();
         self.kept_from = at + audio.len() as u64;
         self.segment_from = self.kept_from;
@@ -328,7 +373,8 @@ impl TurnTaker {
     /// Keeps as much as a turn that begins next could reach back to; seldom, for it moves what it keeps.
     fn trim(&mut self) {
         let settings = &self.settings;
-        let reach = 2 * settings.speech_after.max(settings.barge_in_after) + settings.pre_roll;
+        let longest = settings.speech_after.max(settings.barge_in_after).max(settings.cut_in_after);
+        let reach = 2 * longest + settings.pre_roll;
         let reach = samples(reach) as usize + 2 * HOP_SAMPLES;
         if self.kept.len() >= 2 * reach {
             let gone = self.kept.len() - reach;
@@ -339,10 +385,6 @@ impl TurnTaker {
 
     fn position(&self) -> u64 {
         self.kept_from + self.kept.len() as u64
-    }
-
-    fn end_of_turn(&self) -> u64 {
-        samples(self.settings.end_of_turn)
     }
 }
 
@@ -369,13 +411,17 @@ mod tests {
         }
 
         /// `ms` of voice or quiet, a multiple of 16.
-        fn feed(&mut self, voiced: bool, ms: u64, interrupts: bool) {
+        fn feed(&mut self, voiced: bool, ms: u64) {
+            self.feed_against(self.taker.settings.speech_after, voiced, ms);
+        }
+
+        fn feed_against(&mut self, enough: Duration, voiced: bool, ms: u64) {
             for _ in 0..ms / 16 {
                 self.now += Duration::from_millis(16);
                 let position = self.taker.position();
                 let code = (position / HOP_SAMPLES as u64) as u8;
                 self.taker.kept.extend([code; HOP_SAMPLES]);
-                match self.taker.step(voiced, interrupts, self.now) {
+                match self.taker.step(voiced, enough, self.now) {
                     Some(Event::SpeechStarted) => self.starts.push(position),
                     Some(Event::SegmentReady(segment)) => self.segments.push(segment),
                     None => {}
@@ -401,28 +447,58 @@ mod tests {
     fn a_click_begins_no_turn() {
         let mut bench = Bench::new();
         for _ in 0..20 {
-            bench.feed(true, 64, false);
-            bench.feed(false, 160, false);
+            bench.feed(true, 64);
+            bench.feed(false, 160);
         }
         assert!(!bench.taker.is_open());
         assert!(bench.segments.is_empty());
     }
 
     #[test]
-    fn speech_over_the_agent_must_last_longer_to_count() {
+    fn speech_begins_with_as_much_voice_as_is_asked_for() {
         let mut bench = Bench::new();
-        bench.feed(true, 192, true);
+        let enough = Duration::from_millis(200);
+        bench.feed_against(enough, true, 192);
         assert!(!bench.taker.is_open());
-        bench.feed(true, 16, true);
+        bench.feed_against(enough, true, 16);
         assert!(bench.taker.is_speaking());
+    }
+
+    #[test]
+    fn the_words_tell_how_long_more_is_waited_for() {
+        for (words, ends_ms) in [("yes", 304), ("tomorrow", 512), ("my name is", 1_504), ("", 304)]
+        {
+            let mut bench = Bench::new();
+            bench.feed(true, 480);
+            bench.feed(false, 208);
+            bench.say(1, words);
+            bench.feed(false, ends_ms - 208 - 16);
+            assert_eq!(bench.taker.conclude(), None, "{words}");
+            bench.feed(false, 16);
+            assert!(bench.taker.conclude().is_some(), "{words}");
+        }
+    }
+
+    #[test]
+    fn what_is_said_after_an_unfinished_sentence_finishes_it() {
+        let mut bench = Bench::new();
+        bench.feed(true, 480);
+        bench.feed(false, 800);
+        bench.say(1, "my name is");
+        assert_eq!(bench.taker.conclude(), None);
+        bench.feed(true, 480);
+        bench.feed(false, 208);
+        bench.say(2, "Ada");
+        bench.feed(false, 304);
+        assert_eq!(text(bench.taker.conclude()).as_deref(), Some("my name is Ada"));
     }
 
     #[test]
     fn the_first_segment_reaches_back_by_the_pre_roll() {
         let mut bench = Bench::new();
-        bench.feed(false, 3_200, false);
-        bench.feed(true, 400, false);
-        bench.feed(false, 208, false);
+        bench.feed(false, 3_200);
+        bench.feed(true, 400);
+        bench.feed(false, 208);
         let [segment] = &bench.segments[..] else {
             panic!("{} segments", bench.segments.len());
         };
@@ -433,10 +509,10 @@ mod tests {
     #[test]
     fn segments_of_a_turn_tile_it() {
         let mut bench = Bench::new();
-        bench.feed(false, 800, false);
+        bench.feed(false, 800);
         for _ in 0..3 {
-            bench.feed(true, 480, false);
-            bench.feed(false, 320, false);
+            bench.feed(true, 480);
+            bench.feed(false, 320);
         }
         assert_eq!(bench.segments.len(), 3);
         for pair in bench.segments.windows(2) {
@@ -452,8 +528,8 @@ mod tests {
     #[test]
     fn a_monologue_is_cut_without_losing_a_sample() {
         let mut bench = Bench::new();
-        bench.feed(true, 40_000, false);
-        bench.feed(false, 208, false);
+        bench.feed(true, 40_000);
+        bench.feed(false, 208);
         assert_eq!(bench.segments.len(), 3);
         let said: usize = bench.segments.iter().map(|s| s.audio.len()).sum();
         assert_eq!(said, 40_208 * 8);
@@ -463,11 +539,11 @@ mod tests {
     #[test]
     fn the_turn_ends_when_it_is_quiet_and_the_words_are_back() {
         let mut bench = Bench::new();
-        bench.feed(true, 480, false);
-        bench.feed(false, 480, false);
+        bench.feed(true, 480);
+        bench.feed(false, 480);
         bench.say(1, "hello");
         assert_eq!(bench.taker.conclude(), None, "the caller may go on");
-        bench.feed(false, 32, false);
+        bench.feed(false, 32);
         assert_eq!(text(bench.taker.conclude()).as_deref(), Some("hello"));
         assert_eq!(bench.taker.conclude(), None, "a turn ends once");
     }
@@ -475,13 +551,13 @@ mod tests {
     #[test]
     fn late_words_hold_the_turn_open_and_speech_continues_it() {
         let mut bench = Bench::new();
-        bench.feed(true, 480, false);
-        bench.feed(false, 1_600, false);
+        bench.feed(true, 480);
+        bench.feed(false, 1_600);
         assert_eq!(bench.taker.conclude(), None);
-        bench.feed(true, 480, false);
+        bench.feed(true, 480);
         bench.say(1, "my name is");
         assert_eq!(bench.taker.conclude(), None, "the caller is speaking");
-        bench.feed(false, 640, false);
+        bench.feed(false, 640);
         bench.say(2, "Ada");
         assert_eq!(text(bench.taker.conclude()).as_deref(), Some("my name is Ada"));
     }
@@ -489,24 +565,24 @@ mod tests {
     #[test]
     fn a_run_of_voice_not_yet_sure_delays_the_end() {
         let mut bench = Bench::new();
-        bench.feed(true, 480, false);
-        bench.feed(false, 464, false);
+        bench.feed(true, 480);
+        bench.feed(false, 464);
         bench.say(1, "well");
-        bench.feed(true, 64, false);
+        bench.feed(true, 64);
         assert_eq!(bench.taker.conclude(), None);
-        bench.feed(true, 16, false);
+        bench.feed(true, 16);
         assert!(bench.taker.is_speaking());
     }
 
     #[test]
     fn noise_and_failure_come_out_as_such() {
         let mut bench = Bench::new();
-        bench.feed(true, 480, false);
-        bench.feed(false, 512, false);
+        bench.feed(true, 480);
+        bench.feed(false, 512);
         bench.say(1, "  ");
         assert_eq!(bench.taker.conclude(), Some(Outcome::Noise));
-        bench.feed(true, 480, false);
-        bench.feed(false, 512, false);
+        bench.feed(true, 480);
+        bench.feed(false, 512);
         bench.taker.transcribed(2, Transcript::Failed, bench.now);
         assert_eq!(bench.taker.conclude(), Some(Outcome::NotUnderstood));
     }
@@ -514,8 +590,8 @@ mod tests {
     #[test]
     fn words_that_never_come_fail_after_the_wait() {
         let mut bench = Bench::new();
-        bench.feed(true, 480, false);
-        bench.feed(false, 512, false);
+        bench.feed(true, 480);
+        bench.feed(false, 512);
         assert_eq!(bench.taker.conclude(), None);
         let deadline = bench.taker.segments[0].sent + bench.taker.settings.words_wait;
         bench.taker.pass_time(deadline);
@@ -525,7 +601,7 @@ mod tests {
     #[test]
     fn a_stream_that_stalls_in_the_middle_of_a_word_ends_the_segment() {
         let mut bench = Bench::new();
-        bench.feed(true, 480, false);
+        bench.feed(true, 480);
         let segment = bench.taker.pass_time(bench.now + STALLED_AFTER);
         assert_eq!(segment.map(|s| s.audio.len()), Some(480 * 8));
         bench.say(1, "hel");

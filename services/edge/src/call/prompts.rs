@@ -55,6 +55,9 @@ impl PromptStore {
             apology: self.prompt(settings, &settings.apology),
             repeat: self.prompt(settings, &settings.repeat_request),
             goodbye: self.prompt(settings, &settings.goodbye),
+            warning: self.prompt(settings, &settings.time_warning),
+            still_there: self.prompt(settings, &settings.silence_question),
+            unheard: self.prompt(settings, &settings.silence_goodbye),
         }
     }
 
@@ -155,8 +158,17 @@ impl PromptStore {
 
 /// In the order in which a call needs them.
 fn texts(s: &TenantSettings) -> Vec<&str> {
-    let always =
-        [&s.greeting, &s.filler, &s.repeat_request, &s.apology, &s.goodbye, &s.nobody_free];
+    let always = [
+        &s.greeting,
+        &s.filler,
+        &s.repeat_request,
+        &s.apology,
+        &s.silence_question,
+        &s.goodbye,
+        &s.nobody_free,
+        &s.time_warning,
+        &s.silence_goodbye,
+    ];
     let consent = s.recording_consent.as_ref().filter(|_| s.recording);
     always.into_iter().chain(consent).map(String::as_str).collect()
 }

@@ -10,7 +10,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use actix_ws::{AggregatedMessage, AggregatedMessageStream};
 use bus::TraceContext;
-use call_core::{CallCore, EndReason, Input, Moment, Settings};
+use call_core::{CallCore, EndReason, Input, Moment, Prompts, Settings, TurnSettings};
 use domain::{
     CallStarted, ConversationId, Envelope, Handover, Heard, Stage, TenantSettings, Timestamp,
 };
@@ -117,6 +117,28 @@ pub(super) struct Session {
     _heartbeat: DropGuard,
 }
 
+fn core_settings(tenant: &TenantSettings, prompts: Prompts) -> Settings {
+    let domain::TurnTaking {
+        end_of_turn,
+        end_of_turn_unfinished,
+        end_of_turn_answered,
+        back_channel_longest,
+        caller_silent_after,
+    } = tenant.turn_taking;
+    Settings {
+        turn: TurnSettings {
+            end_of_turn,
+            end_of_turn_unfinished,
+            end_of_turn_answered,
+            back_channel_longest,
+            ..TurnSettings::default()
+        },
+        prompts,
+        caller_silent_after,
+        ..Settings::default()
+    }
+}
+
 impl Session {
     /// Runs the call until its socket ends, then settles it. The last thing done on the socket is to close it.
     pub(super) async fn run(
@@ -180,8 +202,7 @@ impl Session {
             parts_before,
         } = admitted;
         let settings = services.directory.settings(claims.tenant).unwrap_or_default();
-        let core_settings =
-            Settings { prompts: services.prompts.of(&settings), ..Settings::default() };
+        let core_settings = core_settings(&settings, services.prompts.of(&settings));
         Self {
             conversation: ConversationId::of_call(claims.tenant, &claims.call),
             core: CallCore::new(core_settings, Moment::ZERO),

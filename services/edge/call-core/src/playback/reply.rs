@@ -14,7 +14,10 @@ pub(crate) struct Reply {
     /// The attempt that is spoken; another is never mixed in (DESIGN 2, turn ledger).
     begun: Option<u32>,
     waiting: Vec<Waiting>,
+    /// Sentences begun, in order.
     spoken: Vec<Sentence>,
+    /// Of those, the ones that are not to be begun again.
+    passed: usize,
     /// How many sentences an attempt has, as far as told.
     totals: Vec<(u32, u32)>,
     /// Bytes of the heard text that were told as progress.
@@ -41,6 +44,14 @@ pub(crate) struct Piece {
     pub(crate) audio: Option<Audio>,
 }
 
+/// How a sentence is begun.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Begun {
+    Anew,
+    /// In the middle, after a pause.
+    Again,
+}
+
 /// How far a reply has been heard.
 pub(crate) struct Progress {
     pub(crate) turn: u32,
@@ -58,6 +69,7 @@ impl Reply {
             begun: None,
             waiting: Vec::new(),
             spoken: Vec::new(),
+            passed: 0,
             totals: Vec::new(),
             told: 0,
         }
@@ -104,14 +116,27 @@ impl Reply {
     }
 
     pub(super) fn has_next(&self) -> bool {
-        self.next().is_some()
+        self.passed < self.spoken.len() || self.next().is_some()
     }
 
-    /// Begins the next sentence at position `at`, if its first part is there. Says whether it was.
-    pub(super) fn begin_next(&mut self, at: u64) -> bool {
-        let Some(next) = self.next() else {
-            return false;
-        };
+    /// Goes back to what was not heard by one who has heard up to position `to`.
+    pub(super) fn go_back(&mut self, to: u64) {
+        let mut unheard = None;
+        for (place, sentence) in self.spoken.iter_mut().enumerate() {
+            if sentence.go_back(to) {
+                unheard.get_or_insert(place);
+            }
+        }
+        self.passed = unheard.unwrap_or(self.spoken.len());
+    }
+
+    /// Begins the next sentence at position `at`, or goes on with it, if its first part is there. Says whether it was.
+    pub(super) fn begin_next(&mut self, at: u64) -> Option<Begun> {
+        if let Some(sentence) = self.spoken.get_mut(self.passed) {
+            self.passed += 1;
+            return Some(if sentence.begin(at) { Begun::Anew } else { Begun::Again });
+        }
+        let next = self.next()?;
         let Waiting { attempt, mut sentence, .. } = self.waiting.swap_remove(next);
         if self.begun.is_none() {
             self.begun = Some(attempt);
@@ -119,17 +144,26 @@ impl Reply {
         }
         sentence.begin(at);
         self.spoken.push(sentence);
-        true
+        self.passed += 1;
+        Some(Begun::Anew)
     }
 
     /// The sentence begun last.
     pub(super) fn current(&mut self) -> Option<&mut Sentence> {
-        self.spoken.last_mut()
+        self.spoken.get_mut(self.passed.checked_sub(1)?)
     }
 
     /// Whether the sentence begun last cannot go on before another part of it comes.
     pub(super) fn is_stuck(&self) -> bool {
-        self.spoken.last().is_some_and(Sentence::is_stuck)
+        let current = self.passed.checked_sub(1).and_then(|place| self.spoken.get(place));
+        current.is_some_and(Sentence::is_stuck)
+    }
+
+    /// Whether one who has heard up to position `to` was being asked something.
+    pub(super) fn asks(&self, to: u64) -> bool {
+        let begun = self.spoken.iter().take(self.passed);
+        let heard = begun.take_while(|sentence| sentence.at() <= to).last();
+        heard.is_some_and(|sentence| sentence.text().trim_end().ends_with('?'))
     }
 
     /// Whether all its sentences have been sent.

@@ -19,6 +19,7 @@ pub(super) struct Sentence {
     from: u64,
     /// Position on the line of the first sample after those.
     at: u64,
+    begun: bool,
     /// Samples that need not be sent any more.
     sent: u64,
     /// Where each word ends, once it was asked.
@@ -31,6 +32,11 @@ impl Sentence {
         &self.text
     }
 
+    /// Where on the line it begins, or goes on.
+    pub(super) fn at(&self) -> u64 {
+        self.at
+    }
+
     /// A sentence of which nothing has come yet.
     pub(super) fn new(text: String) -> Self {
         Self {
@@ -40,6 +46,7 @@ impl Sentence {
             broken: false,
             from: 0,
             at: 0,
+            begun: false,
             sent: 0,
             ends: None,
         }
@@ -79,9 +86,28 @@ impl Sentence {
         self.count == Some(0) || matches!(self.parts.first(), Some(Some(_)))
     }
 
-    /// Begins to say it, or goes on after a pause, at position `at` of the line.
-    pub(super) fn begin(&mut self, at: u64) {
+    /// Begins to say it, or goes on after a pause, at position `at` of the line. Says whether that is the beginning of it.
+    pub(super) fn begin(&mut self, at: u64) -> bool {
         self.at = at;
+        !std::mem::replace(&mut self.begun, true)
+    }
+
+    /// Goes back to the word that one was in the middle of who has heard up to position `to`. Says whether there is
+    /// something to say again, or for the first time.
+    pub(super) fn go_back(&mut self, to: u64) -> bool {
+        let played = self.played(to);
+        let from =
+            if self.is_sent() && played == self.len() { played } else { self.word_begins(played) };
+        self.from = from;
+        self.sent = from;
+        !self.is_sent()
+    }
+
+    /// Where the word ends that was heard before the one at `played`.
+    fn word_begins(&mut self, played: u64) -> u64 {
+        let ends = self.ends().iter().take_while(|end| **end <= played as f32);
+        // Rounded up, so that the word before counts as heard to its end.
+        ends.last().map_or(0, |end| (end.ceil() as u64).min(played)).max(self.from)
     }
 
     /// What is to be sent next: up to the end of a part, nothing where the next one is not there.
@@ -135,13 +161,20 @@ impl Sentence {
         if all {
             return (self.text.trim(), true);
         }
-        let text = self.text.trim();
         if played == 0 {
             return ("", false);
         }
-        let ends = match &mut self.ends {
+        self.ends();
+        let ends = self.ends.as_deref().unwrap_or_default();
+        (words::before(self.text.trim(), ends, played), false)
+    }
+
+    /// Where each word ends.
+    fn ends(&mut self) -> &[f32] {
+        match &mut self.ends {
             Some(ends) => ends,
             unknown => {
+                let text = self.text.trim();
                 let known = self.count == Some(self.parts.len())
                     && self.parts.iter().all(Option::is_some)
                     && !self.broken;
@@ -151,8 +184,7 @@ impl Sentence {
                     words::likely_ends(text, self.parts.iter().flatten().map(|p| p.len()).sum())
                 })
             }
-        };
-        (words::before(text, ends, played), false)
+        }
     }
 
     /// How many samples of it one has heard who has heard up to position `to`.

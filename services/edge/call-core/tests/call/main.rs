@@ -4,6 +4,8 @@ mod phone;
 mod random;
 mod recording;
 mod replies;
+mod silence;
+mod talk;
 mod turns;
 mod voice;
 
@@ -13,6 +15,9 @@ const FILLER: u8 = 0x11;
 const APOLOGY: u8 = 0x12;
 const REPEAT: u8 = 0x13;
 const GOODBYE: u8 = 0x14;
+const WARNING: u8 = 0x15;
+const STILL_THERE: u8 = 0x16;
+const UNHEARD: u8 = 0x17;
 
 /// Default settings, with prompts of half a second, each of one code.
 fn settings() -> Settings {
@@ -24,6 +29,9 @@ fn settings() -> Settings {
             apology: prompt("I am sorry.", APOLOGY),
             repeat: prompt("Could you say that again?", REPEAT),
             goodbye: prompt("Goodbye.", GOODBYE),
+            warning: prompt("One minute is left.", WARNING),
+            still_there: prompt("Are you still there?", STILL_THERE),
+            unheard: prompt("I cannot hear you. Goodbye.", UNHEARD),
         },
         ..Settings::default()
     }

@@ -78,13 +78,13 @@ fn a_barge_in_sets_the_fence_clears_and_knows_the_words_heard() {
         phone.sentence(1, 1, 1, WORDS, &vec![0x31; len]);
         phone.quiet(300 + late);
         let from = phone.log.len();
-        phone.speak(&voice::speech(700));
+        phone.speak(&voice::speech(800));
         assert!(!phone.core.is_ended());
 
         let after: Vec<&Action> = phone.log[from..].iter().map(|(_, action)| action).collect();
         let fence = after.iter().position(|a| **a == Action::SetFence { turn: 2 });
         let clear = after.iter().position(|a| **a == Action::SendClear);
-        assert!(fence < clear && fence.is_some(), "{fence:?} before {clear:?}");
+        assert!(clear < fence && clear.is_some(), "silent at {clear:?}, sure at {fence:?}");
 
         let played = samples_of(&phone, 0x31);
         assert!(played < len);
@@ -110,7 +110,7 @@ fn a_barge_in_counts_words_by_the_clock_where_no_mark_returns() {
     let len = 8 * 4_000;
     phone.sentence(1, 1, 0, WORDS, &vec![0x31; len]);
     phone.quiet(2_000);
-    phone.speak(&voice::speech(600));
+    phone.speak(&voice::speech(800));
     let text = words_heard(WORDS, samples_of(&phone, 0x31), len);
     let told = phone.actions().find_map(|action| match action {
         Action::ReplyHeard(heard) => Some(heard.text.clone()),
@@ -120,18 +120,23 @@ fn a_barge_in_counts_words_by_the_clock_where_no_mark_returns() {
 }
 
 #[test]
-fn a_sound_too_short_to_be_speech_does_not_stop_the_agent() {
+fn a_sound_that_is_no_word_does_not_stop_the_agent() {
     let mut phone = Phone::started(settings());
     phone.take_turn(&voice::speech(600), "a question");
     phone.sentence(1, 1, 0, WORDS, &[0x31; 32_000]);
     phone.finish(1, 1, 1);
     phone.quiet(500);
-    phone.speak(&voice::speech(90));
-    phone.quiet(500);
     phone.speak(&voice::noise(1_000, 20_000, 1));
-    phone.quiet(3_000);
-    assert_eq!(samples_of(&phone, 0x31), 32_000);
     assert_eq!(phone.count(|action| *action == Action::SendClear), 0);
+    let from = phone.log.len();
+    phone.speak(&voice::speech(90));
+    phone.quiet(300);
+    phone.understand(from, "");
+    phone.quiet(4_000);
+    assert_eq!(phone.count(|action| *action == Action::SendClear), 1, "it pauses");
+    let word = 4_000;
+    assert!((32_000..32_000 + word).contains(&samples_of(&phone, 0x31)), "and goes on");
+    assert_eq!(phone.turns().len(), 1);
 }
 
 #[test]
@@ -141,7 +146,7 @@ fn noise_that_cut_the_agent_short_is_not_met_with_silence() {
     phone.sentence(1, 1, 0, WORDS, &[0x31; 32_000]);
     phone.quiet(1_000);
     let from = phone.log.len();
-    phone.speak(&voice::speech(600));
+    phone.speak(&voice::speech(900));
     phone.quiet(400);
     phone.understand(from, "");
     phone.quiet(1_000);

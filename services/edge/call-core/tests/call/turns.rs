@@ -129,21 +129,6 @@ fn words_that_come_twice_or_for_no_segment_change_nothing() {
 }
 
 #[test]
-fn a_key_is_reported() {
-    let mut phone = Phone::started(settings());
-    for digit in ['5', '#', 'x', '\n'] {
-        phone.input(Input::Dtmf { digit });
-    }
-    let digits: Vec<char> = (phone.actions())
-        .filter_map(|action| match action {
-            Action::DigitPressed(digit) => Some(*digit),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(digits, ['5', '#']);
-}
-
-#[test]
 fn the_words_of_a_turn_in_which_the_caller_hangs_up_are_kept() {
     // In the middle of a word, and in the pause before the end of the turn.
     for quiet in [0, 400] {

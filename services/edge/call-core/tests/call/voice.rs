@@ -39,3 +39,10 @@ pub fn noise(ms: u64, level: i16, seed: u64) -> Vec<u8> {
         })
         .collect()
 }
+
+/// A cough: a burst of noise that dies away, without a pitch.
+pub fn cough(seed: u64) -> Vec<u8> {
+    let loud = noise(60, 20_000, seed);
+    let weak = noise(180, 6_000, seed + 1);
+    [loud, weak].concat()
+}

@@ -69,8 +69,6 @@ impl Session {
                     .increment(1);
                 tracing::info!(call = %self.claims.call, ?prompt, turn = self.wire_turn(turn).0, "prompt spoken");
             }
-            // Keys are not read aloud to agents yet; Gather numbers and menus will.
-            Action::DigitPressed(_) => tracing::debug!(call = %self.claims.call, "key pressed"),
             Action::Escalate { turn } => {
                 let summary = Personal::from("The platform did not answer the caller in time.");
                 let event = EscalationRequested { reason: "no_answer".into(), summary };

@@ -14,7 +14,7 @@ impl Session {
         let reason = match end {
             SocketEnd::Core(EndReason::TimeLimit) => CallEndReason::TimeLimit,
             SocketEnd::Core(EndReason::Stopped) | SocketEnd::Stopped => CallEndReason::Caller,
-            SocketEnd::HungUp => CallEndReason::Agent,
+            SocketEnd::Core(EndReason::CallerSilent) | SocketEnd::HungUp => CallEndReason::Agent,
             SocketEnd::HandedOver => CallEndReason::Transferred,
             SocketEnd::Lost(_) => CallEndReason::Lost,
         };
