@@ -13,8 +13,8 @@ const OFFER: &str = "I can make, move or cancel an appointment.";
 const BEYOND_THE_RULES: &str = "What is the capital of France?";
 const INTERRUPTION: &str = "Hold on please";
 
-/// What it takes to notice that somebody speaks over the agent: 200 ms of voice, and the way.
-const NOTICED_MS: u64 = 230;
+/// What it takes to notice that somebody speaks over the agent: 64 ms of voice, and the way.
+const NOTICED_MS: u64 = 94;
 /// When the caller may speak without being noticed to interrupt: the greeting is over.
 const AFTER_GREETING_MS: u64 = 8_000;
 

@@ -352,12 +352,9 @@ impl CallCore {
         self.conclude_turn(out);
         self.break_silence(out);
         self.conclude_keys(out);
-        self.keep_to_limit(out);
         self.speak(out);
-        if self.conclude_reply(out) {
-            // What waited for a pause has it now.
-            self.keep_to_limit(out);
-        }
+        self.conclude_reply(out);
+        self.keep_to_limit(out);
         self.ask_the_silent(out);
         self.speak(out);
         if let Phase::Closing(latest, reason) = self.phase
@@ -370,11 +367,9 @@ impl CallCore {
         }
     }
 
-    fn conclude_reply(&mut self, out: &mut Vec<Action>) -> bool {
+    fn conclude_reply(&mut self, out: &mut Vec<Action>) {
         let heard = self.playback.conclude_reply(self.now);
-        let concluded = heard.is_some();
         self.note_heard(heard, out);
-        concluded
     }
 
     /// A reply does not stand still for words that do not come back; they may still end it.
