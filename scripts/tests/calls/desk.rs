@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use domain::{CallSid, ConversationId};
+use rustix::process::{Pid, Signal};
 use scripts::history::History;
 use scripts::log::{Echo, Log};
 use scripts::mesh::{Mesh, Options};
@@ -69,6 +70,21 @@ impl Desk {
     /// Kills a task; the mesh starts it anew.
     pub fn kill(&self, task: &str) {
         self.mesh.kill(task).unwrap();
+    }
+
+    /// Signals a task; gives its process id.
+    pub fn signal(&self, task: &str, signal: Signal) -> Pid {
+        self.mesh.signal(task, signal).unwrap()
+    }
+
+    /// Waits until a task that was `before` runs and is ready again.
+    pub async fn restarted(&self, task: &str, before: Pid) {
+        self.mesh.restarted(task, before).await.unwrap();
+    }
+
+    /// What the log of a task says.
+    pub fn log_of_task(&self, task: &str) -> String {
+        self.mesh.log().read(task)
     }
 
     /// A variable the services run with.

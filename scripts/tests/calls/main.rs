@@ -9,10 +9,12 @@ mod desk;
 mod gathered;
 mod many_calls;
 mod many_chats;
+mod takeover;
 mod talk;
 mod transfers;
 
 use desk::Desk;
+use takeover::Loss;
 
 #[tokio::test]
 async fn twenty_calls_at_once_are_heard_kept_and_recorded_word_for_word() {
@@ -54,6 +56,16 @@ async fn calls_without_a_media_stream() {
 async fn calls_that_go_to_a_human() {
     let desk = Desk::open("transfers").await;
     transfers::all(&desk).await;
+    desk.close().await;
+}
+
+/// One after the other, for each takes one of the two tasks away.
+#[tokio::test]
+async fn calls_go_on_when_their_edge_task_is_lost() {
+    let desk = Desk::open("takeover").await;
+    for loss in [Loss::Killed, Loss::Stopped, Loss::Gone] {
+        takeover::goes_on(&desk, loss).await;
+    }
     desk.close().await;
 }
 

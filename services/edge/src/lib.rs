@@ -189,6 +189,7 @@ impl Edge {
         let consumer =
             Consumer::new(bus.clone(), Source::Task(own_queue.clone()), router, starts.clone());
         own_queue_work.spawn(consumer.run(drained.clone()));
+        own_queue_work.spawn(call::takeover::keep_watch(calls.clone(), drained.clone()));
 
         let mut shared_work = JoinSet::new();
         shared_work.spawn(queue_ready.ping(bus.clone(), own_queue.clone(), stop.clone()));

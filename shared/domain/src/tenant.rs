@@ -139,6 +139,8 @@ pub struct TenantSettings {
     pub say_voice: Option<String>,
     /// Spoken a minute before that.
     pub time_warning: String,
+    /// Spoken when a call goes on after its line was lost (B5).
+    pub resumed: String,
     /// When the caller's turn begins and ends (B1, B2).
     pub turn_taking: TurnTaking,
     /// Whether calls are recorded (B4).
@@ -186,6 +188,7 @@ impl Default for TenantSettings {
             silence_goodbye: "I still cannot hear you. Please call again. Goodbye.".into(),
             say_voice: None,
             time_warning: "This call ends in one minute.".into(),
+            resumed: "I am back, sorry about that.".into(),
             turn_taking: TurnTaking::default(),
             recording: true,
             recording_consent: None,

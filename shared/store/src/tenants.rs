@@ -110,6 +110,7 @@ struct Column {
     silence_goodbye: Option<String>,
     say_voice: Option<String>,
     time_warning: Option<String>,
+    resumed: Option<String>,
     #[serde(default)]
     turn_taking: TurnTakingColumn,
     reminders: Option<bool>,
@@ -228,6 +229,7 @@ pub fn parse(
         silence_goodbye: column.silence_goodbye.unwrap_or(usual.silence_goodbye),
         say_voice: column.say_voice,
         time_warning: column.time_warning.unwrap_or(usual.time_warning),
+        resumed: column.resumed.unwrap_or(usual.resumed),
         turn_taking: column.turn_taking.settings()?,
         reminders: column.reminders.unwrap_or(usual.reminders),
         fallback_number: column.fallback_number,
@@ -247,6 +249,7 @@ pub fn parse(
         ("silence_goodbye", &settings.silence_goodbye),
         ("nobody_free", &settings.nobody_free),
         ("time_warning", &settings.time_warning),
+        ("resumed", &settings.resumed),
     ];
     if let Some((key, _)) = spoken.iter().find(|(_, text)| text.trim().is_empty()) {
         return Err(format!("{key}: must not be empty"));

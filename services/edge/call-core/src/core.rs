@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::{
-    Action, EndReason, Heard, Input, Moment, Prompt, PromptKind, Settings, Stages,
+    Action, EndReason, Heard, Input, Moment, Prompt, PromptKind, RestOfReply, Resumption, Settings,
+    Stages,
     g711::SILENCE,
     media_clock::{MediaClock, Placed, duration, samples},
     playback::{Piece, Playback, Progress},
@@ -121,6 +122,31 @@ impl CallCore {
             phase: Phase::Talking,
             settings,
         }
+    }
+
+    /// A call that goes on here after another task lost it, whose stream has not started yet. What is spoken or due of the
+    /// last reply is the reply to turn 0; there is no greeting.
+    pub fn resumed(settings: Settings, resumption: Resumption, now: Moment) -> Self {
+        let mut core = Self::new(settings, now);
+        core.playback = Playback::new(core.settings.send_ahead);
+        core.say(PromptKind::Resumed);
+        if let Some(RestOfReply { sentences, text }) = resumption.reply {
+            core.playback.expect_rest(0, sentences, text);
+            core.await_mesh(0);
+        } else if resumption.ask_again {
+            core.say(PromptKind::Repeat);
+        }
+        core
+    }
+
+    /// Whether nobody speaks, and nothing is owed: a moment at which the call can change hands.
+    pub fn is_at_pause(&self) -> bool {
+        self.phase == Phase::Talking
+            && self.silence.is_none()
+            && !self.turn.is_open()
+            && self.keys.due.is_none()
+            && !self.playback.is_mid_reply()
+            && !self.playback.is_speaking(self.now)
     }
 
     /// Takes in what happened at `now` and appends what is to be done to `out`, in order.
@@ -425,7 +451,7 @@ impl CallCore {
 
     /// When the caller has been silent for too long. Not while the agent speaks or owes an answer.
     fn caller_silent_at(&self) -> Option<Moment> {
-        let owes = self.silence.is_some() || (self.taken > 0 && self.playback.awaits_reply());
+        let owes = self.silence.is_some() || self.owes_reply();
         let busy =
             owes || self.turn.is_open() || self.keys.due.is_some() || self.playback.is_saying();
         if busy || self.phase != Phase::Talking {
@@ -479,12 +505,18 @@ impl CallCore {
     fn go_back(&mut self, ask_again: bool) {
         self.has_cut = false;
         self.silence = None;
-        if self.taken > 0 && self.playback.awaits_reply() {
+        if self.owes_reply() {
             self.silence =
                 Some(MeshSilence { turn: self.taken, since: Some(self.now), filler_said: true });
         } else if ask_again {
             self.say(PromptKind::Repeat);
         }
+    }
+
+    /// Whether an answer is due of which nothing has been spoken. A greeting is none.
+    fn owes_reply(&self) -> bool {
+        let answers = self.taken > 0 || self.silence.as_ref().is_some_and(|s| s.turn == 0);
+        answers && self.playback.awaits_reply()
     }
 
     /// From now on the caller waits for an answer to `turn`, if it is not waiting for it already.
@@ -608,6 +640,7 @@ impl CallCore {
             PromptKind::Apology => &prompts.apology,
             PromptKind::Repeat => &prompts.repeat,
             PromptKind::Goodbye => &prompts.goodbye,
+            PromptKind::Resumed => &prompts.resumed,
             PromptKind::Warning => &prompts.warning,
             PromptKind::StillThere => &prompts.still_there,
             PromptKind::Unheard => &prompts.unheard,

@@ -23,7 +23,7 @@ mod vad;
 pub use action::{Action, EndReason, Heard, Stages};
 pub use core::CallCore;
 pub use input::{Audio, Input, Transcript};
-pub use settings::{Prompt, PromptKind, Prompts, Settings, TurnSettings};
+pub use settings::{Prompt, PromptKind, Prompts, RestOfReply, Resumption, Settings, TurnSettings};
 
 /// A point in time: what a monotonic clock shows since an origin the shell chose once for the call.
 ///

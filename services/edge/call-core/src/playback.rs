@@ -87,6 +87,11 @@ impl Playback {
         self.pause = None;
     }
 
+    /// From now on the rest of the reply to `turn` may be spoken, of which `sentences` were heard elsewhere: `text`.
+    pub(crate) fn expect_rest(&mut self, turn: u32, sentences: u32, text: String) {
+        self.reply = Some(Reply::after(turn, sentences, text));
+    }
+
     /// Falls silent in the middle of the reply, which can be taken up again where it was.
     pub(crate) fn pause(&mut self, now: Moment, recording: &mut Recording, out: &mut Vec<Action>) {
         let heard = self.line.heard(now);

@@ -48,6 +48,24 @@ impl Default for Settings {
     }
 }
 
+/// What a call that lost its task goes on with (DESIGN 5).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Resumption {
+    /// The reply that was due or being spoken.
+    pub reply: Option<RestOfReply>,
+    /// The caller was speaking: what was said is lost.
+    pub ask_again: bool,
+}
+
+/// A reply that was not heard to its end. It goes on as the reply to turn 0.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RestOfReply {
+    /// How many of its sentences were heard to their end.
+    pub sentences: u32,
+    /// Their words.
+    pub text: String,
+}
+
 /// When the caller's speech begins and ends.
 #[derive(Clone, Debug)]
 pub struct TurnSettings {
@@ -125,6 +143,8 @@ pub struct Prompts {
     pub repeat: Option<Prompt>,
     /// "Our time is up. Goodbye."
     pub goodbye: Option<Prompt>,
+    /// "I am back."
+    pub resumed: Option<Prompt>,
     /// "One minute is left of this call."
     pub warning: Option<Prompt>,
     /// "Are you still there?"
@@ -144,6 +164,8 @@ pub enum PromptKind {
     Repeat,
     /// The call has reached its limit.
     Goodbye,
+    /// The call goes on after its line was lost.
+    Resumed,
     /// The call is about to reach its limit.
     Warning,
     /// The caller says nothing.

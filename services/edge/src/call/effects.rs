@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bus::{Destination, Queue, SendError};
+use cache::{CacheError, HeardSoFar};
 use domain::{CallSid, Envelope, Timestamp};
 use tokio::{sync::mpsc, task::JoinHandle};
 
@@ -10,6 +12,8 @@ use super::CallServices;
 
 /// A call has a handful of effects per turn; more waiting than this means that the broker has been away for long.
 const LONGEST_QUEUE: usize = 1024;
+/// A note follows every second of speech; more waiting than this means that Redis is away.
+const LONGEST_NOTES: usize = 64;
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_LONGEST: Duration = Duration::from_secs(5);
 /// An event that the broker did not take for this long is given up.
@@ -18,8 +22,52 @@ const GIVE_UP_AFTER: Duration = Duration::from_secs(15 * 60);
 pub(super) enum Effect {
     /// To the topic, tried until the broker takes it: only then does it count as sent.
     Event(Envelope),
+    /// The same for a turn of the caller, which is noted before: whoever goes on with the call publishes it again, in case
+    /// this task did not come to it.
+    Turn(Envelope),
     /// To a queue, tried until it expires.
     Job(Queue, Envelope),
+}
+
+/// What whoever goes on with the call has to know (DESIGN 5).
+pub(super) enum Note {
+    /// The caller is in the middle of this turn.
+    Speaking(domain::Turn),
+    /// The caller has heard so much of the last reply.
+    Heard(HeardSoFar),
+}
+
+/// Notes of one call on their way to Redis, in order. One that cannot be written is superseded by the next.
+pub(super) struct Notes(mpsc::Sender<Note>);
+
+impl Notes {
+    pub(super) fn start(services: &Arc<CallServices>, call: CallSid, holder: String) -> Self {
+        let (queue, mut todo) = mpsc::channel(LONGEST_NOTES);
+        let cache = services.cache.clone();
+        services.runtime.spawn(async move {
+            while let Some(note) = todo.recv().await {
+                let noted = match note {
+                    Note::Speaking(turn) => cache.note_speaking(&call, &holder, turn).await,
+                    Note::Heard(heard) => cache.note_heard(&call, &holder, &heard).await,
+                };
+                told(&call, noted);
+            }
+        });
+        Self(queue)
+    }
+
+    /// Queues a note. Never waits; one too many is dropped.
+    pub(super) fn push(&self, note: Note) {
+        let _ = self.0.try_send(note);
+    }
+}
+
+fn told(call: &CallSid, noted: Result<bool, CacheError>) {
+    match noted {
+        Ok(true) => {}
+        Ok(false) => tracing::debug!(%call, "another task holds the call"),
+        Err(error) => tracing::debug!(%call, %error, "state of the call not noted"),
+    }
 }
 
 /// The effects of one call, done one after the other.
@@ -29,10 +77,10 @@ pub(super) struct Effects {
 }
 
 impl Effects {
-    pub(super) fn start(services: &Arc<CallServices>, call: CallSid) -> Self {
+    pub(super) fn start(services: &Arc<CallServices>, call: CallSid, holder: String) -> Self {
         let (queue, todo) = mpsc::channel(LONGEST_QUEUE);
-        let worker =
-            services.unfinished.spawn_on(work(services.clone(), call, todo), &services.runtime);
+        let work = work(services.clone(), call, holder, todo);
+        let worker = services.unfinished.spawn_on(work, &services.runtime);
         Self { queue, worker }
     }
 
@@ -53,10 +101,21 @@ impl Effects {
     }
 }
 
-async fn work(services: Arc<CallServices>, call: CallSid, mut todo: mpsc::Receiver<Effect>) {
+async fn work(
+    services: Arc<CallServices>,
+    call: CallSid,
+    holder: String,
+    mut todo: mpsc::Receiver<Effect>,
+) {
     while let Some(effect) = todo.recv().await {
         match effect {
             Effect::Event(event) => publish(&services, &call, event).await,
+            Effect::Turn(event) => {
+                let encoded = STANDARD.encode(wire::encode(&event));
+                let noting = services.cache.note_turn(&call, &holder, event.turn, &encoded);
+                told(&call, noting.await);
+                publish(&services, &call, event).await;
+            }
             Effect::Job(queue, job) => send(&services, &call, queue, job).await,
         }
     }

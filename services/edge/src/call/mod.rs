@@ -9,10 +9,12 @@ mod effects;
 mod off_record;
 pub mod prompts;
 pub mod recording;
+mod resumption;
 mod session;
 mod settle;
 pub mod socket;
 pub mod state;
+pub mod takeover;
 pub mod token;
 pub mod wire;
 

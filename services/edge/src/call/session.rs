@@ -24,9 +24,10 @@ use self::{
 use super::{
     CallServices, Entered,
     clock::{CallClock, NEVER},
-    effects::{Effect, Effects},
+    effects::{Effect, Effects, Notes},
     off_record::OffRecord,
     recording::PartQueue,
+    resumption::LostCall,
     socket::SocketSender,
     token::StreamClaims,
     wire::{self, StreamEvent},
@@ -53,6 +54,10 @@ pub(super) struct Admitted {
     pub returned: bool,
     /// Recording was paused when the call was here last.
     pub off_record: bool,
+    /// The name under which this socket's word on the call counts.
+    pub holder: String,
+    /// What another task was doing with the call when it was lost.
+    pub lost: Option<LostCall>,
     /// Turns taken and parts recorded on earlier connections of the same call.
     pub turns_before: u32,
     pub parts_before: u32,
@@ -84,6 +89,8 @@ pub(super) struct Session {
     core: CallCore,
     socket: SocketSender,
     effects: Effects,
+    notes: Notes,
+    holder: String,
     parts: PartQueue,
     turns_before: u32,
     parts_before: u32,
@@ -148,18 +155,35 @@ impl Session {
         socket: SocketSender,
     ) {
         let (mailbox, mut answers) = mpsc::channel(MAILBOX);
-        let mut session = Self::new(services, admitted, mailbox, socket);
+        let mut admitted = admitted;
+        let settings = services.directory.settings(admitted.claims.tenant).unwrap_or_default();
+        let mut recalled = (Vec::new(), None);
+        let mut greeted = admitted.claims.attempt > 0 && !admitted.returned;
+        if let Some(lost) = &mut admitted.lost {
+            recalled = lost.recall(&services, &admitted.claims, &settings).await;
+            greeted &= !lost.greet;
+        }
+        let mut session = Self::new(services, admitted, settings, mailbox, socket);
         session.begin_record();
         tracing::info!(call = %session.claims.call, attempt = session.claims.attempt, "media stream started");
         session.announce();
         session.input_at(Input::StreamStarted, Moment::ZERO);
+        let (effects, whole) = recalled;
+        for effect in effects {
+            session.effects.push(effect);
+        }
+        if let Some((attempt, sentences)) = whole {
+            session.input(Input::ReplyFinished { turn: 0, attempt, sentences });
+        }
         let greeting = session.greeting();
         tokio::pin!(greeting);
-        let mut greeted = session.claims.attempt > 0 && !session.returned;
         let cut = session.services.cut.clone();
         let end = loop {
             if let Some(end) = session.ending() {
                 break end;
+            }
+            if session.services.stopping.is_cancelled() && session.core.is_at_pause() {
+                break SocketEnd::Lost("handed_on");
             }
             let (wake, fence_until) = session.wakes();
             tokio::select! {
@@ -187,6 +211,7 @@ impl Session {
     fn new(
         services: Arc<CallServices>,
         admitted: Admitted,
+        settings: Arc<TenantSettings>,
         mailbox: mpsc::Sender<Envelope>,
         socket: SocketSender,
     ) -> Self {
@@ -198,15 +223,24 @@ impl Session {
             started_at,
             returned,
             off_record,
+            holder,
+            lost,
             turns_before,
             parts_before,
         } = admitted;
-        let settings = services.directory.settings(claims.tenant).unwrap_or_default();
         let core_settings = core_settings(&settings, services.prompts.of(&settings));
+        let core = match lost {
+            Some(LostCall { resumption, greet: false, .. }) => {
+                CallCore::resumed(core_settings, resumption, Moment::ZERO)
+            }
+            _ => CallCore::new(core_settings, Moment::ZERO),
+        };
         Self {
             conversation: ConversationId::of_call(claims.tenant, &claims.call),
-            core: CallCore::new(core_settings, Moment::ZERO),
-            effects: Effects::start(&services, claims.call.clone()),
+            core,
+            effects: Effects::start(&services, claims.call.clone(), holder.clone()),
+            notes: Notes::start(&services, claims.call.clone(), holder.clone()),
+            holder,
             parts: PartQueue::start(&services, claims.call.clone()),
             _entered: services.live.enter(&services, &claims.call, mailbox),
             _heartbeat: heartbeat(&services, &claims, slot),

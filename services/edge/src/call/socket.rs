@@ -12,8 +12,8 @@ use tokio::sync::mpsc;
 use super::{
     CallServices,
     clock::CallClock,
+    resumption::LostCall,
     session::{Admitted, Session},
-    state::CallState,
     token::TOKEN_LIFE,
     wire::{self, LONGEST_FRAME_BYTES, StreamEvent},
 };
@@ -205,10 +205,11 @@ async fn admit(
         Door::Browser(source) => UserKey::at(claims.tenant, source),
     };
     let resumed = claims.attempt > 0;
-    let (slot, started_at, state, fence, returned, off_record, parts) = tokio::join!(
+    let holder = format!("{}:{stream_sid}", services.own_queue);
+    let (slot, started_at, record, fence, returned, off_record, parts) = tokio::join!(
         services.guard.take_socket(user, &claims.call, claims.attempt),
         services.states.begin(&claims.call, now),
-        services.states.state(&claims.call),
+        services.cache.attach_call(&claims.call, claims.attempt, &holder, &services.own_queue, now),
         services.cache.fence(&claims.call),
         async { resumed && services.states.is_returned(&claims.call, claims.attempt).await },
         async { resumed && services.cache.is_off_record(&claims.call).await.unwrap_or(false) },
@@ -222,12 +223,28 @@ async fn admit(
     if slot.is_none() {
         return Err("too_many_sockets");
     }
-    if state == CallState::Ended {
-        return Err("call_has_ended");
-    }
-    let turns_before = if resumed { fence.map_or(0, |turn| turn.0) } else { 0 };
+    let record = match record {
+        Ok(Some(record)) => Some(record),
+        Ok(None) => return Err("call_has_ended"),
+        // Without Redis the call goes on, as well as it can.
+        Err(error) => {
+            tracing::warn!(call = %claims.call, %error, "the call is held without a record");
+            None
+        }
+    };
+    let fence = fence.map_or(0, |turn| turn.0);
+    let known = resumed.then_some(record).flatten();
+    let turns_before = match &known {
+        // The fence names the first turn that counts: it may be the one that was being spoken.
+        Some(record) => record.taken.0.max(fence.saturating_sub(1)),
+        None if resumed => fence,
+        None => 0,
+    };
+    let lost = known.filter(|_| !returned).map(|record| LostCall::of(record, fence, turns_before));
     Ok(Admitted {
         claims,
+        holder,
+        lost,
         stream_sid,
         clock,
         slot,

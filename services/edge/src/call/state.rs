@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use cache::{Cache, CacheError, CallPhase};
+use cache::{Cache, CacheError, CallPhase, Ended};
 use domain::{CallSid, Timestamp};
 
 /// Four times the longest call (B4).
@@ -100,6 +100,14 @@ impl CallStates {
         if let Err(error) = self.cache.end_call(call, None).await {
             tracing::warn!(%call, %error, "end of the call not noted; it may be connected again");
         }
+    }
+
+    /// Ends a call for the socket `holder`, unless it is elsewhere by now.
+    pub async fn end(&self, call: &CallSid, holder: &str) -> Ended {
+        self.cache.end_call(call, Some(holder)).await.unwrap_or_else(|error| {
+            tracing::warn!(%call, %error, "end of the call not noted; it may be connected again");
+            Ended::Now
+        })
     }
 
     /// When the call began: `now`, or what was noted when it came the first time.

@@ -11,6 +11,8 @@ const TOTALS_MAX: usize = 8;
 
 pub(crate) struct Reply {
     turn: u32,
+    /// What was heard of it on an earlier connection: so many sentences, of these words.
+    before: (u32, String),
     /// The attempt that is spoken; another is never mixed in (DESIGN 2, turn ledger).
     begun: Option<u32>,
     waiting: Vec<Waiting>,
@@ -64,6 +66,11 @@ pub(crate) struct Progress {
 
 impl Reply {
     pub(super) fn new(turn: u32) -> Self {
+        Self::after(turn, 0, String::new())
+    }
+
+    /// A reply of which the first `sentences` were heard elsewhere: `text`.
+    pub(super) fn after(turn: u32, sentences: u32, text: String) -> Self {
         Self {
             turn,
             begun: None,
@@ -71,7 +78,8 @@ impl Reply {
             spoken: Vec::new(),
             passed: 0,
             totals: Vec::new(),
-            told: 0,
+            told: text.len(),
+            before: (sentences, text),
         }
     }
 
@@ -86,7 +94,10 @@ impl Reply {
             return;
         }
         let waiting = |other: &&mut Waiting| (other.attempt, other.index) == (attempt, index);
-        let sentence = if let Some(spoken) = self.spoken.get_mut(index as usize) {
+        let Some(place) = index.checked_sub(self.before.0) else {
+            return;
+        };
+        let sentence = if let Some(spoken) = self.spoken.get_mut(place as usize) {
             spoken
         } else if let Some(waiting) = self.waiting.iter_mut().find(waiting) {
             &mut waiting.sentence
@@ -102,7 +113,7 @@ impl Reply {
 
     /// Takes in how many sentences an attempt has. One without any is begun, and over, with that.
     pub(crate) fn finish(&mut self, attempt: u32, sentences: u32) {
-        if sentences == 0 && self.begun.is_none() {
+        if sentences <= self.before.0 && self.begun.is_none() {
             self.begun = Some(attempt);
         }
         let known = self.totals.iter().any(|(known, _)| *known == attempt);
@@ -169,13 +180,14 @@ impl Reply {
     /// Whether all its sentences have been sent.
     pub(super) fn is_whole(&self) -> bool {
         let total = (self.totals.iter()).find(|(attempt, _)| Some(*attempt) == self.begun);
-        total.is_some_and(|(_, sentences)| *sentences as usize == self.spoken.len())
+        let spoken = self.spoken.len() as u32;
+        total.is_some_and(|(_, sentences)| sentences.saturating_sub(self.before.0) == spoken)
             && self.spoken.iter().all(Sentence::is_sent)
     }
 
     /// What was heard of it by one who has heard up to position `to`. Nothing is told of a greeting that never came.
     pub(super) fn heard(mut self, to: u64) -> Option<Heard> {
-        if self.turn == 0 && self.spoken.is_empty() {
+        if self.turn == 0 && self.spoken.is_empty() && self.before.0 == 0 {
             return None;
         }
         let whole = self.is_whole();
@@ -194,7 +206,9 @@ impl Reply {
 
     /// The words heard up to position `to`, whether they are all of what has been begun, and the sentence they end in.
     fn text_heard(&mut self, to: u64) -> (String, bool, u32) {
-        let (mut text, mut all, mut last) = (String::new(), true, 0);
+        let (first, heard_before) = &self.before;
+        let (mut text, mut all) = (heard_before.clone(), true);
+        let mut last = first.saturating_sub(1);
         for (index, sentence) in self.spoken.iter_mut().enumerate() {
             let (words, whole) = sentence.heard(to);
             all &= whole;
@@ -203,14 +217,14 @@ impl Reply {
                     text.push(' ');
                 }
                 text.push_str(words);
-                last = index as u32;
+                last = first + index as u32;
             }
         }
         (text, all, last)
     }
 
     fn next(&self) -> Option<usize> {
-        let index = self.spoken.len() as u32;
+        let index = self.before.0 + self.spoken.len() as u32;
         self.waiting.iter().position(|waiting| {
             waiting.index == index
                 && self.begun.is_none_or(|begun| begun == waiting.attempt)

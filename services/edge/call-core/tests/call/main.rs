@@ -4,6 +4,7 @@ mod phone;
 mod random;
 mod recording;
 mod replies;
+mod resumed;
 mod silence;
 mod talk;
 mod turns;
@@ -18,6 +19,7 @@ const GOODBYE: u8 = 0x14;
 const WARNING: u8 = 0x15;
 const STILL_THERE: u8 = 0x16;
 const UNHEARD: u8 = 0x17;
+const RESUMED: u8 = 0x18;
 
 /// Default settings, with prompts of half a second, each of one code.
 fn settings() -> Settings {
@@ -29,6 +31,7 @@ fn settings() -> Settings {
             apology: prompt("I am sorry.", APOLOGY),
             repeat: prompt("Could you say that again?", REPEAT),
             goodbye: prompt("Goodbye.", GOODBYE),
+            resumed: prompt("I am back.", RESUMED),
             warning: prompt("One minute is left.", WARNING),
             still_there: prompt("Are you still there?", STILL_THERE),
             unheard: prompt("I cannot hear you. Goodbye.", UNHEARD),

@@ -3,9 +3,10 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use call_core::{Action, CallCore, Heard, Input, Moment, Settings, Transcript, g711};
+use call_core::{Action, CallCore, Heard, Input, Moment, Resumption, Settings, Transcript, g711};
 
 pub const FRAME: usize = 160;
+const START: Moment = Duration::from_secs(1_000);
 
 enum Queued {
     Sample(u8),
@@ -28,11 +29,21 @@ pub struct Phone {
 
 impl Phone {
     pub fn new(settings: Settings) -> Self {
-        let now = Duration::from_secs(1_000);
+        Self::of(CallCore::new(settings, START))
+    }
+
+    /// A call that goes on after it was lost elsewhere.
+    pub fn resumed(settings: Settings, resumption: Resumption) -> Self {
+        let mut phone = Self::of(CallCore::resumed(settings, resumption, START));
+        phone.input(Input::StreamStarted);
+        phone
+    }
+
+    fn of(core: CallCore) -> Self {
         Self {
-            core: CallCore::new(settings, now),
-            now,
-            started: now,
+            core,
+            now: START,
+            started: START,
             queue: VecDeque::new(),
             ear: Vec::new(),
             mouth: Vec::new(),

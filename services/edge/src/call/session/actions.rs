@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bus::{Queue, TraceContext};
+use cache::HeardSoFar;
 use call_core::{Action, Stages};
 use domain::{
     Channel, Envelope, EscalationRequested, EventId, Heard, MessageKind, MessageReceived, Payload,
@@ -12,7 +13,7 @@ use tokio::{sync::oneshot, time::Instant};
 
 use super::Session;
 use crate::call::{
-    effects::Effect,
+    effects::{Effect, Note},
     recording::Part,
     socket::Outgoing,
     wire::{self, Caption},
@@ -46,6 +47,11 @@ impl Session {
                 self.turn_taken(turn, text, heard, &stages)
             }
             Action::TurnAudible { turn, stages } => self.turn_audible(turn, &stages),
+            Action::HeardProgress { turn, attempt, sentence, text } if self.is_reply(turn) => {
+                let turn = self.wire_turn(turn);
+                let heard = HeardSoFar { turn, attempt, sentence, text, complete: false };
+                self.notes.push(Note::Heard(heard));
+            }
             Action::HeardProgress { .. } => {}
             Action::SentenceStarted { turn, text } => {
                 self.consent_begins(turn, &text);
@@ -56,6 +62,14 @@ impl Session {
                 if !heard.complete {
                     let turn = self.wire_turn(heard.turn).0;
                     self.caption(Caption::AgentHeard { turn, text: &heard.text });
+                }
+                if heard.complete && self.is_reply(heard.turn) {
+                    self.notes.push(Note::Heard(HeardSoFar {
+                        turn: self.wire_turn(heard.turn),
+                        text: heard.text.clone(),
+                        complete: true,
+                        ..HeardSoFar::default()
+                    }));
                 }
                 // Who talks into the farewell is listened to.
                 self.hang_up |= heard.complete && self.hang_up_after == Some(heard.turn);
@@ -137,6 +151,7 @@ impl Session {
     }
 
     fn transcribe(&mut self, turn: u32, segment: u32, audio: Vec<u8>) {
+        self.notes.push(Note::Speaking(self.wire_turn(turn)));
         let segment = self.first_segment() + segment;
         let job = TranscribeSegment {
             call: self.claims.call.clone(),
@@ -190,7 +205,9 @@ impl Session {
         .collect();
         self.reply_stages.insert(turn, (0, event.stages.clone()));
         self.reply_stages.retain(|t, _| *t + 1 >= turn);
-        self.effects.push(Effect::Event(event));
+        // What is off the record is nowhere but on its way: whoever goes on with the call asks for it once more.
+        let effect = if event.off_record { Effect::Event(event) } else { Effect::Turn(event) };
+        self.effects.push(effect);
     }
 
     fn turn_audible(&mut self, turn: u32, stages: &Stages) {
@@ -239,10 +256,14 @@ impl Session {
         Turn(self.turns_before + turn)
     }
 
-    /// Turn 0 of a call that came back is no greeting.
+    /// Turn 0 of a call that was lost is the reply it was lost in. What a caller hears who comes back from a transfer
+    /// answers nothing.
+    fn is_reply(&self, turn: u32) -> bool {
+        turn > 0 || !self.returned
+    }
+
     fn wire_heard(&self, heard: call_core::Heard) -> Option<Heard> {
-        let known = heard.turn > 0 || self.claims.attempt == 0;
-        known.then(|| Heard {
+        self.is_reply(heard.turn).then(|| Heard {
             turn: self.wire_turn(heard.turn),
             text: Personal::new(heard.text),
             complete: heard.complete,

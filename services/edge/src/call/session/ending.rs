@@ -1,5 +1,6 @@
 //! How a session ends: on the socket at once, then outside.
 
+use cache::Ended;
 use call_core::{EndReason, Input};
 use domain::{CallEndReason, Envelope, Handover, TransferStatus, TransferUpdated, Turn};
 use tokio::sync::mpsc;
@@ -11,7 +12,7 @@ impl Session {
     /// Closes the socket and leaves what remains to a task of its own.
     pub(super) async fn finish(mut self, end: SocketEnd, answers: mpsc::Receiver<Envelope>) {
         self.release();
-        let reason = match end {
+        let mut reason = match end {
             SocketEnd::Core(EndReason::TimeLimit) => CallEndReason::TimeLimit,
             SocketEnd::Core(EndReason::Stopped) | SocketEnd::Stopped => CallEndReason::Caller,
             SocketEnd::Core(EndReason::CallerSilent) | SocketEnd::HungUp => CallEndReason::Agent,
@@ -24,7 +25,10 @@ impl Session {
             self.hand_over(turn, &handover).await;
         } else if reason != CallEndReason::Lost {
             // Before the socket is closed: Twilio then asks at once what to do with the call.
-            self.services.states.set_ended(&self.claims.call).await;
+            if self.services.states.end(&self.claims.call, &self.holder).await == Ended::Elsewhere {
+                tracing::info!(call = %self.claims.call, "the call has been taken over");
+                reason = CallEndReason::Lost;
+            }
         }
         self.socket.send(Outgoing::Close);
         let services = self.services.clone();

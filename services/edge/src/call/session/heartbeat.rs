@@ -24,7 +24,11 @@ pub(super) fn heartbeat(
         let mut routed = false;
         while !ended.is_cancelled() {
             if !routed {
-                routed = services.cache.set_edge_of(&call, &services.own_queue).await.is_ok();
+                let (route, listed) = tokio::join!(
+                    services.cache.set_edge_of(&call, &services.own_queue),
+                    services.cache.add_call_of_edge(&services.own_queue, &call),
+                );
+                routed = route.is_ok() && listed.is_ok();
             }
             services.states.hold(&call, &owner).await;
             if let Some(slot) = &slot {
@@ -37,6 +41,8 @@ pub(super) fn heartbeat(
             }
         }
         services.states.let_go(&call, &owner).await;
+        // Where it fails, whoever takes over what this task holds finds the call elsewhere, or over.
+        let _ = services.cache.remove_call_of_edge(&services.own_queue, &call).await;
         if let Some(slot) = &slot {
             services.guard.release_socket(slot).await;
         }

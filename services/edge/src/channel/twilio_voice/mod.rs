@@ -60,6 +60,16 @@ pub struct TwilioSettings {
     pub auth_token: Arc<RotatingSecret>,
 }
 
+impl TwilioSettings {
+    /// The document that makes a call that goes on ask us again, on its `attempt`-th return.
+    pub fn come_back(&self, attempt: u32) -> String {
+        let base = escaped(&self.public_base_url);
+        format!(
+            r#"<Response><Redirect method="POST">{base}{VOICE_PATH}?attempt={attempt}&amp;turn=0</Redirect></Response>"#
+        )
+    }
+}
+
 /// The adapter of phone calls.
 pub struct TwilioVoice {
     settings: TwilioSettings,

@@ -1,0 +1,82 @@
+//! Calls whose edge task is lost: killed, gone without a word, or told to stop (DESIGN 5). Another goes on with them.
+
+use rustix::process::Signal;
+use simulator::caller::{CallReport, CallScript};
+
+use crate::desk::{Desk, GREETING, OUR_NUMBER, said};
+
+/// What the rules engine answers to what it cannot do.
+const BEYOND_THE_RULES: &str = "What is the capital of France?";
+const BACK: &str = "I am back, sorry about that.";
+const FAREWELL: &str = "Thank you for calling. Goodbye.";
+/// Longer than a lapsed lease takes to be noticed, so that the caller does not speak into the silence.
+const QUIET_MS: u64 = 12_000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// `kill -9`: the socket is closed.
+    Killed,
+    /// Its host stands still: no socket is closed.
+    Gone,
+    /// Told to stop, as a deploy does.
+    Stopped,
+}
+
+pub async fn goes_on(desk: &Desk, loss: Loss) {
+    let from = format!("+1555777500{}", loss as u8);
+    let mut script = CallScript::new(&from, OUR_NUMBER, [BEYOND_THE_RULES, "Thank you, goodbye"]);
+    script.options.quiet_ms = QUIET_MS;
+    script.options.patience_ms = 40_000;
+    let sid = desk.outside.place(&script).await.unwrap();
+    let spoken = |r: &CallReport| r.said.first().is_some_and(|said| said.end_ms.is_some());
+    desk.outside.call_until(&sid, spoken).await.unwrap();
+    let sql = "SELECT 1 FROM messages JOIN call_logs USING (conversation)
+        WHERE call = $1 AND role = 'user'";
+    let taken = async || desk.rows(sql, &[&sid]).await.first().map(|_| ());
+    desk.until("turn of the caller", taken).await;
+    let holder = holder(desk, &sid);
+    let signal = match loss {
+        Loss::Killed => Signal::KILL,
+        Loss::Gone => Signal::STOP,
+        Loss::Stopped => Signal::TERM,
+    };
+    let before = desk.signal(&holder, signal);
+    let report = desk.outside.over(&sid).await.unwrap();
+    if loss == Loss::Gone {
+        desk.signal(&holder, Signal::KILL);
+    }
+    assert_eq!(said(&report), [BEYOND_THE_RULES, "Thank you, goodbye"], "{report:#?}");
+    let heard = report.texts().join(" ");
+    assert!(heard.starts_with(GREETING), "{loss:?}: {heard}");
+    assert_eq!(heard.matches(BACK).count(), 1, "{loss:?}: {heard}");
+    assert!(heard.ends_with(FAREWELL), "{loss:?}: {heard}");
+    let streams = report.events.iter().filter(|event| event.what == "stream-started").count();
+    assert_eq!(streams, 2, "{loss:?}: {:#?}", report.events);
+
+    let kept = desk.kept(&report, 5).await;
+    assert_eq!(kept.user(), said(&report));
+    let [greeting, answer, farewell] = kept.agent()[..] else { panic!("{:?}", kept.agent()) };
+    assert_eq!((greeting, farewell), (GREETING, FAREWELL));
+    // Every sentence of the answer was heard, on one line or the other, and is kept once.
+    for sentence in answer.split_inclusive(['.', '?']) {
+        assert!(heard.contains(sentence.trim()), "{loss:?}: {sentence:?} is not in {heard}");
+    }
+    let sql = "SELECT heard_whole, intended FROM messages JOIN call_logs USING (conversation)
+        WHERE call = $1 AND role = 'agent' AND turn = 1";
+    let rows = desk.rows(sql, &[&sid]).await;
+    assert_eq!(rows.len(), 1);
+    assert_eq!(rows[0].get::<_, Option<bool>>(0), Some(true), "{loss:?}: {answer}");
+    let ends = desk.rows("SELECT 1 FROM call_logs WHERE call = $1", &[&sid]).await;
+    assert_eq!(ends.len(), 1);
+    desk.recording(&report).await;
+    desk.restarted(&holder, before).await;
+}
+
+/// The edge task that holds the call's socket.
+fn holder(desk: &Desk, sid: &str) -> String {
+    let began = |log: String| {
+        log.lines().any(|line| line.contains("media stream started") && line.contains(sid))
+    };
+    let holder = ["edge-1", "edge-2"].into_iter().find(|task| began(desk.log_of_task(task)));
+    holder.unwrap_or_else(|| panic!("nobody holds {sid}")).to_owned()
+}

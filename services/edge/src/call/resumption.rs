@@ -1,0 +1,163 @@
+//! What was lost with the task that held a call, and how the call goes on without it (DESIGN 5).
+
+use std::time::Duration;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bus::Queue;
+use cache::{CallRecord, Ledger};
+use call_core::{RestOfReply, Resumption};
+use domain::{
+    ConversationId, Envelope, EventId, Personal, SpeakSentence, SpeechRate, TenantSettings,
+    Timestamp, Turn,
+};
+use wire::Decoded;
+
+use super::{CallServices, effects::Effect, token::StreamClaims};
+
+/// A sentence is not worth speaking later (DESIGN 2).
+const SENTENCE_LIFE: Duration = Duration::from_secs(10);
+
+/// A call that another task held, as it was last heard of there.
+#[derive(Debug)]
+pub(super) struct LostCall {
+    /// What the core goes on with.
+    pub resumption: Resumption,
+    /// The greeting was not heard: the call begins once more.
+    pub greet: bool,
+    /// The turn that is still to be answered, and its event.
+    pending: Option<(Turn, Option<Envelope>)>,
+}
+
+impl LostCall {
+    /// Reads the record of a call whose last turn is `taken`, and whose fence stands at `fence`.
+    pub(super) fn of(record: CallRecord, fence: u32, taken: u32) -> Self {
+        let turn = Turn(taken);
+        let ask_again = fence > taken || record.speaking > turn;
+        let heard = record.heard.filter(|heard| heard.turn == turn);
+        let is_heard = heard.as_ref().is_some_and(|heard| heard.complete);
+        let greet = taken == 0 && !ask_again && !is_heard;
+        if greet || ask_again || is_heard {
+            let resumption = Resumption { reply: None, ask_again };
+            return Self { resumption, greet, pending: None };
+        }
+        // Of a sentence heard in part the caller hears all: it is told by sentences what is to come.
+        let sentences = heard.as_ref().map_or(0, |heard| heard.sentence);
+        let event = record.turn_event.and_then(|encoded| decode(&encoded));
+        let event = event.filter(|event| event.turn == turn);
+        Self {
+            resumption: Resumption {
+                reply: Some(RestOfReply { sentences, text: String::new() }),
+                ask_again,
+            },
+            greet,
+            pending: Some((turn, event)),
+        }
+    }
+
+    /// Finds the rest of the reply: what was recorded of it is spoken again, for whoever held the call may have got it; and
+    /// the caller's turn is published once more, which changes nothing where it was published before. Gives what is to be
+    /// sent, and, where the reply is whole, the attempt and how many sentences it has.
+    pub(super) async fn recall(
+        &mut self,
+        services: &CallServices,
+        claims: &StreamClaims,
+        settings: &TenantSettings,
+    ) -> (Vec<Effect>, Option<(u32, u32)>) {
+        let Some((turn, event)) = self.pending.take() else { return (Vec::new(), None) };
+        let conversation = ConversationId::of_call(claims.tenant, &claims.call);
+        let mut effects: Vec<Effect> = event.map(Effect::Event).into_iter().collect();
+        let ledger = match services.cache.begin_turn(conversation, turn).await {
+            Ok(ledger) => ledger,
+            Err(error) => {
+                tracing::warn!(call = %claims.call, %error, "the reply of a lost call is not known");
+                return (effects, None);
+            }
+        };
+        let Ledger { attempt, sentences, finished, .. } = ledger;
+        if let Some(reply) = &mut self.resumption.reply {
+            let heard = sentences.iter().take(reply.sentences as usize);
+            reply.text = heard.map(|text| text.trim()).collect::<Vec<_>>().join(" ");
+            let unheard = sentences.iter().enumerate().skip(reply.sentences as usize);
+            effects.extend(unheard.map(|(index, text)| {
+                let job = SpeakSentence {
+                    call: claims.call.clone(),
+                    attempt,
+                    index: index as u32,
+                    text: Personal::from(text.as_str()),
+                    voice: settings.voice.clone(),
+                    rate: SpeechRate::NORMAL,
+                    cacheable: false,
+                };
+                let name = format!("speak-again:{}:{}:{index}", claims.attempt, turn.0);
+                let now = Timestamp::now();
+                let job = Envelope::new(
+                    EventId::from_uuid(conversation.derive(&name)),
+                    claims.tenant,
+                    conversation,
+                    claims.call.channel(),
+                    now,
+                    job,
+                );
+                let job = job.with_turn(turn).answering_to(services.own_queue.clone());
+                Effect::Job(Queue::Speak, job.expiring_at(now.plus(SENTENCE_LIFE)))
+            }));
+        }
+        (effects, finished.map(|_| (attempt, sentences.len() as u32)))
+    }
+}
+
+fn decode(encoded: &str) -> Option<Envelope> {
+    match wire::decode(&STANDARD.decode(encoded).ok()?).ok()? {
+        Decoded::Whole(envelope) => Some(envelope),
+        Decoded::Claimed(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cache::HeardSoFar;
+
+    use super::*;
+
+    fn record(taken: u32, heard: Option<(u32, u32, bool)>) -> CallRecord {
+        let heard = heard.map(|(turn, sentence, complete)| HeardSoFar {
+            turn: Turn(turn),
+            sentence,
+            complete,
+            ..HeardSoFar::default()
+        });
+        CallRecord { taken: Turn(taken), heard, ..CallRecord::default() }
+    }
+
+    #[test]
+    fn a_reply_heard_in_part_goes_on_with_the_sentence_it_was_lost_in() {
+        let lost = LostCall::of(record(3, Some((3, 1, false))), 3, 3);
+        assert_eq!(lost.resumption.reply.map(|reply| reply.sentences), Some(1));
+        assert!(!lost.greet && !lost.resumption.ask_again);
+    }
+
+    #[test]
+    fn an_answer_of_which_nothing_was_heard_is_due_whole() {
+        let lost = LostCall::of(record(3, Some((2, 4, true))), 2, 3);
+        assert_eq!(lost.resumption.reply.map(|reply| reply.sentences), Some(0));
+    }
+
+    #[test]
+    fn who_heard_all_is_waited_for_and_who_was_speaking_is_asked() {
+        let lost = LostCall::of(record(3, Some((3, 1, true))), 3, 3);
+        assert_eq!(lost.resumption, Resumption::default());
+        let mut spoke = record(3, Some((3, 1, true)));
+        spoke.speaking = Turn(4);
+        assert!(LostCall::of(spoke, 3, 3).resumption.ask_again);
+        // The fence alone tells that the caller interrupted.
+        let cut = LostCall::of(record(3, Some((3, 1, false))), 4, 3);
+        assert!(cut.resumption.ask_again && cut.resumption.reply.is_none());
+    }
+
+    #[test]
+    fn a_greeting_nobody_heard_is_said_once_more() {
+        assert!(LostCall::of(record(0, Some((0, 0, false))), 0, 0).greet);
+        assert!(LostCall::of(record(0, None), 0, 0).greet);
+        assert!(!LostCall::of(record(0, Some((0, 0, true))), 0, 0).greet);
+    }
+}
