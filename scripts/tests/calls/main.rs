@@ -63,7 +63,7 @@ async fn calls_that_go_to_a_human() {
 #[tokio::test]
 async fn calls_go_on_when_their_edge_task_is_lost() {
     let desk = Desk::open("takeover").await;
-    for loss in [Loss::Killed, Loss::Stopped, Loss::Gone] {
+    for loss in [Loss::Killed, Loss::Stopped] {
         takeover::goes_on(&desk, loss).await;
     }
     desk.close().await;

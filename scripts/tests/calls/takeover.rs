@@ -1,4 +1,5 @@
-//! Calls whose edge task is lost: killed, gone without a word, or told to stop (DESIGN 5). Another goes on with them.
+//! Calls whose edge task is lost: killed, or told to stop (DESIGN 5). Another goes on with them. A host that is gone without
+//! a word cannot be had here, for tasks of one machine share a port: `services/edge/tests/border/takeover.rs` has it.
 
 use rustix::process::Signal;
 use simulator::caller::{CallReport, CallScript};
@@ -9,15 +10,14 @@ use crate::desk::{Desk, GREETING, OUR_NUMBER, said};
 const BEYOND_THE_RULES: &str = "What is the capital of France?";
 const BACK: &str = "I am back, sorry about that.";
 const FAREWELL: &str = "Thank you for calling. Goodbye.";
-/// Longer than a lapsed lease takes to be noticed, so that the caller does not speak into the silence.
-const QUIET_MS: u64 = 12_000;
+/// Longer than the call takes to come back, so that the caller does not speak into the silence, and shorter than the agent
+/// waits before it asks whether somebody is there.
+const QUIET_MS: u64 = 7_500;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
     /// `kill -9`: the socket is closed.
     Killed,
-    /// Its host stands still: no socket is closed.
-    Gone,
     /// Told to stop, as a deploy does.
     Stopped,
 }
@@ -37,14 +37,10 @@ pub async fn goes_on(desk: &Desk, loss: Loss) {
     let holder = holder(desk, &sid);
     let signal = match loss {
         Loss::Killed => Signal::KILL,
-        Loss::Gone => Signal::STOP,
         Loss::Stopped => Signal::TERM,
     };
     let before = desk.signal(&holder, signal);
     let report = desk.outside.over(&sid).await.unwrap();
-    if loss == Loss::Gone {
-        desk.signal(&holder, Signal::KILL);
-    }
     assert_eq!(said(&report), [BEYOND_THE_RULES, "Thank you, goodbye"], "{report:#?}");
     let heard = report.texts().join(" ");
     assert!(heard.starts_with(GREETING), "{loss:?}: {heard}");

@@ -129,6 +129,7 @@ impl CallCore {
     pub fn resumed(settings: Settings, resumption: Resumption, now: Moment) -> Self {
         let mut core = Self::new(settings, now);
         core.playback = Playback::new(core.settings.send_ahead);
+        core.heard = resumption.heard.map(|(text, complete)| Heard { turn: 0, text, complete });
         core.say(PromptKind::Resumed);
         if let Some(RestOfReply { sentences, text }) = resumption.reply {
             core.playback.expect_rest(0, sentences, text);

@@ -55,6 +55,8 @@ pub struct Resumption {
     pub reply: Option<RestOfReply>,
     /// The caller was speaking: what was said is lost.
     pub ask_again: bool,
+    /// What was heard of a reply that is over: its words, and whether they are all of it. The next turn tells it.
+    pub heard: Option<(String, bool)>,
 }
 
 /// A reply that was not heard to its end. It goes on as the reply to turn 0.

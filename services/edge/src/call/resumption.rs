@@ -1,14 +1,14 @@
 //! What was lost with the task that held a call, and how the call goes on without it (DESIGN 5).
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use bus::Queue;
+use bus::{Destination, Queue};
 use cache::{CallRecord, Ledger};
 use call_core::{RestOfReply, Resumption};
 use domain::{
-    ConversationId, Envelope, EventId, Personal, SpeakSentence, SpeechRate, TenantSettings,
-    Timestamp, Turn,
+    ConversationId, Envelope, EventId, Personal, ReplyFinished, SpeakSentence, SpeechRate,
+    TenantSettings, Timestamp, Turn,
 };
 use wire::Decoded;
 
@@ -16,6 +16,9 @@ use super::{CallServices, effects::Effect, token::StreamClaims};
 
 /// A sentence is not worth speaking later (DESIGN 2).
 const SENTENCE_LIFE: Duration = Duration::from_secs(10);
+/// How often, and how many times, the end of a reply is looked for that was being made: as long as a turn may take.
+const FOLLOW_EVERY: Duration = Duration::from_millis(500);
+const FOLLOWED_MAX: u32 = 40;
 
 /// A call that another task held, as it was last heard of there.
 #[derive(Debug)]
@@ -37,7 +40,8 @@ impl LostCall {
         let is_heard = heard.as_ref().is_some_and(|heard| heard.complete);
         let greet = taken == 0 && !ask_again && !is_heard;
         if greet || ask_again || is_heard {
-            let resumption = Resumption { reply: None, ask_again };
+            let heard = heard.map(|heard| (heard.text, heard.complete));
+            let resumption = Resumption { reply: None, ask_again, heard };
             return Self { resumption, greet, pending: None };
         }
         // Of a sentence heard in part the caller hears all: it is told by sentences what is to come.
@@ -48,6 +52,7 @@ impl LostCall {
             resumption: Resumption {
                 reply: Some(RestOfReply { sentences, text: String::new() }),
                 ask_again,
+                heard: None,
             },
             greet,
             pending: Some((turn, event)),
@@ -59,9 +64,9 @@ impl LostCall {
     /// sent, and, where the reply is whole, the attempt and how many sentences it has.
     pub(super) async fn recall(
         &mut self,
-        services: &CallServices,
+        services: &Arc<CallServices>,
         claims: &StreamClaims,
-        settings: &TenantSettings,
+        settings: &Arc<TenantSettings>,
     ) -> (Vec<Effect>, Option<(u32, u32)>) {
         let Some((turn, event)) = self.pending.take() else { return (Vec::new(), None) };
         let conversation = ConversationId::of_call(claims.tenant, &claims.call);
@@ -79,30 +84,104 @@ impl LostCall {
             reply.text = heard.map(|text| text.trim()).collect::<Vec<_>>().join(" ");
             let unheard = sentences.iter().enumerate().skip(reply.sentences as usize);
             effects.extend(unheard.map(|(index, text)| {
-                let job = SpeakSentence {
-                    call: claims.call.clone(),
-                    attempt,
-                    index: index as u32,
-                    text: Personal::from(text.as_str()),
-                    voice: settings.voice.clone(),
-                    rate: SpeechRate::NORMAL,
-                    cacheable: false,
-                };
-                let name = format!("speak-again:{}:{}:{index}", claims.attempt, turn.0);
-                let now = Timestamp::now();
-                let job = Envelope::new(
-                    EventId::from_uuid(conversation.derive(&name)),
-                    claims.tenant,
-                    conversation,
-                    claims.call.channel(),
-                    now,
-                    job,
-                );
-                let job = job.with_turn(turn).answering_to(services.own_queue.clone());
-                Effect::Job(Queue::Speak, job.expiring_at(now.plus(SENTENCE_LIFE)))
+                let job = speak_again(claims, settings, turn, attempt, index, text);
+                Effect::Job(Queue::Speak, job.answering_to(services.own_queue.clone()))
             }));
         }
+        if finished.is_none() {
+            let rest = Rest { turn, attempt, asked: sentences.len() };
+            let follow = follow(services.clone(), claims.clone(), settings.clone(), rest);
+            services.runtime.spawn(follow);
+        }
         (effects, finished.map(|_| (attempt, sentences.len() as u32)))
+    }
+}
+
+/// A sentence of a reply, to be spoken once more.
+fn speak_again(
+    claims: &StreamClaims,
+    settings: &TenantSettings,
+    turn: Turn,
+    attempt: u32,
+    index: usize,
+    text: &str,
+) -> Envelope {
+    let conversation = ConversationId::of_call(claims.tenant, &claims.call);
+    let name = format!("speak-again:{}:{}:{index}", claims.attempt, turn.0);
+    let now = Timestamp::now();
+    let job = SpeakSentence {
+        call: claims.call.clone(),
+        attempt,
+        index: index as u32,
+        text: Personal::from(text),
+        voice: settings.voice.clone(),
+        rate: SpeechRate::NORMAL,
+        cacheable: false,
+    };
+    Envelope::new(
+        EventId::from_uuid(conversation.derive(&name)),
+        claims.tenant,
+        conversation,
+        claims.call.channel(),
+        now,
+        job,
+    )
+    .with_turn(turn)
+    .expiring_at(now.plus(SENTENCE_LIFE))
+}
+
+/// A reply that was still being made when its call was lost.
+struct Rest {
+    turn: Turn,
+    attempt: u32,
+    /// So many of its sentences have been asked for.
+    asked: usize,
+}
+
+/// Waits for the end of the reply, of which the task that is gone may have been told, and tells the call. Sentences that
+/// came to be meanwhile are asked for once more; those the call has got already change nothing.
+async fn follow(
+    services: Arc<CallServices>,
+    claims: StreamClaims,
+    settings: Arc<TenantSettings>,
+    rest: Rest,
+) {
+    let conversation = ConversationId::of_call(claims.tenant, &claims.call);
+    let Rest { turn, attempt, asked } = rest;
+    for _ in 0..FOLLOWED_MAX {
+        tokio::time::sleep(FOLLOW_EVERY).await;
+        let Ok(ledger) = services.cache.begin_turn(conversation, turn).await else { continue };
+        if ledger.attempt != attempt || ledger.finished.is_none() {
+            continue;
+        }
+        let late = ledger.sentences.iter().enumerate().skip(asked).map(|(index, text)| {
+            speak_again(&claims, &settings, turn, attempt, index, text)
+                .answering_to(services.own_queue.clone())
+        });
+        let late: Vec<Envelope> = late.collect();
+        if !late.is_empty()
+            && let Err(error) = services.bus.send(&Destination::Shared(Queue::Speak), &late).await
+        {
+            tracing::warn!(call = %claims.call, %error, "the end of a reply is not spoken");
+        }
+        let finished = ReplyFinished {
+            call: claims.call.clone(),
+            attempt,
+            sentences: ledger.sentences.len() as u32,
+            hang_up: false,
+            transfer: None,
+        };
+        let told = Envelope::new(
+            EventId::random(),
+            claims.tenant,
+            conversation,
+            claims.call.channel(),
+            Timestamp::now(),
+            finished,
+        );
+        // Where the call is not here any more, whoever has it finds the same.
+        let _ = services.live.deliver(&claims.call, told.with_turn(turn));
+        return;
     }
 }
 
@@ -145,7 +224,8 @@ mod tests {
     #[test]
     fn who_heard_all_is_waited_for_and_who_was_speaking_is_asked() {
         let lost = LostCall::of(record(3, Some((3, 1, true))), 3, 3);
-        assert_eq!(lost.resumption, Resumption::default());
+        assert!(lost.resumption.reply.is_none() && !lost.resumption.ask_again);
+        assert_eq!(lost.resumption.heard, Some((String::new(), true)), "the next turn tells it");
         let mut spoke = record(3, Some((3, 1, true)));
         spoke.speaking = Turn(4);
         assert!(LostCall::of(spoke, 3, 3).resumption.ask_again);

@@ -9,6 +9,7 @@ mod gather;
 mod media_socket;
 mod outbound;
 mod recording;
+mod takeover;
 mod talk;
 mod vendors;
 mod webhooks;

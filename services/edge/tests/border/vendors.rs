@@ -1,10 +1,14 @@
 //! How Twilio and Meta sign and speak, written here from their documents and not from the code under test.
 
+use std::net::TcpListener;
+
+use actix_web::{App, HttpResponse, HttpServer, web};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
 use sha1::Sha1;
 use sha2::Sha256;
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::edge_task::{
@@ -119,4 +123,23 @@ pub fn whatsapp_text(wamid: &str, body: &str) -> Value {
 pub fn token_in(twiml: &str) -> &str {
     let rest = twiml.split_once(r#"name="token" value=""#).expect("a token").1;
     rest.split_once('"').expect("an end").0
+}
+
+/// Twilio, which says how it was asked.
+pub async fn twilio_api() -> (String, mpsc::UnboundedReceiver<(String, String)>) {
+    let (asked, received) = mpsc::unbounded_channel();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let app = move || {
+        let asked = asked.clone();
+        let answer = move |request: actix_web::HttpRequest, body: String| {
+            let _ = asked.send((request.path().to_owned(), body));
+            async {
+                HttpResponse::Created().json(json!({"sid": "CA00000000000000000000000000000007"}))
+            }
+        };
+        App::new().default_service(web::post().to(answer))
+    };
+    tokio::spawn(HttpServer::new(app).workers(1).disable_signals().listen(listener).unwrap().run());
+    (base, received)
 }

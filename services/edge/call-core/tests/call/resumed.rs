@@ -10,7 +10,7 @@ fn samples_of(phone: &Phone, code: u8) -> usize {
 
 fn rest(sentences: u32, text: &str) -> Resumption {
     let reply = Some(RestOfReply { sentences, text: text.to_owned() });
-    Resumption { reply, ask_again: false }
+    Resumption { reply, ..Resumption::default() }
 }
 
 #[test]
@@ -63,7 +63,8 @@ fn an_answer_that_is_still_due_is_bridged_and_waited_for() {
 
 #[test]
 fn a_caller_who_was_speaking_is_asked_to_say_it_again() {
-    let mut phone = Phone::resumed(settings(), Resumption { reply: None, ask_again: true });
+    let mut phone =
+        Phone::resumed(settings(), Resumption { ask_again: true, ..Resumption::default() });
     phone.quiet(2_000);
     assert_eq!((samples_of(&phone, RESUMED), samples_of(&phone, REPEAT)), (4_000, 4_000));
     assert_eq!(phone.take_turn(&voice::speech(600), "what I said"), 1);
@@ -71,7 +72,8 @@ fn a_caller_who_was_speaking_is_asked_to_say_it_again() {
 
 #[test]
 fn a_caller_who_speaks_on_is_listened_to() {
-    let mut phone = Phone::resumed(settings(), Resumption { reply: None, ask_again: true });
+    let mut phone =
+        Phone::resumed(settings(), Resumption { ask_again: true, ..Resumption::default() });
     assert_eq!(phone.take_turn(&voice::speech(1_500), "what I say"), 1);
     phone.quiet(1_000);
     assert!(samples_of(&phone, RESUMED) < 4_000, "the agent does not speak over the caller");
@@ -85,4 +87,14 @@ fn a_resumed_call_in_which_nobody_speaks_is_at_a_pause_and_asks() {
     assert!(phone.core.is_at_pause());
     phone.quiet(8_000);
     assert_eq!(samples_of(&phone, STILL_THERE), 4_000);
+}
+
+#[test]
+fn what_was_heard_of_a_reply_that_is_over_is_told_with_the_next_turn() {
+    let heard = Some(("All of it.".to_owned(), true));
+    let mut phone = Phone::resumed(settings(), Resumption { heard, ..Resumption::default() });
+    phone.quiet(1_000);
+    phone.take_turn(&voice::speech(600), "thank you");
+    let told = Heard { turn: 0, text: "All of it.".to_owned(), complete: true };
+    assert_eq!(phone.turns(), [(1, "thank you", Some(&told))]);
 }

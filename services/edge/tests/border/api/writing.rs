@@ -1,8 +1,7 @@
 //! What the API changes: once, on record, and only for whoever may.
 
-use std::{net::TcpListener, time::Duration};
+use std::time::Duration;
 
-use actix_web::{App, HttpResponse, HttpServer, web};
 use domain::{
     CallSid, Channel, ConversationId, Envelope, EscalationRequested, EventId, Payload,
     RecordingFinished, Timestamp,
@@ -10,10 +9,12 @@ use domain::{
 use reqwest::Method;
 use serde_json::{Value, json};
 use store::{conversations, escalations, seed::DEMO};
-use tokio::sync::mpsc;
 
 use super::{Answer, reading::chat};
-use crate::edge_task::{EdgeTask, OUR_NUMBER, PATIENCE, start, start_with};
+use crate::{
+    edge_task::{EdgeTask, OUR_NUMBER, PATIENCE, start, start_with},
+    vendors::twilio_api,
+};
 
 async fn write_under(
     edge: &EdgeTask,
@@ -230,28 +231,9 @@ async fn a_tenants_settings_are_changed_in_part_and_a_wrong_one_is_refused_by_na
     assert_eq!(edge.read(&key, "/api/v1/tenant").await.data()["settings"], changed["settings"]);
 }
 
-/// Twilio, which says how it was asked.
-async fn twilio() -> (String, mpsc::UnboundedReceiver<(String, String)>) {
-    let (asked, received) = mpsc::unbounded_channel();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let base = format!("http://{}", listener.local_addr().unwrap());
-    let app = move || {
-        let asked = asked.clone();
-        let answer = move |request: actix_web::HttpRequest, body: String| {
-            let _ = asked.send((request.path().to_owned(), body));
-            async {
-                HttpResponse::Created().json(json!({"sid": "CA00000000000000000000000000000007"}))
-            }
-        };
-        App::new().default_service(web::post().to(answer))
-    };
-    tokio::spawn(HttpServer::new(app).workers(1).disable_signals().listen(listener).unwrap().run());
-    (base, received)
-}
-
 #[tokio::test]
 async fn a_call_is_placed_once_ended_on_demand_and_its_recording_is_linked() {
-    let (base, mut asked) = twilio().await;
+    let (base, mut asked) = twilio_api().await;
     let variables = [("TWILIO_API_BASE_URL", base.as_str()), ("TWILIO_ACCOUNT_SID", "AC1")];
     let Some(edge) = start_with(&variables).await else { return };
     let key = edge.api_key(DEMO, "operator").await;
