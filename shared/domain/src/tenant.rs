@@ -118,7 +118,7 @@ pub struct TenantSettings {
     pub timezone: String,
     /// The voice of everything audible.
     pub voice: Voice,
-    /// Who recognises, in the order in which one takes over from another; empty means `SB_STT` (C8). Not read yet.
+    /// Who recognises, in the order in which one takes over from another; empty means `SB_STT` (C8).
     pub stt: Vec<String>,
     /// Spoken when a call begins.
     pub greeting: String,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use domain::TurnTaking;
+
 use crate::Audio;
 
 /// How a call behaves. The defaults are those of DESIGN 3.
@@ -39,7 +41,7 @@ impl Default for Settings {
             send_ahead: Duration::from_secs(1),
             filler_after: Duration::from_millis(2_500),
             apology_after: Duration::from_secs(10),
-            caller_silent_after: Duration::from_secs(8),
+            caller_silent_after: TurnTaking::default().caller_silent_after,
             keys_wait: Duration::from_secs(2),
             call_limit: Duration::from_secs(30 * 60),
             warning_before: Duration::from_secs(60),
@@ -105,20 +107,28 @@ pub struct TurnSettings {
 }
 
 impl Default for TurnSettings {
+    /// As patient as a tenant is who says nothing of it.
     fn default() -> Self {
+        let TurnTaking {
+            end_of_turn,
+            end_of_turn_unfinished,
+            end_of_turn_answered,
+            back_channel_longest,
+            ..
+        } = TurnTaking::default();
         Self {
             enter_score: 0.6,
             exit_score: 0.4,
             speech_after: Duration::from_millis(80),
             barge_in_after: Duration::from_millis(64),
             cut_in_after: Duration::from_millis(200),
-            back_channel_longest: Duration::from_millis(640),
+            back_channel_longest,
             doubt_longest: Duration::from_millis(1_200),
             pre_roll: Duration::from_millis(300),
             segment_pause: Duration::from_millis(200),
-            end_of_turn: Duration::from_millis(500),
-            end_of_turn_unfinished: Duration::from_millis(1_500),
-            end_of_turn_answered: Duration::from_millis(300),
+            end_of_turn,
+            end_of_turn_unfinished,
+            end_of_turn_answered,
             words_wait: Duration::from_secs(8),
             longest_segment: Duration::from_secs(15),
         }

@@ -150,12 +150,11 @@ impl Session {
     /// Runs the call until its socket ends, then settles it. The last thing done on the socket is to close it.
     pub(super) async fn run(
         services: Arc<CallServices>,
-        admitted: Admitted,
+        mut admitted: Admitted,
         mut stream: AggregatedMessageStream,
         socket: SocketSender,
     ) {
         let (mailbox, mut answers) = mpsc::channel(MAILBOX);
-        let mut admitted = admitted;
         let settings = services.directory.settings(admitted.claims.tenant).unwrap_or_default();
         let mut recalled = (Vec::new(), None);
         let mut greeted = admitted.claims.attempt > 0 && !admitted.returned;
