@@ -1,9 +1,9 @@
 //! What the orchestrator is told by its environment (DESIGN 9).
 
-use boot::{CommonSettings, ConfigError, Environment};
+use boot::{CommonSettings, ConfigError, Environment, Reader};
 
 use crate::{
-    llm::{OpenAi, OpenAiSettings, RulesEngine},
+    llm::{EmbeddingSettings, OpenAi, OpenAiSettings, Price, RulesEngine},
     tools::WeatherSettings,
 };
 
@@ -14,6 +14,8 @@ pub struct Config {
     pub common: CommonSettings,
     /// The models to ask, in order.
     pub models: Vec<ModelSettings>,
+    /// Where documents are embedded; `None`: they are found by their words alone.
+    pub embeddings: Option<EmbeddingSettings>,
     /// Connections to PostgreSQL at most (D1).
     pub database_connections: usize,
     /// How many messages are handled at once, at most.
@@ -29,8 +31,69 @@ pub struct Config {
 pub enum ModelSettings {
     /// The rules engine.
     Rules,
-    /// An OpenAI-compatible endpoint; its key is the secret `OPENAI_API_KEY`.
+    /// An OpenAI-compatible endpoint; its key is the secret `{NAME}_API_KEY`.
     OpenAi(OpenAiSettings),
+}
+
+impl ModelSettings {
+    /// The secret's name for an endpoint.
+    pub(crate) fn key_of(name: &str) -> String {
+        variable(name, "API_KEY")
+    }
+}
+
+/// `SB_EMBEDDINGS` names an endpoint as `SB_LLM` does; `{NAME}_EMBEDDING_MODEL` its model.
+fn embedder(r: &mut Reader<'_>, name: String) -> Option<EmbeddingSettings> {
+    if !is_name(&name) {
+        r.fault("SB_EMBEDDINGS", format!("{name} is no name"));
+        return None;
+    }
+    let key = |what: &str| -> &'static str { String::leak(variable(&name, what)) };
+    let is_openai = name == OpenAi::NAME;
+    let base_url = r.url(key("BASE_URL"), is_openai.then_some("https://api.openai.com/v1"));
+    let model = match is_openai {
+        true => {
+            let own = r.optional("OPENAI_EMBEDDING_MODEL");
+            own.unwrap_or_else(|| "text-embedding-3-small".into())
+        }
+        false => r.required(key("EMBEDDING_MODEL")),
+    };
+    Some(EmbeddingSettings { name, base_url, model })
+}
+
+/// `OPENAI_MODEL` of `openai`, `OWN_VLLM_MODEL` of `own-vllm`.
+fn variable(name: &str, what: &str) -> String {
+    format!("{}_{what}", name.to_uppercase().replace('-', "_"))
+}
+
+fn is_name(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    bytes.next().is_some_and(|b| b.is_ascii_lowercase())
+        && bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+/// An endpoint of any name: `{NAME}_BASE_URL`, `_MODEL`, `_API_VERSION` (Azure), `_PRICE_IN` and `_PRICE_OUT` in US dollars a
+/// million tokens. OpenAI's own needs none of them.
+fn endpoint(r: &mut Reader<'_>, name: &str) -> OpenAiSettings {
+    // Read once, at the start; a fault names its variable as long as the process lives.
+    let key = |what: &str| -> &'static str { String::leak(variable(name, what)) };
+    let is_openai = name == OpenAi::NAME;
+    let base_url = r.url(key("BASE_URL"), is_openai.then_some("https://api.openai.com/v1"));
+    let model = match is_openai {
+        true => r.optional("OPENAI_MODEL").unwrap_or_else(|| "gpt-4o-mini".into()),
+        false => r.required(key("MODEL")),
+    };
+    let mut price = |what| {
+        let key = key(what);
+        let price: f64 = r.parsed(key, 0.0);
+        if !(0.0..=10_000.0).contains(&price) {
+            r.fault(key, "must be US dollars a million tokens");
+        }
+        price
+    };
+    let price = Price { tokens_in: price("PRICE_IN"), tokens_out: price("PRICE_OUT") };
+    let api_version = r.optional(&variable(name, "API_VERSION"));
+    OpenAiSettings { name: name.to_owned(), base_url, model, api_version, price }
 }
 
 /// The most connections a task may hold (D1).
@@ -52,13 +115,13 @@ impl Config {
         for name in names {
             match name.as_str() {
                 RulesEngine::NAME => models.push(ModelSettings::Rules),
-                OpenAi::NAME => models.push(ModelSettings::OpenAi(OpenAiSettings {
-                    base_url: r.url("OPENAI_BASE_URL", Some("https://api.openai.com/v1")),
-                    model: r.optional("OPENAI_MODEL").unwrap_or_else(|| "gpt-4o-mini".into()),
-                })),
-                other => r.fault("SB_LLM", format!("{other} is not one of rules, openai")),
+                endpoint if is_name(endpoint) => {
+                    models.push(ModelSettings::OpenAi(self::endpoint(&mut r, endpoint)));
+                }
+                other => r.fault("SB_LLM", format!("{other} is no name")),
             }
         }
+        let embeddings = r.optional("SB_EMBEDDINGS").and_then(|name| embedder(&mut r, name));
         let database_connections = r.parsed("SB_DATABASE_CONNECTIONS", 10);
         if !(2..=DATABASE_CONNECTIONS_MAX).contains(&database_connections) {
             r.fault("SB_DATABASE_CONNECTIONS", "must be 2 to 20");
@@ -70,7 +133,15 @@ impl Config {
                 .url("SB_GEOCODING_BASE_URL", Some("https://geocoding-api.open-meteo.com")),
         };
         let kms_key = r.optional("SB_KMS_KEY").unwrap_or_else(|| "alias/switchboard".into());
-        r.finish(Self { common, models, database_connections, concurrency, weather, kms_key })
+        r.finish(Self {
+            common,
+            models,
+            embeddings,
+            database_connections,
+            concurrency,
+            weather,
+            kms_key,
+        })
     }
 }
 
@@ -98,9 +169,33 @@ mod tests {
     }
 
     #[test]
+    fn endpoints_of_any_name_have_variables_of_their_own() {
+        let config = read(&[
+            ("SB_LLM", "azure,own-vllm,rules"),
+            ("AZURE_BASE_URL", "https://x.openai.azure.com/openai/deployments/front"),
+            ("AZURE_MODEL", "front"),
+            ("AZURE_API_VERSION", "2024-10-21"),
+            ("AZURE_PRICE_IN", "2.5"),
+            ("AZURE_PRICE_OUT", "10"),
+            ("OWN_VLLM_BASE_URL", "http://10.0.0.7:8000/v1/"),
+            ("OWN_VLLM_MODEL", "qwen"),
+        ]);
+        let config = config.unwrap();
+        let [ModelSettings::OpenAi(azure), ModelSettings::OpenAi(own), ModelSettings::Rules] =
+            config.models.as_slice()
+        else {
+            panic!("{:?}", config.models)
+        };
+        assert_eq!((azure.name.as_str(), own.name.as_str()), ("azure", "own-vllm"));
+        assert_eq!(azure.price, Price { tokens_in: 2.5, tokens_out: 10.0 });
+        assert_eq!(own.base_url, "http://10.0.0.7:8000/v1");
+        assert_eq!(ModelSettings::key_of(&own.name), "OWN_VLLM_API_KEY");
+    }
+
+    #[test]
     fn every_fault_is_told_at_once() {
         let faults = read(&[("SB_LLM", "oracle"), ("SB_DATABASE_CONNECTIONS", "21")]).unwrap_err();
         let message = faults.to_string();
-        assert!(message.contains("oracle") && message.contains("2 to 20"), "{message}");
+        assert!(message.contains("ORACLE_BASE_URL") && message.contains("2 to 20"), "{message}");
     }
 }

@@ -25,11 +25,11 @@ use vault::Secrets;
 
 pub use config::{Config, ModelSettings};
 pub use handlers::Orchestrator;
-pub use llm::{OpenAiSettings, sse};
+pub use llm::{EmbeddingSettings, OpenAiSettings, Price, sse};
 pub use tools::{HeldBookings, WeatherSettings};
 
 use crate::{
-    llm::{LanguageModel, OpenAi, RulesEngine},
+    llm::{Embeddings, Guarded, LanguageModel, OpenAi, RulesEngine},
     tenants::Tenants,
     tools::{OpenMeteo, Tools},
 };
@@ -61,16 +61,32 @@ impl Orchestrator {
             models.push(match settings {
                 ModelSettings::Rules => Arc::new(RulesEngine),
                 ModelSettings::OpenAi(openai) => {
-                    let key =
-                        secrets.find("OPENAI_API_KEY").await.context("find the model's key")?;
-                    Arc::new(OpenAi::new(openai.clone(), key)?)
+                    let key = secrets
+                        .find(&ModelSettings::key_of(&openai.name))
+                        .await
+                        .context("find the model's key")?;
+                    Arc::new(Guarded::new(Arc::new(OpenAi::new(openai.clone(), key)?)))
                 }
             });
         }
         let tenants = Arc::new(Tenants::new(store.clone()));
-        tokio::spawn(tenants.clone().keep_fresh(stop));
+        tokio::spawn(tenants.clone().keep_fresh(stop.clone()));
+        let embeddings = match &config.embeddings {
+            Some(settings) => {
+                let key = secrets
+                    .find(&ModelSettings::key_of(&settings.name))
+                    .await
+                    .context("find the key of the embeddings")?;
+                Some(Arc::new(Embeddings::new(settings.clone(), key)?))
+            }
+            None => None,
+        };
+        if let Some(embeddings) = &embeddings {
+            let (embeddings, store) = (embeddings.clone(), store.clone());
+            tokio::spawn(tools::keep_embedded(embeddings, store, tenants.clone(), stop));
+        }
         let weather = OpenMeteo::new(config.weather.clone())?;
-        let tools = Tools::new(weather, config.database_connections);
+        let tools = Tools::new(weather, embeddings, config.database_connections);
         Ok(Self { shell: Arc::new(Shell { cache, store, tenants, models, tools }) })
     }
 

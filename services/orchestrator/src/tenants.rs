@@ -6,9 +6,13 @@ use std::{
     time::Duration,
 };
 
-use dialogue_core::{Agent, AgentKind, Desk, default_agents};
+use dialogue_core::{Agent, AgentKind, Desk, Rule, default_agents};
 use domain::{Address, TenantId, TenantSettings};
-use store::{Store, StoreError, addresses, agents, agents::AgentRow, tenants};
+use store::{
+    Store, StoreError, addresses,
+    agents::{self, AgentRow, RuleRow},
+    tenants,
+};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -24,11 +28,13 @@ pub(crate) struct Tenant {
 }
 
 impl Tenant {
-    fn new(settings: TenantSettings, agents: Vec<Agent>, addresses: Vec<Address>) -> Self {
-        let desk = Desk::new(&settings, agents);
+    fn new(settings: TenantSettings, desk: Desk, addresses: Vec<Address>) -> Self {
         Self { settings, desk, addresses }
     }
 }
+
+/// What of a tenant could not be used, and why.
+pub(crate) type Refused = (TenantId, String);
 
 /// The tenants as they were last read. While PostgreSQL is away the last known ones serve; one that
 /// was never read gets default settings and the built-in agents, so that a caller is answered.
@@ -46,16 +52,25 @@ impl Tenants {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner).get(&tenant).cloned();
         held.unwrap_or_else(|| {
             let settings = TenantSettings { tenant, ..TenantSettings::default() };
-            Arc::new(Tenant::new(settings, default_agents(), Vec::new()))
+            let desk = Desk::new(&settings, default_agents());
+            Arc::new(Tenant::new(settings, desk, Vec::new()))
         })
+    }
+
+    /// Every tenant there is, as far as is known.
+    pub(crate) fn ids(&self) -> Vec<TenantId> {
+        self.held.read().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
     }
 
     /// Reads every tenant's settings and agents.
     ///
     /// # Errors
     /// When PostgreSQL cannot be asked; what was known stays.
-    pub(crate) async fn refresh(&self) -> Result<Vec<(TenantId, String)>, StoreError> {
-        let all = tenants::settings(&self.store).await?;
+    pub(crate) async fn refresh(&self) -> Result<Vec<Refused>, StoreError> {
+        let mut all = tenants::settings(&self.store).await?;
+        for (_, reason) in &mut all.refused {
+            reason.insert_str(0, "settings: ");
+        }
         let mut addresses: HashMap<TenantId, Vec<Address>> = HashMap::new();
         for address in addresses::all(&self.store).await? {
             addresses.entry(address.tenant).or_default().push(address);
@@ -63,9 +78,16 @@ impl Tenants {
         let mut held = HashMap::new();
         for settings in all.good {
             let tx = self.store.tenant(settings.tenant).await?;
-            let agents = agents_of(agents::enabled(&tx).await?);
+            let rows = agents::enabled(&tx).await?;
+            let rules = agents::rules(&tx).await?;
+            let before = self.get(settings.tenant);
+            let mut refuse = |reason| all.refused.push((settings.tenant, reason));
+            let agents = agents_of(rows, before.desk.agents(), &mut refuse);
+            let desk = Desk::new(&settings, agents);
+            let rules = rules_of(rules, desk.agents(), &mut refuse);
             let own = addresses.remove(&settings.tenant).unwrap_or_default();
-            held.insert(settings.tenant, Arc::new(Tenant::new(settings, agents, own)));
+            let tenant = Tenant::new(settings, desk.with_rules(rules), own);
+            held.insert(tenant.settings.tenant, Arc::new(tenant));
         }
         let mut standing = self.held.write().unwrap_or_else(PoisonError::into_inner);
         // A tenant whose settings became unusable keeps the last ones that were not.
@@ -85,7 +107,7 @@ impl Tenants {
             let trouble: Vec<String> = match self.refresh().await {
                 Ok(refused) => refused
                     .into_iter()
-                    .map(|(tenant, reason)| format!("settings of tenant {tenant}: {reason}"))
+                    .map(|(tenant, reason)| format!("tenant {tenant}: {reason}"))
                     .collect(),
                 Err(error) => vec![format!("tenants cannot be read: {error}")],
             };
@@ -101,26 +123,37 @@ impl Tenants {
     }
 }
 
-/// The agents a tenant's rows name; the built-in ones where it names none. A kind this release does
-/// not know is left out.
-fn agents_of(rows: Vec<AgentRow>) -> Vec<Agent> {
-    let known: Vec<Agent> = rows.into_iter().filter_map(agent_of).collect();
-    if known.is_empty() { default_agents() } else { known }
+/// The agents a tenant's rows name; the built-in ones where it names none. An agent whose row cannot be used stays as it
+/// was `before`; a kind this release does not know is left out.
+fn agents_of(rows: Vec<AgentRow>, before: &[Agent], refuse: &mut impl FnMut(String)) -> Vec<Agent> {
+    let mut agents = Vec::new();
+    for row in rows {
+        let AgentRow { name, kind, config, version } = row;
+        let read = match AgentKind::parse(&kind) {
+            Some(kind) => Agent::read(&name, kind, &config),
+            None => Err(format!("kind: {kind:?} is not known")),
+        };
+        match read {
+            Ok(agent) => agents.push(agent),
+            Err(reason) => {
+                refuse(format!("agent {name:?}, version {version}: {reason}"));
+                agents.extend(before.iter().find(|a| a.name == name).cloned());
+            }
+        }
+    }
+    if agents.is_empty() { default_agents() } else { agents }
 }
 
-fn agent_of(row: AgentRow) -> Option<Agent> {
-    let kind = match row.kind.as_str() {
-        "greeting" => AgentKind::Greeting,
-        "task" => AgentKind::Task,
-        "fallback" => AgentKind::Fallback,
-        _ => return None,
-    };
-    let built_in = default_agents().into_iter().find(|a| a.kind == kind);
-    let instructions = match row.config.get("instructions").and_then(|i| i.as_str()) {
-        Some(own) => own.to_owned(),
-        None => built_in.map(|a| a.instructions).unwrap_or_default(),
-    };
-    Some(Agent { name: row.name, kind, instructions })
+/// A rule that cannot be used is left out: its turns go to whom the agents' own judgement sends them.
+fn rules_of(rows: Vec<RuleRow>, agents: &[Agent], refuse: &mut impl FnMut(String)) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for row in rows {
+        match Rule::read(&row.agent, &row.condition, agents) {
+            Ok(rule) => rules.push(rule),
+            Err(reason) => refuse(format!("rule {}: {reason}", row.id)),
+        }
+    }
+    rules
 }
 
 #[cfg(test)]
@@ -130,21 +163,37 @@ mod tests {
     use super::*;
 
     fn row(name: &str, kind: &str, config: serde_json::Value) -> AgentRow {
-        AgentRow { name: name.into(), kind: kind.into(), config, version: 1 }
+        AgentRow { name: name.into(), kind: kind.into(), config, version: 3 }
     }
 
     #[test]
-    fn a_tenants_rows_make_its_agents() {
-        let agents = agents_of(vec![
-            row("welcome", "greeting", json!({"instructions": "Be brief."})),
-            row("odd", "telepathy", json!({})),
-        ]);
+    fn a_tenants_rows_make_its_agents_and_bad_ones_are_refused_with_the_reason() {
+        let before = [Agent::read("moody", AgentKind::Task, &json!({})).unwrap()];
+        let mut refused = Vec::new();
+        let agents = agents_of(
+            vec![
+                row("welcome", "greeting", json!({"instructions": "Be brief.", "tools": []})),
+                row("odd", "telepathy", json!({})),
+                row("moody", "task", json!({"tools": ["find_slots", "fly"]})),
+                row("typo", "task", json!({"instruction": "Be brief."})),
+            ],
+            &before,
+            &mut |reason| refused.push(reason),
+        );
         let expected = Agent {
             name: "welcome".into(),
             kind: AgentKind::Greeting,
             instructions: "Be brief.".into(),
+            tools: Vec::new(),
         };
-        assert_eq!(agents, [expected]);
-        assert_eq!(agents_of(Vec::new()), default_agents());
+        assert_eq!(agents, [expected, before[0].clone()], "what was good before stays");
+        assert_eq!(refused.len(), 3);
+        assert!(
+            refused[0].contains("agent \"odd\", version 3: kind: \"telepathy\""),
+            "{refused:?}"
+        );
+        assert!(refused[1].contains("tools: \"fly\" is none of find_slots"), "{refused:?}");
+        assert!(refused[2].contains("unknown field `instruction`"), "{refused:?}");
+        assert_eq!(agents_of(Vec::new(), &[], &mut |_| {}), default_agents());
     }
 }

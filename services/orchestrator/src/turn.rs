@@ -4,31 +4,38 @@
 //! is sent, so that whoever runs the turn next sends the same sentences under the same ids and goes
 //! on from there.
 
+mod ending;
+mod spent;
+mod thinking;
+
 use std::{pin::pin, time::Duration};
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 use boot::crash_point;
-use bus::{Destination, Queue, SendError};
+use bus::{Destination, Queue};
 use dialogue_core::{
-    Answer, Choice, Reply, ReplyAction, ReplyInput, State, Step, join,
-    tool::{Call, Done, Escalated, Outcome, ToolRequest},
+    Choice, Reply, ReplyAction, ReplyInput, join,
+    tool::{ArgumentError, Outcome, ToolRequest},
 };
 use domain::{
-    CallSid, Envelope, Handover, MessageReceived, MessageSent, ReplyFinished, ReplyWritten,
-    SpeakSentence, SpeechRate, Stage, Timestamp, Turn, TurnAccount,
+    CallSid, Envelope, MessageReceived, SpeakSentence, SpeechRate, Stage, Timestamp, Turn,
 };
 use futures::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use self::{
+    ending::{Ending, summary_for_human},
+    spent::Spent,
+    thinking::{Place, Thinking},
+};
 use crate::{
     Shell,
     context::Context,
     ledger::TurnLedger,
-    llm::{Asked, Delta, Deltas, Exchange, LanguageModel, ModelError, Request, RulesEngine, Usage},
+    llm::{Asked, Delta, Deltas, LanguageModel, ModelError, Request, RulesEngine},
     outlet::Outlet,
     tenants::Tenant,
-    tools::{self, Scene},
 };
 
 /// How often the fence is read while a model is waited for (DESIGN 2, "Turn fence").
@@ -46,9 +53,6 @@ const WRITTEN_STREAM_MAX: Duration = Duration::from_secs(60);
 const CHOICE: &str = "choice";
 const MODEL: &str = "model";
 
-/// Before the index of a tool call: what came of it.
-const TOOL: &str = "tool:";
-
 /// What a turn works on.
 pub(crate) struct TurnRun<'a> {
     pub(crate) shell: &'a Shell,
@@ -62,17 +66,6 @@ pub(crate) struct TurnRun<'a> {
     pub(crate) started_at: Timestamp,
 }
 
-/// What the reply to a turn is made from.
-struct Thinking<'a> {
-    state: &'a State,
-    message: &'a dialogue_core::Message,
-    choice: &'a Choice,
-    /// What was done in the turn, by the rules or a model.
-    done: Vec<Done>,
-    /// What the model asked for in this run.
-    exchanges: Vec<Exchange>,
-}
-
 /// How the reply came to its end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum End {
@@ -80,13 +73,6 @@ enum End {
     Whole,
     /// The caller spoke over it, or waits for it no longer.
     Cut,
-}
-
-/// What was used for a reply.
-#[derive(Default)]
-struct Spent {
-    usage: Usage,
-    first_sentence_at: Option<Timestamp>,
 }
 
 impl TurnRun<'_> {
@@ -123,17 +109,12 @@ impl TurnRun<'_> {
         let choice = choice?;
         metrics::counter!("orchestrator_turns_total", "agent" => choice.agent.clone()).increment(1);
         let mut spent = Spent::default();
-        let mut thinking = Thinking {
-            state: &context.state,
-            message: &message,
-            choice: &choice,
-            done: done_before(&ledger)?,
-            exchanges: Vec::new(),
-        };
+        let mut thinking = Thinking::resume(&self, &ledger, &context.state, &message, &choice)?;
         let end = match is_fenced {
             true => End::Cut,
             false => self.reply(&mut ledger, &mut thinking, &mut spent).await?,
         };
+        spent.close();
         let answer = self.settled(&ledger, &thinking);
         if end == End::Cut {
             metrics::counter!("orchestrator_turns_cut_total").increment(1);
@@ -147,6 +128,7 @@ impl TurnRun<'_> {
             is_cut: end == End::Cut,
             hang_up: answer.hang_up,
             summary: summary_for_human(&thinking.done),
+            cost_micros: spent.cost_micros(),
             agent: choice.agent,
             confidence: choice.confidence,
             reason: choice.reason,
@@ -202,12 +184,15 @@ impl TurnRun<'_> {
             return Ok(End::Cut);
         }
         let prompt = self.considered(thinking).prompt;
+        let tools = self.tenant.desk.tools(&thinking.choice.agent);
         let models = self.models(prompt.is_some());
         let made_by = ledger
             .value(MODEL)
             .map(|name| models.iter().position(|m| m.name() == name).unwrap_or(models.len()));
         let said = u32::try_from(ledger.sentences().len()).unwrap_or(u32::MAX);
-        let mut reply = Reply::new(models.len(), said, made_by).after(&thinking.done);
+        let mut reply = Reply::new(models.len(), said, made_by)
+            .after(&thinking.done, thinking.is_owed(ledger.sentences().len()));
+        reply.has_done(self.tenant.desk.said_of(&thinking.done));
 
         let out_of_time = sleep_until(Instant::now() + self.stream_max());
         let mut out_of_time = pin!(out_of_time);
@@ -215,6 +200,7 @@ impl TurnRun<'_> {
         let mut stream: Option<Deltas> = None;
         let mut model: Option<&dyn LanguageModel> = None;
         let mut asked_for: Vec<Asked> = Vec::new();
+        let mut round = 0;
         let mut actions = reply.step(ReplyInput::Begin);
         loop {
             for action in std::mem::take(&mut actions) {
@@ -227,31 +213,37 @@ impl TurnRun<'_> {
                         }
                     }
                     ReplyAction::Run { place, call } => {
-                        let outcome = self.run_tool(ledger, thinking, call).await?;
-                        let asked = asked_for.get(place).cloned();
-                        thinking.exchanges.extend(asked.map(|asked| Exchange { asked, outcome }));
+                        let Some(asked) = asked_for.get(place).cloned() else { continue };
+                        if call.request.has_effect() && self.is_fenced().await {
+                            return Ok(End::Cut);
+                        }
+                        let place = Place { asked, round, said: ledger.sentences().len() };
+                        self.run_asked(ledger, thinking, call, place).await?;
+                        reply.has_done(self.tenant.desk.said_of(&thinking.done));
                     }
                     ReplyAction::Refuse { place, why } => {
-                        let asked = asked_for.get(place).cloned();
-                        let outcome = Outcome::Refused(why);
-                        thinking.exchanges.extend(asked.map(|asked| Exchange { asked, outcome }));
+                        let Some(asked) = asked_for.get(place).cloned() else { continue };
+                        metrics::counter!("orchestrator_tools_refused_total").increment(1);
+                        let told = self.tenant.desk.told(&Outcome::Refused(why));
+                        let place = Place { asked, round, said: ledger.sentences().len() };
+                        thinking.exchanges.push(place.told(told));
                     }
                     ReplyAction::Ask(index) => {
                         stream = None;
                         let asked = models[index].as_ref();
                         model = Some(asked);
                         let scripted = match asked.name() == RulesEngine::NAME {
-                            true => self.by_the_rules(ledger, thinking).await?.scripted,
+                            true => self.by_the_rules(ledger, thinking).await?,
                             false => String::new(),
                         };
                         let request = Request {
                             prompt: prompt.clone(),
                             said: ledger.sentences().to_vec(),
                             scripted,
-                            // None is told to a model before the shell runs them.
-                            tools: Vec::new(),
+                            tools: tools.clone(),
                             exchanges: thinking.exchanges.clone(),
                         };
+                        spent.asks(asked, &request);
                         let asked_at = Instant::now();
                         let begun = tokio::select! {
                             begun = asked.reply(&request) => begun,
@@ -268,7 +260,10 @@ impl TurnRun<'_> {
                                 .record(asked_at.elapsed());
                                 stream = Some(deltas);
                             }
-                            Err(error) => actions = self.failed(asked, &error, &mut reply),
+                            Err(error) => {
+                                spent.was_refused();
+                                actions = self.failed(asked, &error, &mut reply);
+                            }
                         }
                     }
                 }
@@ -289,16 +284,25 @@ impl TurnRun<'_> {
                 }
             };
             actions = match item {
-                Some(Ok(Delta::Text(piece))) => reply.step(ReplyInput::Text(&piece)),
+                Some(Ok(Delta::Text(piece))) => {
+                    spent.wrote(piece.len());
+                    reply.step(ReplyInput::Text(&piece))
+                }
                 Some(Ok(Delta::Asked(asked))) => {
-                    asked_for = asked;
                     stream = None;
-                    let requests = asked_for.iter().map(|a| a.request.clone()).collect();
-                    reply.step(ReplyInput::Asked(requests))
+                    spent.wrote(asked.iter().map(|a| a.arguments.len()).sum());
+                    spent.close();
+                    asked_for = asked;
+                    round = thinking.next_round();
+                    match spent.is_over_budget() {
+                        true => reply.step(ReplyInput::OverBudget),
+                        false => {
+                            reply.step(ReplyInput::Asked(self.understood(&asked_for, thinking)))
+                        }
+                    }
                 }
                 Some(Ok(Delta::Usage(usage))) => {
-                    spent.usage.tokens_in += usage.tokens_in;
-                    spent.usage.tokens_out += usage.tokens_out;
+                    spent.told(usage);
                     Vec::new()
                 }
                 Some(Err(error)) => match model {
@@ -308,6 +312,17 @@ impl TurnRun<'_> {
                 None => reply.step(ReplyInput::Ended),
             };
         }
+    }
+
+    /// What the model asked for, as far as the agent of the turn may have it and it can be understood.
+    fn understood(
+        &self,
+        asked: &[Asked],
+        thinking: &Thinking<'_>,
+    ) -> Vec<Result<ToolRequest, ArgumentError>> {
+        let agent = &thinking.choice.agent;
+        let requested = |a: &Asked| self.tenant.desk.requested(agent, &a.name, &a.arguments);
+        asked.iter().map(requested).collect()
     }
 
     fn failed(
@@ -320,82 +335,6 @@ impl TurnRun<'_> {
         metrics::counter!("orchestrator_model_failures_total", "model" => model.name().to_owned())
             .increment(1);
         reply.step(ReplyInput::Failed)
-    }
-
-    /// The models to ask, in order. Where there are no words only the rules engine has an answer.
-    fn models(&self, has_words: bool) -> Vec<std::sync::Arc<dyn LanguageModel>> {
-        match has_words {
-            true => self.shell.models.clone(),
-            false => vec![std::sync::Arc::new(RulesEngine)],
-        }
-    }
-
-    /// What a model is asked, and the context after its reply. When the message came, not the clock,
-    /// so that a second run answers alike.
-    fn considered(&self, thinking: &Thinking<'_>) -> Answer {
-        let Thinking { state, message, choice, done, .. } = thinking;
-        self.tenant.desk.consider(state, message, choice, self.envelope.occurred_at, done)
-    }
-
-    /// The answer of the rules, with the tools run that they need for it.
-    async fn by_the_rules(
-        &self,
-        ledger: &mut TurnLedger<'_>,
-        thinking: &mut Thinking<'_>,
-    ) -> anyhow::Result<Answer> {
-        loop {
-            let Thinking { state, message, choice, done, .. } = &*thinking;
-            let at = self.envelope.occurred_at;
-            match self.tenant.desk.answer(state, message, choice, at, done) {
-                Step::Answer(answer) => return Ok(answer),
-                Step::Run(call) => {
-                    self.run_tool(ledger, thinking, call).await?;
-                }
-            }
-        }
-    }
-
-    /// The context after the turn, by whoever made the reply.
-    fn settled(&self, ledger: &TurnLedger<'_>, thinking: &Thinking<'_>) -> Answer {
-        let Thinking { state, message, choice, done, .. } = thinking;
-        let is_scripted = ledger.value(MODEL).is_none_or(|model| model == RulesEngine::NAME);
-        let at = self.envelope.occurred_at;
-        match self.tenant.desk.answer(state, message, choice, at, done) {
-            Step::Answer(answer) if is_scripted => answer,
-            _ => self.considered(thinking),
-        }
-    }
-
-    /// Runs a tool, unless this or an earlier run of the turn has, and records what came of it.
-    async fn run_tool(
-        &self,
-        ledger: &mut TurnLedger<'_>,
-        thinking: &mut Thinking<'_>,
-        call: Call,
-    ) -> anyhow::Result<Outcome> {
-        if let Some(done) = thinking.done.iter().find(|d| d.call.index == call.index) {
-            return Ok(done.outcome.clone());
-        }
-        let name = format!("{TOOL}{}", call.index);
-        let scene = Scene {
-            shell: self.shell,
-            out: self.out,
-            tenant: self.tenant,
-            envelope: self.envelope,
-            from: &self.message.from,
-            to: &self.message.to,
-            turn: self.turn,
-            at: self.envelope.occurred_at,
-        };
-        let outcome = tools::run(&scene, &call, &thinking.done).await?;
-        crash_point("orchestrator.tool-run");
-        let done = Done { call, outcome };
-        let ours = serde_json::to_string(&done).context("encode what a tool did")?;
-        let standing = ledger.record_value(&name, &ours).await?;
-        let done: Done = serde_json::from_str(&standing).context("read what a tool did")?;
-        let outcome = done.outcome.clone();
-        thinking.done.push(done);
-        Ok(outcome)
     }
 
     /// Records a sentence and sends it; `false` when the fence has passed the turn.
@@ -463,114 +402,6 @@ impl TurnRun<'_> {
         self.out.send(&to, &[job]).await.context("send a sentence to be spoken")
     }
 
-    /// Says that the reply is over: to the call's edge task, and to the topic for the history.
-    async fn publish_end(&self, ledger: &TurnLedger<'_>, ending: &Ending) -> anyhow::Result<()> {
-        let sentences = ledger.sentences();
-        match &self.call {
-            Some(call) if !ending.is_cut && self.message.gathered => {
-                self.hand_over_written(call, ledger, ending).await?
-            }
-            Some(call) if !ending.is_cut => self.tell_edge(call, ledger, ending).await?,
-            _ => {}
-        }
-        if sentences.is_empty() {
-            return Ok(());
-        }
-        let sent = MessageSent {
-            to: self.message.from.clone(),
-            from: self.message.to.clone(),
-            text: join(sentences).into(),
-            in_reply_to: self.message.external_id.clone(),
-            attempt: ledger.attempt(),
-            account: ending.account(self),
-            choices: Vec::new(),
-        };
-        let now = Timestamp::now();
-        let mut sent = self.envelope.follow("message-sent", now, sent).with_turn(self.turn);
-        sent.stamp(Stage::ORCHESTRATOR_STARTED, self.started_at);
-        if let Some(at) = ending.first_sentence_us {
-            sent.stamp(Stage::FIRST_SENTENCE, Timestamp::from_micros(at));
-        }
-        sent.stamp(Stage::REPLY_FINISHED, now);
-        self.out.publish(&[sent]).await.context("publish the reply")
-    }
-
-    async fn tell_edge(
-        &self,
-        call: &CallSid,
-        ledger: &TurnLedger<'_>,
-        ending: &Ending,
-    ) -> anyhow::Result<()> {
-        let attempt = ledger.attempt();
-        let finished = ReplyFinished {
-            call: call.clone(),
-            attempt,
-            sentences: u32::try_from(ledger.sentences().len()).unwrap_or(u32::MAX),
-            hang_up: ending.hang_up,
-            transfer: self.handover(ending),
-        };
-        let name = format!("reply-finished:{attempt}");
-        // It does not expire: an edge task that hears late of the end still has to know of it.
-        let job = self.envelope.follow(&name, Timestamp::now(), finished);
-        let holder = self.shell.cache.edge_of(call).await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "who holds the call is not known; answering to who asked");
-            None
-        });
-        let Some(queue) = holder.or_else(|| self.envelope.reply_to.clone()) else {
-            return Err(anyhow!("nobody holds the call"));
-        };
-        self.send_to_edge(queue, job).await.context("tell the edge task that the reply is over")
-    }
-
-    /// Gives the whole reply to the edge task whose webhook waits for it, and keeps it where another
-    /// finds it, should that one die or be too late for its vendor (A3).
-    async fn hand_over_written(
-        &self,
-        call: &CallSid,
-        ledger: &TurnLedger<'_>,
-        ending: &Ending,
-    ) -> anyhow::Result<()> {
-        let attempt = ledger.attempt();
-        let reply = ReplyWritten {
-            call: call.clone(),
-            attempt,
-            text: join(ledger.sentences()).into(),
-            hang_up: ending.hang_up,
-            transfer: self.handover(ending),
-        };
-        let kept = self.shell.cache.keep_reply(self.turn, &reply).await;
-        if let Err(error) = &kept {
-            tracing::warn!(%error, "a written reply is not kept; only the task that asked gets it");
-        }
-        let Some(queue) = self.envelope.reply_to.clone() else {
-            return kept.context("nobody asked for the reply, and it is not kept");
-        };
-        let now = Timestamp::now();
-        let mut job = self.envelope.follow(&format!("reply-written:{attempt}"), now, reply);
-        job.stamp(Stage::ORCHESTRATOR_STARTED, self.started_at);
-        if let Some(at) = ending.first_sentence_us {
-            job.stamp(Stage::FIRST_SENTENCE, Timestamp::from_micros(at));
-        }
-        job.stamp(Stage::REPLY_FINISHED, now);
-        self.send_to_edge(queue, job).await.context("give the reply to the edge task")
-    }
-
-    fn handover(&self, ending: &Ending) -> Option<Handover> {
-        let to = self.tenant.settings.human()?.into();
-        Some(Handover { to, summary: ending.summary.as_deref()?.into() })
-    }
-
-    async fn send_to_edge(&self, queue: String, job: Envelope) -> Result<(), SendError> {
-        match self.out.send(&Destination::Task(queue), &[job]).await {
-            // The task is gone; whoever takes the call over asks for what it needs.
-            Err(SendError::QueueGone(_)) => {
-                metrics::counter!("orchestrator_edge_gone_total").increment(1);
-                Ok(())
-            }
-            result => result,
-        }
-    }
-
     /// Whether the caller has gone on to a later turn. Redis away: not as far as we know; the edge
     /// task drops by turn itself.
     async fn is_fenced(&self) -> bool {
@@ -605,23 +436,6 @@ impl TurnRun<'_> {
     }
 }
 
-/// What the human is told whom the turn has put the call through to.
-fn summary_for_human(done: &[Done]) -> Option<String> {
-    done.iter().find_map(|done| match (&done.call.request, &done.outcome) {
-        (ToolRequest::Escalate(wanted), Outcome::Escalated(Escalated::Transferring)) => {
-            Some(wanted.summary.reveal().to_owned())
-        }
-        _ => None,
-    })
-}
-
-/// What earlier runs of the turn did.
-fn done_before(ledger: &TurnLedger<'_>) -> anyhow::Result<Vec<Done>> {
-    let names = (0..dialogue_core::tool::CALLS_MAX).map(|index| format!("{TOOL}{index}"));
-    let standing = names.map_while(|name| ledger.value(&name));
-    standing.map(|done| serde_json::from_str(done).context("read what a tool did")).collect()
-}
-
 async fn record_choice(ledger: &mut TurnLedger<'_>, choice: Choice) -> anyhow::Result<Choice> {
     let Choice { agent, confidence, reason } = choice;
     let ours = serde_json::to_string(&StoredChoice { agent, confidence, reason })
@@ -637,44 +451,6 @@ struct StoredChoice {
     agent: String,
     confidence: f32,
     reason: String,
-}
-
-/// What the ledger keeps of a finished turn, so that its end can be published again.
-#[derive(Serialize, Deserialize)]
-struct Ending {
-    is_cut: bool,
-    hang_up: bool,
-    /// What the human is told to whom the call goes after the reply.
-    #[serde(default)]
-    summary: Option<String>,
-    agent: String,
-    confidence: f32,
-    reason: String,
-    model: String,
-    processing_ms: u32,
-    tokens_in: u32,
-    tokens_out: u32,
-    first_sentence_us: Option<i64>,
-}
-
-impl Ending {
-    /// C9. The vendor's own name of the model is worth more than its place in the list.
-    fn account(&self, run: &TurnRun<'_>) -> TurnAccount {
-        let models = &run.shell.models;
-        let model =
-            models.iter().find(|m| m.name() == self.model).map_or(&*self.model, |m| m.model());
-        TurnAccount {
-            agent: self.agent.clone(),
-            confidence: self.confidence,
-            reason: self.reason.clone(),
-            model: model.to_owned(),
-            processing_ms: self.processing_ms,
-            tokens_in: self.tokens_in,
-            tokens_out: self.tokens_out,
-            // No prices are configured yet.
-            cost_micros: 0,
-        }
-    }
 }
 
 fn millis(duration: Duration) -> u32 {

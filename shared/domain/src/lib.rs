@@ -2,8 +2,10 @@
 //!
 //! This crate knows no runtime, no serialisation and no vendor. What crosses a queue is an
 //! [`Envelope`] around a [`Payload`]; the `wire` crate turns it into protobuf and back. [`g711`] is here
-//! because the call core, the speech vendors and the simulator all speak it, and none may use another.
+//! because the call core, the speech vendors and the simulator all speak it, and none may use another; [`breaker`]
+//! because vendors of speech and of language models rest by the same rule.
 
+pub mod breaker;
 mod channel;
 mod delivery;
 mod envelope;

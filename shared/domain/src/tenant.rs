@@ -120,6 +120,9 @@ pub struct TenantSettings {
     pub voice: Voice,
     /// Who recognises, in the order in which one takes over from another; empty means `SB_STT` (C8).
     pub stt: Vec<String>,
+    /// The language models to ask, by their names in `SB_LLM`, in the order in which one takes over from another; empty
+    /// means all of them in the order of `SB_LLM` (C7).
+    pub models: Vec<String>,
     /// Spoken when a call begins.
     pub greeting: String,
     /// Spoken when the mesh has been silent for 2.5 s.
@@ -179,6 +182,7 @@ impl Default for TenantSettings {
             timezone: "UTC".into(),
             voice: Voice::named("aura-2-thalia-en", "en-US"),
             stt: Vec::new(),
+            models: Vec::new(),
             greeting: "Hello, how can I help you today?".into(),
             filler: "One moment, please.".into(),
             apology: "I am sorry, this is taking too long. Let me get someone to help you.".into(),

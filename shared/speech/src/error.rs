@@ -25,7 +25,7 @@ pub enum SpeechError {
     /// It will refuse every request until somebody does something: credentials, quota.
     #[error("it denies access ({0})")]
     Denied(String),
-    /// It was not asked: it failed lately ([`Breaker`](crate::Breaker)).
+    /// It was not asked: it failed lately ([`Breaker`](domain::breaker::Breaker)).
     #[error("it failed lately and was not asked")]
     Resting,
 }

@@ -6,7 +6,6 @@
 //! [`SpeechToText`], [`TextToSpeech`] or both; `voice` names it in its configuration.
 
 mod aws;
-mod breaker;
 mod deepgram;
 mod error;
 mod http;
@@ -24,7 +23,6 @@ use domain::{SpeechRate, Transcript, Voice};
 use futures::stream::BoxStream;
 
 pub use aws::AwsAccess;
-pub use breaker::{Breaker, Permit, Verdict};
 pub use deepgram::{Deepgram, DeepgramSettings};
 pub use error::{AllFailed, SpeechError};
 pub use http::{ApiKey, client};

@@ -4,13 +4,15 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use domain::{BoxFuture, Transcript};
+use domain::{
+    BoxFuture, Transcript,
+    breaker::{Breaker, Permit, Verdict},
+};
 use futures::TryStreamExt as _;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
-    AllFailed, Breaker, Permit, SAMPLE_RATE_HZ, SpeechError, SpeechToText, TextToSpeech, Utterance,
-    Vendor, Verdict,
+    AllFailed, SAMPLE_RATE_HZ, SpeechError, SpeechToText, TextToSpeech, Utterance, Vendor,
 };
 
 /// Before the same vendor is asked again. Long enough for one of its busy places to come free,

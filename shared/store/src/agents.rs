@@ -28,3 +28,23 @@ pub async fn enabled(tx: &TenantTx) -> Result<Vec<AgentRow>, StoreError> {
         .map(|r| AgentRow { name: r.get(0), kind: r.get(1), config: r.get(2), version: r.get(3) })
         .collect())
 }
+
+/// One routing rule, as its row has it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct RuleRow {
+    /// Its id.
+    pub id: uuid::Uuid,
+    /// What has to be so; a JSON object.
+    pub condition: serde_json::Value,
+    /// Which agent takes the turn then.
+    pub agent: String,
+}
+
+/// The tenant's rules that are switched on, in the order in which they are tried.
+pub async fn rules(tx: &TenantTx) -> Result<Vec<RuleRow>, StoreError> {
+    let sql = "SELECT id, condition, agent FROM routing_rules WHERE enabled ORDER BY priority, id";
+    let rows = tx.query(sql, &[]).await?;
+    let rule =
+        |r: &tokio_postgres::Row| RuleRow { id: r.get(0), condition: r.get(1), agent: r.get(2) };
+    Ok(rows.iter().map(rule).collect())
+}

@@ -25,6 +25,7 @@ mod error;
 pub mod escalations;
 pub mod history;
 pub mod idempotency;
+pub mod knowledge;
 pub mod messages;
 pub mod migrate;
 mod pool;

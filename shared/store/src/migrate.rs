@@ -36,6 +36,7 @@ migrations![
     "0040_transfers",
     "0060_dead_letters",
     "0070_api",
+    "0080_agent_versions",
 ];
 
 /// Only one may migrate a database at a time; the others wait here. (`swbd` in ASCII.)

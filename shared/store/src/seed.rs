@@ -28,6 +28,25 @@ const DEMO_DENTISTS: [&str; 2] = ["Dr. Lee", "Dr. Roy"];
 /// Its services with their minutes; the first is meant where none is named.
 const DEMO_SERVICES: [(&str, i32); 3] = [("check-up", 30), ("cleaning", 30), ("filling", 60)];
 
+/// What its documents say: title, source, text.
+const DEMO_DOCUMENTS: [(&str, &str, &str); 3] = [
+    (
+        "Opening hours",
+        "our website",
+        "We are open Monday to Friday from nine to five. On weekends and public holidays the clinic is closed.",
+    ),
+    (
+        "Parking and access",
+        "our visitor guide",
+        "You can park free of charge behind the house. The entrance has a ramp, and there is a lift to every floor.",
+    ),
+    (
+        "Paying",
+        "our price list",
+        "We take cash and all cards. Most dental insurance plans are billed directly, so please bring your insurance card.",
+    ),
+];
+
 /// Puts the tenant `demo` in place, a dental clinic in Toronto. What is there already stays as it
 /// is: an operator may have changed it. `database_url` is the owner's, as for migrations.
 ///
@@ -63,6 +82,7 @@ pub async fn demo(database_url: &str) -> anyhow::Result<()> {
         .context("seed an address")?;
     }
     offer(&tx, id).await.context("seed what can be booked")?;
+    know(&tx, id).await.context("seed what is known")?;
     tx.commit().await.context("commit the seed")
 }
 
@@ -102,5 +122,20 @@ async fn offer(tx: &Transaction<'_>, tenant: &Uuid) -> Result<(), tokio_postgres
         &[tenant],
     )
     .await?;
+    Ok(())
+}
+
+/// What the clinic's agents can look up (C5).
+async fn know(tx: &Transaction<'_>, tenant: &Uuid) -> Result<(), tokio_postgres::Error> {
+    for (title, source, text) in DEMO_DOCUMENTS {
+        let id = Uuid::new_v5(tenant, title.as_bytes());
+        let sql = "INSERT INTO knowledge_documents (tenant, id, title, source, sha256)
+             VALUES ($1, $2, $3, $4, sha256(convert_to($5, 'UTF8'))) ON CONFLICT DO NOTHING";
+        if tx.execute(sql, &[tenant, &id, &title, &source, &text]).await? > 0 {
+            let sql = "INSERT INTO knowledge_chunks (tenant, document, number, text)
+                 VALUES ($1, $2, 0, $3)";
+            tx.execute(sql, &[tenant, &id, &text]).await?;
+        }
+    }
     Ok(())
 }

@@ -99,6 +99,8 @@ struct Column {
     stt: Vec<String>,
     #[serde(default)]
     tts: Vec<VendorColumn>,
+    #[serde(default)]
+    models: Vec<String>,
     recording: Option<bool>,
     recording_consent: Option<String>,
     greeting: Option<String>,
@@ -218,6 +220,7 @@ pub fn parse(
             ..column.voice.map_or(usual.voice, |v| Voice::named(v.model, v.language))
         },
         stt: column.stt,
+        models: column.models,
         recording: column.recording.unwrap_or(usual.recording),
         recording_consent: column.recording_consent,
         greeting: column.greeting.unwrap_or(usual.greeting),

@@ -1,11 +1,17 @@
 //! The agents (C1) and what each of them bids for a turn and says in it.
 
 use domain::Personal;
+use serde::Deserialize;
+use serde_json::Value;
 
 use crate::{
     appointment::{self, Scene},
+    sentence::sentences,
     state::{Question, State},
-    tool::{Escalate, Escalated, EscalationReason, Outcome, ToolRequest, Tools, Wanted},
+    tool::{
+        self, Escalate, Escalated, EscalationReason, Outcome, SearchKnowledge, ToolRequest, Tools,
+        Wanted,
+    },
     understand::{self, Answer, Intent, Wish},
 };
 
@@ -29,13 +35,80 @@ pub struct Agent {
     pub kind: AgentKind,
     /// What a language model is told about its part.
     pub instructions: String,
+    /// The names of the tools a language model may use in its part (C5).
+    pub tools: Vec<String>,
 }
 
 impl Agent {
     fn new(name: &str, kind: AgentKind, instructions: &str) -> Self {
-        Self { name: name.to_owned(), kind, instructions: instructions.to_owned() }
+        let tools = USUAL_TOOLS.map(str::to_owned).to_vec();
+        Self { name: name.to_owned(), kind, instructions: instructions.to_owned(), tools }
+    }
+
+    /// The agent of a tenant's row, whose `config` is `{"instructions": "...", "tools": ["find_slots"]}`. What is left
+    /// out is as with the built-in agent of the kind.
+    ///
+    /// # Errors
+    /// What is wrong with it, for the tenant's operator.
+    pub fn read(name: &str, kind: AgentKind, config: &Value) -> Result<Self, String> {
+        let Config { instructions, tools } =
+            Config::deserialize(config).map_err(|e| e.to_string())?;
+        let built_in = default_agents().into_iter().find(|a| a.kind == kind);
+        let instructions = match instructions {
+            Some(text) if text.trim().is_empty() => {
+                return Err("instructions: must not be empty; leave them out".to_owned());
+            }
+            Some(text) if text.chars().count() > INSTRUCTIONS_CHARS_MAX => {
+                return Err(format!(
+                    "instructions: must have at most {INSTRUCTIONS_CHARS_MAX} characters"
+                ));
+            }
+            Some(text) => text,
+            None => built_in.map(|a| a.instructions).unwrap_or_default(),
+        };
+        let tools = tools.unwrap_or_else(|| USUAL_TOOLS.map(str::to_owned).to_vec());
+        let known: Vec<String> = tool::built_in().into_iter().map(|t| t.name).collect();
+        if let Some(unknown) = tools.iter().find(|t| !known.contains(t)) {
+            return Err(format!("tools: {unknown:?} is none of {}", known.join(", ")));
+        }
+        Ok(Self { name: name.to_owned(), kind, instructions, tools })
     }
 }
+
+/// Longer instructions cost time and tokens with every turn.
+const INSTRUCTIONS_CHARS_MAX: usize = 8_000;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    instructions: Option<String>,
+    tools: Option<Vec<String>>,
+}
+
+impl AgentKind {
+    /// The kind a row names; `None` for one that this release does not know.
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "greeting" => Some(Self::Greeting),
+            "task" => Some(Self::Task),
+            "fallback" => Some(Self::Fallback),
+            _ => None,
+        }
+    }
+}
+
+/// The tools of an agent whose tenant names none. All have the same, for a model talks with one voice whichever
+/// agent has the turn: "yes, thanks" books what the agent before has read back.
+pub const USUAL_TOOLS: [&str; 8] = [
+    "find_slots",
+    "book_appointment",
+    "reschedule_appointment",
+    "cancel_appointment",
+    "list_appointments",
+    "search_knowledge",
+    "weather",
+    "transfer_to_human",
+];
 
 /// The agents of a tenant that has named none.
 pub fn default_agents() -> Vec<Agent> {
@@ -48,15 +121,15 @@ pub fn default_agents() -> Vec<Agent> {
         Agent::new(
             "appointments",
             AgentKind::Task,
-            "Take down requests for appointments: ask for the name, the day and the time, one at a \
-             time, read them back and ask whether they are right. You cannot book anything. Once \
-             they are confirmed, say that the request is noted for the team, who will confirm it.",
+            "Make, move and cancel appointments. Ask for the name, the day and the time, one at a \
+             time. Look for free times before you offer or promise any. Read name, day and time \
+             back and ask whether they are right; change nothing before you heard a clear yes.",
         ),
         Agent::new(
             "fallback",
             AgentKind::Fallback,
-            "Answer shortly if you can do so without inventing anything about the business, and \
-             offer to take down a request for an appointment.",
+            "Answer shortly if you can do so without inventing anything about the business. Else \
+             say that you do not know, and offer an appointment or a human.",
         ),
     ]
 }
@@ -162,6 +235,12 @@ fn by_kind(
             if text.trim().is_empty() {
                 return Ok(Scripted::missed(NOT_UNDERSTOOD));
             }
+            if is_question(text)
+                && let Some(answer) = looked_up(text, scene.tools)?
+            {
+                state.asked = Some(Question::AnythingElse);
+                return Ok(answer.into());
+            }
             // Noise after all is done is no wish for something else.
             if state.asked == Some(Question::AnythingElse) && state.misses == 0 {
                 return Ok(Scripted::missed(ANYTHING_ELSE));
@@ -232,6 +311,40 @@ fn greet(state: &mut State, wish: Option<Wish>, text: &str, spoken: bool) -> Scr
     }
     "Hello! How can I help you?".into()
 }
+
+/// Words that begin a question; recognisers leave the mark out.
+const ASKS: [&str; 17] = [
+    "what", "where", "when", "how", "who", "which", "why", "do", "does", "is", "are", "can",
+    "could", "will", "may", "have", "whats",
+];
+
+fn is_question(text: &str) -> bool {
+    let words = understand::words(text);
+    let asks = words.first().is_some_and(|first| ASKS.contains(&first.as_str()));
+    words.len() > 2 && (asks || text.trim_end().ends_with('?'))
+}
+
+/// What the tenant's documents say to a question, and which of them; `None` where none says anything (C5).
+fn looked_up(question: &str, tools: &Tools<'_>) -> Result<Option<String>, Wanted> {
+    let request = ToolRequest::SearchKnowledge(SearchKnowledge { query: question.into() });
+    let Outcome::Passages(found) = tools.run(request)? else { return Ok(None) };
+    let Some(best) = found.first() else { return Ok(None) };
+    let asked = understand::words(question);
+    let told = sentences(&best.text);
+    let shared = |sentence: &String| {
+        understand::words(sentence).iter().filter(|word| asked.contains(word)).count()
+    };
+    // The first of those that share most, for the text begins with what matters.
+    let most = told.iter().map(shared).max().unwrap_or(0);
+    let at = told.iter().position(|sentence| shared(sentence) == most).unwrap_or(0);
+    let answer: String = told.iter().skip(at).take(SENTENCES_READ).map(String::as_str).collect();
+    let answer = answer.trim();
+    let stop = if answer.ends_with(['.', '!', '?']) { "" } else { "." };
+    Ok(Some(format!("{answer}{stop} That is from {}. Anything else?", best.source)))
+}
+
+/// As much of a document as is read to a person.
+const SENTENCES_READ: usize = 2;
 
 fn is_yes(text: &str) -> bool {
     understand::answer(text) == Answer::Yes

@@ -15,17 +15,20 @@ mod agents;
 mod appointment;
 mod desk;
 mod reply;
+mod routing;
 mod selection;
 mod sentence;
 mod state;
 pub mod tool;
 pub mod understand;
 
-pub use agents::{Agent, AgentKind, default_agents};
+pub use agents::{Agent, AgentKind, USUAL_TOOLS, default_agents};
 pub use desk::{Answer, Desk, Message, Past, Prompt, Step};
 pub use reply::{
-    CONTINUATIONS_MAX, RECOVERY, REPLY_BYTES_MAX, ROUNDS_MAX, Reply, ReplyAction, ReplyInput, join,
+    CONTINUATIONS_MAX, MISTAKES_MAX, RECOVERY, REPLY_BYTES_MAX, ROUNDS_MAX, Reply, ReplyAction,
+    ReplyInput, join,
 };
+pub use routing::Rule;
 pub use selection::{Choice, FALLBACK_UNDER, KEEPS_ABOVE, select};
 pub use sentence::{Splitter, is_speakable, sentences};
 pub use state::{

@@ -15,6 +15,9 @@ pub const CONTINUATIONS_MAX: u32 = 1;
 /// How often a model may ask for tools in one turn; one that asks again loops.
 pub const ROUNDS_MAX: u32 = 4;
 
+/// How often a model may ask for what it cannot have (a tool it may not use, arguments that do not fit) and is told so.
+pub const MISTAKES_MAX: u32 = 1;
+
 /// What the last resort is: no model answered and nothing was said.
 pub const RECOVERY: &str = "Sorry, I am having trouble right now. Could you say that again?";
 
@@ -31,6 +34,8 @@ pub enum ReplyInput<'a> {
     Ended,
     /// The model broke off, or did not answer.
     Failed,
+    /// The models have used up what a turn may cost.
+    OverBudget,
     /// There is no time left to ask anyone.
     OutOfTime,
 }
@@ -77,6 +82,12 @@ pub struct Reply {
     calls: Vec<Call>,
     /// How often the model asked for tools.
     rounds: u32,
+    /// In how many of these rounds it asked for what it cannot have.
+    mistakes: u32,
+    /// Nothing was said since tools were asked for: whoever heard "let me look" waits.
+    is_owed: bool,
+    /// What is said of what was done, where no model does.
+    done: Option<String>,
     bytes: usize,
     splitter: Splitter,
     is_finished: bool,
@@ -93,16 +104,26 @@ impl Reply {
             continuations: 0,
             calls: Vec::new(),
             rounds: 0,
+            mistakes: 0,
+            is_owed: false,
+            done: None,
             bytes: 0,
             splitter: Splitter::default(),
             is_finished: false,
         }
     }
 
-    /// The same reply in a turn in which this was done already, by an earlier run or the rules.
-    pub fn after(mut self, done: &[Done]) -> Self {
+    /// The same reply in a turn in which this was done already, by an earlier run or the rules. `is_owed`: nothing was
+    /// said after it.
+    pub fn after(mut self, done: &[Done], is_owed: bool) -> Self {
         self.calls = done.iter().map(|d| d.call.clone()).collect();
+        self.is_owed = is_owed;
         self
+    }
+
+    /// What a person has to know of what was done in the turn, for the case that no model says it.
+    pub fn has_done(&mut self, said: Option<String>) {
+        self.done = said;
     }
 
     /// How many sentences the reply has so far.
@@ -122,16 +143,19 @@ impl Reply {
                 let sentences = self.splitter.push(piece);
                 let mut actions = self.say(sentences);
                 if self.bytes > REPLY_BYTES_MAX {
-                    actions.extend(if self.said == 0 { self.next_model() } else { self.finish() });
+                    actions.extend(self.leave());
                 }
                 actions
             }
             ReplyInput::Asked(requests) => {
                 let rest = self.splitter.finish();
                 let mut actions = self.say(rest.into_iter().collect());
+                self.is_owed = true;
                 self.rounds += 1;
-                if self.rounds > ROUNDS_MAX || requests.is_empty() {
-                    actions.extend(if self.said == 0 { self.next_model() } else { self.finish() });
+                self.mistakes += u32::from(requests.iter().any(Result::is_err));
+                let is_lost = self.rounds > ROUNDS_MAX || self.mistakes > MISTAKES_MAX;
+                if is_lost || requests.is_empty() {
+                    actions.extend(self.leave());
                     return actions;
                 }
                 let run = requests.into_iter().enumerate();
@@ -142,7 +166,7 @@ impl Reply {
             ReplyInput::Ended => {
                 let rest = self.splitter.finish();
                 let mut actions = self.say(rest.into_iter().collect());
-                actions.extend(if self.said == 0 { self.next_model() } else { self.finish() });
+                actions.extend(self.leave());
                 actions
             }
             ReplyInput::Failed if self.said == 0 => self.next_model(),
@@ -152,7 +176,8 @@ impl Reply {
             }
             // What was begun by one model is not finished by another: it would not fit.
             ReplyInput::Failed => self.finish(),
-            ReplyInput::OutOfTime => self.give_up(),
+            ReplyInput::OverBudget => self.leave(),
+            ReplyInput::OutOfTime => self.finish(),
         }
     }
 
@@ -174,25 +199,21 @@ impl Reply {
         ReplyAction::Run { place, call }
     }
 
+    /// The model has nothing more to say, or is not listened to any more.
+    fn leave(&mut self) -> Vec<ReplyAction> {
+        if self.said == 0 { self.next_model() } else { self.finish() }
+    }
+
     fn next_model(&mut self) -> Vec<ReplyAction> {
         self.model += 1;
-        self.rounds = 0;
+        (self.rounds, self.mistakes) = (0, 0);
         self.ask()
     }
 
     fn ask(&mut self) -> Vec<ReplyAction> {
         self.splitter = Splitter::default();
         self.bytes = 0;
-        if self.model < self.models { vec![ReplyAction::Ask(self.model)] } else { self.give_up() }
-    }
-
-    fn give_up(&mut self) -> Vec<ReplyAction> {
-        let mut actions = Vec::new();
-        if self.said == 0 {
-            actions = self.say(sentences(RECOVERY));
-        }
-        actions.extend(self.finish());
-        actions
+        if self.model < self.models { vec![ReplyAction::Ask(self.model)] } else { self.finish() }
     }
 
     fn say(&mut self, sentences: Vec<String>) -> Vec<ReplyAction> {
@@ -200,13 +221,22 @@ impl Reply {
         for sentence in sentences.into_iter().filter(|s| is_speakable(s)) {
             actions.push(ReplyAction::Say { index: self.said, sentence });
             self.said += 1;
+            self.is_owed = false;
         }
         actions
     }
 
+    /// Nobody is left without a word, nor with a promise alone.
     fn finish(&mut self) -> Vec<ReplyAction> {
+        let mut actions = Vec::new();
+        if self.said == 0 || self.is_owed {
+            let words = self.done.take().unwrap_or_else(|| RECOVERY.to_owned());
+            let first = if self.said == 0 { "" } else { " " };
+            actions = self.say(sentences(&format!("{first}{words}")));
+        }
         self.is_finished = true;
-        vec![ReplyAction::Finish]
+        actions.push(ReplyAction::Finish);
+        actions
     }
 }
 
@@ -340,6 +370,52 @@ mod tests {
             assert_eq!(reply.step(asked()).last(), Some(&ReplyAction::Ask(0)));
         }
         assert_eq!(reply.step(asked()), [ReplyAction::Ask(1)]);
+    }
+
+    #[test]
+    fn what_cannot_be_had_is_told_once_and_then_the_next_model_is_asked() {
+        let mistake = || ReplyInput::Asked(vec![Err(ArgumentError::NoSuchTool)]);
+        let mut reply = Reply::new(2, 0, None);
+        reply.step(ReplyInput::Begin);
+        let told = ReplyAction::Refuse { place: 0, why: "there is no such tool".into() };
+        assert_eq!(reply.step(mistake()), [told.clone(), ReplyAction::Ask(0)]);
+        assert_eq!(reply.step(mistake()), [ReplyAction::Ask(1)]);
+        assert_eq!(reply.step(mistake()), [told, ReplyAction::Ask(1)], "the next one starts anew");
+    }
+
+    #[test]
+    fn a_promise_is_never_the_last_word() {
+        let asked = || ReplyInput::Asked(vec![Ok(ToolRequest::PauseRecording)]);
+        let ends = [ReplyInput::Ended, ReplyInput::OutOfTime, ReplyInput::OverBudget];
+        for end in ends {
+            let mut reply = Reply::new(2, 0, None);
+            reply.step(ReplyInput::Begin);
+            reply.step(ReplyInput::Text("Let me look."));
+            reply.step(asked());
+            let last = reply.step(end.clone());
+            assert_eq!(last.len(), 3, "{end:?}: {last:?}");
+            assert_eq!(last[0], say(1, " Sorry, I am having trouble right now."));
+
+            let mut reply = Reply::new(2, 0, None);
+            reply.step(ReplyInput::Begin);
+            reply.step(ReplyInput::Text("Let me see."));
+            reply.step(asked());
+            reply.has_done(Some("You are booked.".into()));
+            let told = [say(1, " You are booked."), ReplyAction::Finish];
+            assert_eq!(reply.step(end), told, "what was done is told");
+        }
+    }
+
+    #[test]
+    fn what_was_done_is_told_where_no_model_is_left() {
+        let mut reply = Reply::new(1, 0, None);
+        reply.step(ReplyInput::Begin);
+        reply.step(ReplyInput::Asked(vec![Ok(ToolRequest::PauseRecording)]));
+        reply.has_done(Some("You are booked.".into()));
+        assert_eq!(
+            reply.step(ReplyInput::Failed),
+            [say(0, "You are booked."), ReplyAction::Finish]
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! twice: the key of an effect is the conversation, the turn and [`Call::index`].
 
 mod schema;
+mod told;
 
 use std::fmt;
 
@@ -330,9 +331,17 @@ impl Outcome {
         }
     }
 
-    /// What a language model is told of it, as JSON.
-    pub fn for_model(&self) -> Value {
-        serde_json::to_value(self).unwrap_or_else(|_| serde_json::json!({"outcome": self.name()}))
+    /// Whether something is otherwise than before.
+    pub const fn has_happened(&self) -> bool {
+        matches!(
+            self,
+            Self::Booked(_)
+                | Self::Held
+                | Self::Moved(_)
+                | Self::Cancelled(_)
+                | Self::Escalated(Escalated::Transferring | Escalated::Queued { .. })
+                | Self::Done
+        )
     }
 }
 
@@ -502,6 +511,5 @@ mod tests {
         };
         let json = serde_json::to_string(&done).unwrap();
         assert_eq!(serde_json::from_str::<Done>(&json).unwrap(), done);
-        assert_eq!(Outcome::Held.for_model(), serde_json::json!({"outcome": "held"}));
     }
 }

@@ -178,7 +178,7 @@ fn a_model_is_given_what_was_heard_and_the_words_last() {
         ]
     );
     let system = prompt.system.reveal();
-    assert!(system.contains("Harbour Dental") && system.contains("cannot book"), "{system}");
+    assert!(system.contains("Harbour Dental") && system.contains("clear yes"), "{system}");
     assert!(
         system.contains("Friday, November 20, 2026, 9:00 AM"),
         "the business's clock: {system}"

@@ -1,5 +1,7 @@
 //! Language models behind one trait, asked in the order of `SB_LLM` (C7).
 
+mod embeddings;
+mod guarded;
 mod openai;
 mod rules;
 pub mod sse;
@@ -7,12 +9,13 @@ pub mod sse;
 use std::fmt;
 
 use async_trait::async_trait;
-use dialogue_core::{
-    Prompt,
-    tool::{ArgumentError, Outcome, ToolRequest, ToolSchema},
-};
+use dialogue_core::{Prompt, tool::ToolSchema};
 use futures::stream::BoxStream;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+pub use embeddings::{EmbeddingSettings, Embeddings};
+pub use guarded::Guarded;
 #[cfg(test)]
 pub(crate) use openai::Patience;
 pub use openai::{OpenAi, OpenAiSettings};
@@ -29,15 +32,13 @@ pub struct Request {
     /// The rules engine's reply.
     pub scripted: String,
     /// The tools it may ask for.
-    #[expect(dead_code, reason = "no model is told of tools yet")]
     pub tools: Vec<ToolSchema>,
     /// What it asked for in this turn and what came of it, in order.
-    #[expect(dead_code, reason = "no model is told of tools yet")]
     pub exchanges: Vec<Exchange>,
 }
 
 /// A tool a model asked for, in its own words.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asked {
     /// The model's name of the request.
     pub id: String,
@@ -45,8 +46,13 @@ pub struct Asked {
     pub name: String,
     /// The arguments as they were streamed, JSON or not.
     pub arguments: String,
-    /// What was understood of it.
-    pub request: Result<ToolRequest, ArgumentError>,
+}
+
+/// Without the arguments: they may hold what the person said.
+impl fmt::Debug for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Asked").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 /// A tool a model asked for and what it is told came of it.
@@ -54,8 +60,12 @@ pub struct Asked {
 pub struct Exchange {
     /// The request.
     pub asked: Asked,
-    /// What came of it.
-    pub outcome: Outcome,
+    /// Those of one message of the model have the same.
+    pub round: u32,
+    /// How many sentences of the reply stood when it asked.
+    pub said: usize,
+    /// What it is told.
+    pub told: Value,
 }
 
 /// A piece of an answer.
@@ -64,10 +74,25 @@ pub enum Delta {
     /// More text.
     Text(String),
     /// The message ends with requests for tools.
-    #[expect(dead_code, reason = "no model is told of tools yet")]
     Asked(Vec<Asked>),
     /// What it took, once, where the vendor says.
     Usage(Usage),
+}
+
+/// What a model's tokens cost, in US dollars a million: as many millionths of a dollar a token.
+#[derive(Clone, Copy, PartialEq, Default, Debug)]
+pub struct Price {
+    /// Of those it reads.
+    pub tokens_in: f64,
+    /// Of those it writes.
+    pub tokens_out: f64,
+}
+
+impl Price {
+    /// In millionths of a US dollar.
+    pub fn of(&self, usage: Usage) -> f64 {
+        self.tokens_in * f64::from(usage.tokens_in) + self.tokens_out * f64::from(usage.tokens_out)
+    }
 }
 
 /// Tokens, for C9.
@@ -91,6 +116,11 @@ pub trait LanguageModel: Send + Sync {
 
     /// The name stored with a turn (C9).
     fn model(&self) -> &str;
+
+    /// What its tokens cost.
+    fn price(&self) -> Price {
+        Price::default()
+    }
 
     /// Asks for a reply, as a stream.
     ///
@@ -122,6 +152,9 @@ pub enum ModelError {
     /// It sent what cannot be read.
     #[error("unreadable stream: {0}")]
     Unreadable(&'static str),
+    /// It was not asked: it failed lately.
+    #[error("it failed lately and was not asked")]
+    Resting,
     /// There are no words it could answer.
     #[error("nothing to answer")]
     NoWords,

@@ -1,18 +1,20 @@
 //! Any endpoint that speaks OpenAI's chat completions, streamed (PROTOCOLS 4, C7).
 
+mod body;
+mod chunk;
+
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use async_trait::async_trait;
-use dialogue_core::{Role, join};
 use futures::{StreamExt as _, stream};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 use vault::RotatingSecret;
 
+use self::chunk::{Chunk, ToolCalls};
 use crate::llm::{
-    Delta, Deltas, LanguageModel, ModelError, Request, Usage, Waiting,
+    Delta, Deltas, LanguageModel, ModelError, Price, Request, Usage, Waiting,
     sse::{EventParser, TooLong},
 };
 
@@ -35,23 +37,61 @@ impl Default for Patience {
     }
 }
 
+/// How long the usage and the end are waited for when the model has finished.
+const END_WITHIN: Duration = Duration::from_millis(500);
+
 /// As much of an error's body as is read for its code, in bytes.
 const ERROR_BODY_BYTES_MAX: usize = 16 * 1024;
 
 /// The longest error code kept.
 const ERROR_CODE_CHARS_MAX: usize = 64;
 
-/// What a model that goes on with a reply is told besides.
-const GO_ON: &str =
-    "You have begun to answer. Go on right after your last sentence and repeat nothing.";
-
 /// Where the endpoint is.
 #[derive(Clone, Debug)]
 pub struct OpenAiSettings {
-    /// Ends in `/v1`, without a slash after it.
+    /// Its name in `SB_LLM`.
+    pub name: String,
+    /// Ends in `/v1`, without a slash after it; of Azure's older form, in the deployment.
     pub base_url: String,
     /// The model's name there.
     pub model: String,
+    /// Azure's `api-version`; sends the key as Azure takes it.
+    pub api_version: Option<String>,
+    /// What it costs.
+    pub price: Price,
+}
+
+/// What differs between endpoints of the protocol.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Form {
+    OpenAi,
+    Azure,
+    /// vLLM, Ollama and others.
+    Compatible,
+}
+
+impl OpenAiSettings {
+    /// The model at an endpoint whose price is not known.
+    pub fn at(base_url: impl Into<String>, model: impl Into<String>) -> Self {
+        Self {
+            name: OpenAi::NAME.to_owned(),
+            base_url: base_url.into(),
+            model: model.into(),
+            api_version: None,
+            price: Price::default(),
+        }
+    }
+
+    fn form(&self) -> Form {
+        let host = self.base_url.split_once("://").map_or("", |(_, rest)| rest);
+        let host = host.split(['/', ':']).next().unwrap_or_default();
+        match host {
+            _ if self.api_version.is_some() => Form::Azure,
+            host if host.ends_with(".azure.com") => Form::Azure,
+            "api.openai.com" => Form::OpenAi,
+            _ => Form::Compatible,
+        }
+    }
 }
 
 /// An OpenAI-compatible model.
@@ -87,50 +127,34 @@ impl OpenAi {
             .context("build the HTTP client of the language model")?;
         Ok(Self { http, settings, key, patience })
     }
-
-    fn body(&self, request: &Request) -> Option<Value> {
-        let prompt = request.prompt.as_ref()?;
-        let mut system = prompt.system.reveal().to_owned();
-        if !request.said.is_empty() {
-            system.push('\n');
-            system.push_str(GO_ON);
-        }
-        let mut messages = vec![json!({"role": "system", "content": system})];
-        messages.extend(prompt.messages.iter().map(|u| {
-            let role = match u.role {
-                Role::Person => "user",
-                Role::Agent => "assistant",
-            };
-            json!({"role": role, "content": u.text.reveal()})
-        }));
-        if !request.said.is_empty() {
-            messages.push(json!({"role": "assistant", "content": join(&request.said)}));
-        }
-        Some(json!({
-            "model": self.settings.model,
-            "messages": messages,
-            "stream": true,
-            "stream_options": {"include_usage": true},
-        }))
-    }
 }
 
 #[async_trait]
 impl LanguageModel for OpenAi {
     fn name(&self) -> &str {
-        Self::NAME
+        &self.settings.name
     }
 
     fn model(&self) -> &str {
         &self.settings.model
     }
 
+    fn price(&self) -> Price {
+        self.settings.price
+    }
+
     async fn reply(&self, request: &Request) -> Result<Deltas, ModelError> {
-        let body = self.body(request).ok_or(ModelError::NoWords)?;
+        let body = body::body(&self.settings, request).ok_or(ModelError::NoWords)?;
         let url = format!("{}/chat/completions", self.settings.base_url);
         let mut post = self.http.post(url).json(&body);
+        if let Some(version) = &self.settings.api_version {
+            post = post.query(&[("api-version", version)]);
+        }
         if let Some(key) = &self.key {
-            post = post.bearer_auth(key.current().reveal());
+            post = match self.settings.form() {
+                Form::Azure => post.header("api-key", key.current().reveal()),
+                Form::OpenAi | Form::Compatible => post.bearer_auth(key.current().reveal()),
+            };
         }
         let deadline = Instant::now() + self.patience.first_token;
         let response = timeout_at(deadline, post.send())
@@ -145,6 +169,7 @@ impl LanguageModel for OpenAi {
             bytes: response.bytes_stream().fuse().boxed(),
             parser: EventParser::default(),
             ready: VecDeque::new(),
+            calls: ToolCalls::default(),
             deadline,
             next_token: self.patience.next_token,
             waiting: Waiting::First,
@@ -153,7 +178,10 @@ impl LanguageModel for OpenAi {
         };
         let deltas = stream::unfold(reading, |mut reading| async move {
             let item = reading.next().await?;
-            reading.is_over |= item.is_err();
+            if item.is_err() {
+                reading.is_over = true;
+                reading.calls = ToolCalls::default();
+            }
             Some((item, reading))
         });
         Ok(deltas.boxed())
@@ -165,6 +193,8 @@ struct Reading {
     bytes: stream::BoxStream<'static, reqwest::Result<bytes::Bytes>>,
     parser: EventParser,
     ready: VecDeque<Delta>,
+    /// What tools it has asked for so far.
+    calls: ToolCalls,
     /// Until when the next token must be there. Comments that keep the connection alive are none.
     deadline: Instant,
     next_token: Duration,
@@ -180,11 +210,16 @@ impl Reading {
                 return Some(Ok(delta));
             }
             if self.is_over {
-                return None;
+                // The usage comes after the last request, so they are told when all is there.
+                let asked = self.calls.finish();
+                return (!asked.is_empty()).then_some(Ok(Delta::Asked(asked)));
             }
             let events = match timeout_at(self.deadline, self.bytes.next()).await {
-                // The text is whole; only the usage or [DONE] is late.
-                Err(_) if self.saw_finish => return None,
+                // The answer is whole; only the usage or [DONE] is late.
+                Err(_) if self.saw_finish => {
+                    self.is_over = true;
+                    continue;
+                }
                 Err(_) => return Some(Err(ModelError::TimedOut(self.waiting))),
                 Ok(Some(Err(_))) | Ok(None) if self.saw_finish => {
                     self.is_over = true;
@@ -222,13 +257,25 @@ impl Reading {
             return Err(ModelError::BrokeOff(error_code(&error)));
         }
         for choice in chunk.choices.unwrap_or_default() {
-            let text = choice.delta.and_then(|d| d.content).unwrap_or_default();
-            if !text.is_empty() {
+            let (text, fragments) = match choice.delta {
+                Some(delta) => (delta.content, delta.tool_calls),
+                None => (None, None),
+            };
+            let (text, fragments) = (text.unwrap_or_default(), fragments.unwrap_or_default());
+            if !text.is_empty() || !fragments.is_empty() {
                 self.waiting = Waiting::Next;
                 self.deadline = Instant::now() + self.next_token;
+            }
+            for fragment in fragments {
+                self.calls.take(fragment)?;
+            }
+            if !text.is_empty() {
                 self.ready.push_back(Delta::Text(text));
             }
-            self.saw_finish |= choice.finish_reason.is_some();
+            if choice.finish_reason.is_some() {
+                self.saw_finish = true;
+                self.deadline = self.deadline.min(Instant::now() + END_WITHIN);
+            }
         }
         if let Some(usage) = chunk.usage {
             self.ready.push_back(Delta::Usage(Usage {
@@ -238,31 +285,6 @@ impl Reading {
         }
         Ok(())
     }
-}
-
-/// A chunk, as far as it matters. Compatible servers leave out, null or add what they like.
-#[derive(Deserialize)]
-struct Chunk {
-    choices: Option<Vec<ChunkChoice>>,
-    usage: Option<ChunkUsage>,
-    error: Option<Value>,
-}
-
-#[derive(Deserialize)]
-struct ChunkChoice {
-    delta: Option<ChunkDelta>,
-    finish_reason: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct ChunkDelta {
-    content: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct ChunkUsage {
-    prompt_tokens: Option<u32>,
-    completion_tokens: Option<u32>,
 }
 
 /// The error without its URL: the base may hold a credential.

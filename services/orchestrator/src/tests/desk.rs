@@ -40,7 +40,7 @@ pub(crate) struct World {
 
 pub(crate) fn openai(server: &ModelServer) -> Arc<dyn LanguageModel> {
     boot::install_tls();
-    let settings = OpenAiSettings { base_url: server.base_url.clone(), model: "test-model".into() };
+    let settings = OpenAiSettings::at(&server.base_url, "test-model");
     Arc::new(OpenAi::new(settings, None).unwrap())
 }
 
@@ -59,7 +59,7 @@ impl World {
         let tenants = Arc::new(Tenants::new(store.clone()));
         // Nobody listens there.
         let weather = OpenMeteo::new(WeatherSettings::at("http://127.0.0.1:9")).unwrap();
-        let tools = Tools::new(weather, CONNECTIONS);
+        let tools = Tools::new(weather, None, CONNECTIONS);
         Some(Self { db, shell: Shell { cache, store, tenants, models, tools }, tenant })
     }
 

@@ -1,7 +1,9 @@
 //! Turns over real Redis and PostgreSQL, and a model behind real HTTP.
 
 mod desk;
+mod knowledge;
 mod model_server;
+mod models;
 mod survival;
 mod tools;
 mod turns;

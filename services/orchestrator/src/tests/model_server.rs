@@ -16,6 +16,8 @@ use tokio::{
 pub(crate) enum Step {
     /// Streams this text as one delta.
     Text(String),
+    /// Asks for tools, by name and arguments, and ends as the protocol has it.
+    Tools(Vec<(&'static str, String)>),
     /// Writes this into the stream as it is.
     Raw(&'static str),
     /// Says nothing more, until the client goes.
@@ -124,13 +126,25 @@ async fn serve(mut socket: TcpStream, shared: Arc<Shared>) {
                                    "usage": null, "obfuscation": "x"});
                 write_chunk(&mut socket, &format!("data: {chunk}\n\n")).await;
             }
-            Step::Raw(raw) => write_chunk(&mut socket, raw).await,
-            Step::Done => {
-                let end = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n\
-                           data: {\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":4}}\n\n\
-                           data: [DONE]\n\n";
-                write_chunk(&mut socket, end).await;
+            Step::Tools(calls) => {
+                for (index, (name, arguments)) in calls.into_iter().enumerate() {
+                    let id = format!("call_{number}_{index}");
+                    let mut pieces = vec![json!({"index": index, "id": id, "type": "function",
+                        "function": {"name": name, "arguments": ""}})];
+                    pieces.extend(arguments.as_bytes().chunks(7).map(|piece| {
+                        let piece = String::from_utf8_lossy(piece);
+                        json!({"index": index, "function": {"arguments": piece}})
+                    }));
+                    for piece in pieces {
+                        let chunk =
+                            json!({"choices": [{"index": 0, "delta": {"tool_calls": [piece]}}]});
+                        write_chunk(&mut socket, &format!("data: {chunk}\n\n")).await;
+                    }
+                }
+                write_chunk(&mut socket, &end("tool_calls")).await;
             }
+            Step::Raw(raw) => write_chunk(&mut socket, raw).await,
+            Step::Done => write_chunk(&mut socket, &end("stop")).await,
             Step::Stall => {
                 let mut byte = [0];
                 if matches!(socket.read(&mut byte).await, Ok(0) | Err(_)) {
@@ -141,6 +155,14 @@ async fn serve(mut socket: TcpStream, shared: Arc<Shared>) {
         }
     }
     socket.write_all(b"0\r\n\r\n").await.ok();
+}
+
+fn end(reason: &str) -> String {
+    format!(
+        "data: {{\"choices\":[{{\"delta\":{{}},\"finish_reason\":\"{reason}\"}}]}}\n\n\
+         data: {{\"choices\":[],\"usage\":{{\"prompt_tokens\":9,\"completion_tokens\":4}}}}\n\n\
+         data: [DONE]\n\n"
+    )
 }
 
 async fn write_chunk(socket: &mut TcpStream, text: &str) {

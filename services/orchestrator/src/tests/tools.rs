@@ -1,6 +1,6 @@
 //! Tools against a real PostgreSQL: what is booked stands there, once (C5, C6, D6).
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bus::Destination;
 use dialogue_core::tool::{
@@ -8,19 +8,23 @@ use dialogue_core::tool::{
 };
 use domain::{CallCommand, ControlCall, Envelope, MessageSent, Payload, Personal, Timestamp, Turn};
 
-use futures::StreamExt as _;
-
 use super::desk::{Outbox, Talk, World, rules};
-use crate::tools::{self, Scene};
+use crate::{
+    llm::LanguageModel,
+    tools::{self, Scene},
+};
 
 const CALLER: &str = "+15550001111";
 const OUR_NUMBER: &str = "+15550100001";
-/// `SB_CONCURRENCY` as it is by default.
-const TURNS_AT_ONCE: usize = 64;
 
 /// A clinic with one chair, open at every hour of every day, so that the test's clock does not matter.
 async fn clinic() -> Option<World> {
-    let world = World::new(vec![rules()]).await?;
+    clinic_with(vec![rules()]).await
+}
+
+/// The same, whose agents are these models.
+pub(super) async fn clinic_with(models: Vec<Arc<dyn LanguageModel>>) -> Option<World> {
+    let world = World::new(models).await?;
     let tenant = world.tenant;
     world
         .db
@@ -46,7 +50,7 @@ async fn clinic() -> Option<World> {
 }
 
 /// Ten o'clock UTC in `days` days.
-fn ten_in(days: i64) -> jiff::Timestamp {
+pub(super) fn ten_in(days: i64) -> jiff::Timestamp {
     let day = jiff::Timestamp::now().as_second() / 86_400 + days;
     jiff::Timestamp::from_second(day * 86_400 + 36_000).unwrap()
 }
@@ -90,7 +94,7 @@ fn confirmations(out: &Outbox) -> Vec<MessageSent> {
     out.replies().into_iter().map(|(_, message)| message).collect()
 }
 
-async fn standing(world: &World) -> i64 {
+pub(super) async fn standing(world: &World) -> i64 {
     let owner = world.db.owner().await;
     let sql = "SELECT count(*) FROM appointments WHERE status = 'booked'";
     owner.query_one(sql, &[]).await.unwrap().get(0)
@@ -135,9 +139,8 @@ async fn of_two_hundred_who_want_twenty_slots_twenty_are_booked_and_the_others_o
             run(&call, &Outbox::default(), &message, &from, request).await
         }
     });
-    // As many at a time as a task handles messages.
-    let at_once = futures::stream::iter(callers).buffer_unordered(TURNS_AT_ONCE);
-    let outcomes: Vec<Outcome> = at_once.collect().await;
+    // All of them in one task: more than it takes at a time.
+    let outcomes: Vec<Outcome> = futures::future::join_all(callers).await;
     let booked = outcomes.iter().filter(|o| matches!(o, Outcome::Booked(_))).count();
     let offered =
         outcomes.iter().filter(|o| matches!(o, Outcome::Taken(f) if f.len() == 3)).count();

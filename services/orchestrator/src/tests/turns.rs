@@ -105,8 +105,7 @@ async fn a_model_that_stalls_is_left_for_the_next() {
         |_, _| Ok(vec![Step::Text("Half a".into()), Step::Stall]);
     for script in [silent, alive_but_silent, begins] {
         let model = ModelServer::start(script).await;
-        let settings =
-            OpenAiSettings { base_url: model.base_url.clone(), model: "test-model".into() };
+        let settings = OpenAiSettings::at(&model.base_url, "test-model");
         boot::install_tls();
         let slow = Arc::new(OpenAi::with_patience(settings, None, patience).unwrap());
         let Some(world) = World::new(vec![slow, rules()]).await else { return };

@@ -8,9 +8,10 @@
 mod appointments;
 mod confirmation;
 mod held;
+mod knowledge;
 mod weather;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use bus::{Destination, SendError};
@@ -28,10 +29,11 @@ pub(crate) use confirmation::reminder_due;
 pub use held::HeldBookings;
 #[cfg(test)]
 pub(crate) use held::book_held;
+pub(crate) use knowledge::keep_embedded;
 pub(crate) use weather::OpenMeteo;
 pub use weather::WeatherSettings;
 
-use crate::{Shell, outlet::Outlet, tenants::Tenant};
+use crate::{Shell, llm::Embeddings, outlet::Outlet, tenants::Tenant};
 
 /// How long a tool that only looks may take; the caller waits.
 const LOOK_WITHIN: Duration = Duration::from_secs(3);
@@ -46,14 +48,20 @@ const QUEUE_WITHIN: Duration = Duration::from_secs(4);
 /// What the tools of all turns share.
 pub(crate) struct Tools {
     pub(crate) weather: OpenMeteo,
+    /// `None` where documents are found by their words alone.
+    pub(crate) embeddings: Option<Arc<Embeddings>>,
     calendar: Semaphore,
 }
 
 impl Tools {
     /// `connections` is how many the pool has. Half of them serve the calendar, so that what else a
     /// turn reads finds one.
-    pub(crate) fn new(weather: OpenMeteo, connections: usize) -> Self {
-        Self { weather, calendar: Semaphore::new((connections / 2).max(1)) }
+    pub(crate) fn new(
+        weather: OpenMeteo,
+        embeddings: Option<Arc<Embeddings>>,
+        connections: usize,
+    ) -> Self {
+        Self { weather, embeddings, calendar: Semaphore::new((connections / 2).max(1)) }
     }
 }
 
@@ -119,7 +127,7 @@ async fn run_unlimited(
         ToolRequest::Reschedule(wanted) => appointments::reschedule(scene, wanted, effect).await,
         ToolRequest::Cancel(wanted) => appointments::cancel(scene, wanted, effect).await,
         ToolRequest::ListAppointments(whose) => Ok(appointments::list(scene, whose).await),
-        ToolRequest::SearchKnowledge(_) => Ok(Outcome::Passages(Vec::new())),
+        ToolRequest::SearchKnowledge(wanted) => Ok(knowledge::search(scene, wanted).await),
         ToolRequest::Weather(wanted) => Ok(scene.shell.tools.weather.forecast(scene, wanted).await),
         ToolRequest::Escalate(wanted) => escalate(scene, wanted, effect).await,
         ToolRequest::PauseRecording => control(scene, CallCommand::PauseRecording, effect).await,

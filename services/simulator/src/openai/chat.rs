@@ -121,7 +121,7 @@ fn script(
                 Mode::Rubbish => {
                     steps.extend(rubbish().map(|bytes| Step::Send(bytes, String::new())))
                 }
-                Mode::Echo | Mode::NeverAlike | Mode::Script => {}
+                Mode::Echo | Mode::NeverAlike | Mode::Script | Mode::FrontDesk => {}
             }
             if broken {
                 return steps;
@@ -229,7 +229,7 @@ async fn whole(
         Mode::Cut => {
             return Ok(HttpResponse::Ok().streaming(play(VecDeque::from([Step::Cut]), entry)));
         }
-        Mode::Echo | Mode::NeverAlike | Mode::Script => {}
+        Mode::Echo | Mode::NeverAlike | Mode::Script | Mode::FrontDesk => {}
     }
     let (message, finish) = match answer {
         Answer::Text(text) => {

@@ -1,6 +1,7 @@
 //! OpenAI and what is compatible with it: chat, speech both ways, embeddings (PROTOCOLS 4).
 
 mod chat;
+mod front_desk;
 mod media;
 mod model;
 mod multipart;

@@ -11,6 +11,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::front_desk;
+
 /// The log of requests forgets its oldest entry when it holds more than this.
 const REQUESTS_MAX: usize = 10_000;
 
@@ -32,6 +34,8 @@ pub enum Mode {
     Cut,
     /// The answers of `script`, one per request, then echo.
     Script,
+    /// Makes appointments with the tools of the request; without them, as echo.
+    FrontDesk,
 }
 
 /// The model's settings, as `PUT /sim/model` takes them. What is left out has its default.
@@ -175,6 +179,9 @@ impl Model {
         match settings.mode {
             Mode::Script if !settings.script.is_empty() => settings.script.remove(0),
             Mode::NeverAlike => Answer::Text(self.never_alike(messages, &said)),
+            Mode::FrontDesk => {
+                front_desk::answer(body).unwrap_or_else(|| Answer::Text(echo(&said)))
+            }
             _ => Answer::Text(echo(&said)),
         }
     }
@@ -198,7 +205,7 @@ impl Model {
 }
 
 /// What a message says, whether its content is a string or a list of parts.
-fn text(message: &Value) -> String {
+pub(super) fn text(message: &Value) -> String {
     match &message["content"] {
         Value::String(text) => text.clone(),
         Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str()).collect(),

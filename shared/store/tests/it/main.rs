@@ -4,6 +4,7 @@
 
 mod appointments;
 mod isolation;
+mod knowledge;
 mod migrations;
 mod people;
 mod tenants;

@@ -4,7 +4,7 @@
 mod book;
 mod change;
 mod offers;
-mod said;
+pub(crate) mod said;
 
 use domain::Personal;
 use jiff::{Timestamp, civil::DateTime};

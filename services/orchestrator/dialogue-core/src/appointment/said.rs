@@ -12,7 +12,7 @@ pub(super) fn clock(time: Time) -> String {
 }
 
 /// "Tuesday, November 24 at 2 PM".
-pub(super) fn moment(at: DateTime) -> String {
+pub(crate) fn moment(at: DateTime) -> String {
     format!("{} at {}", day(at.date()), clock(at.time()))
 }
 

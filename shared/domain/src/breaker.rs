@@ -1,4 +1,4 @@
-//! Keeps a vendor that fails from costing every turn its patience (C8).
+//! Keeps a vendor that fails from costing every turn its patience (C7, C8).
 
 use std::time::{Duration, Instant};
 

@@ -1,0 +1,150 @@
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
+use async_trait::async_trait;
+use domain::breaker::{Breaker, Permit, Verdict};
+use futures::{StreamExt as _, stream};
+
+use crate::llm::{Delta, Deltas, LanguageModel, ModelError, Price, Request};
+
+/// A model behind a breaker: one that failed lately is not asked, so that the next in the list answers without the
+/// caller's waiting for this one first.
+pub struct Guarded {
+    model: Arc<dyn LanguageModel>,
+    breaker: Arc<Mutex<Breaker>>,
+}
+
+impl Guarded {
+    /// The model behind a breaker of its own.
+    pub fn new(model: Arc<dyn LanguageModel>) -> Self {
+        Self { model, breaker: Arc::default() }
+    }
+}
+
+#[async_trait]
+impl LanguageModel for Guarded {
+    fn name(&self) -> &str {
+        self.model.name()
+    }
+
+    fn model(&self) -> &str {
+        self.model.model()
+    }
+
+    fn price(&self) -> Price {
+        self.model.price()
+    }
+
+    async fn reply(&self, request: &Request) -> Result<Deltas, ModelError> {
+        let mut asking = Asking::begin(&self.breaker).ok_or(ModelError::Resting)?;
+        let deltas = match self.model.reply(request).await {
+            Ok(deltas) => deltas,
+            Err(error) => {
+                asking.settle(verdict(&error));
+                return Err(error);
+            }
+        };
+        let watched = stream::unfold((deltas, asking), |(mut deltas, mut asking)| async move {
+            let item = deltas.next().await;
+            match &item {
+                Some(Ok(Delta::Text(_) | Delta::Asked(_))) | None => asking.settle(Verdict::Works),
+                Some(Ok(Delta::Usage(_))) => {}
+                Some(Err(error)) => asking.settle(verdict(error)),
+            }
+            Some((item?, (deltas, asking)))
+        });
+        Ok(watched.boxed())
+    }
+}
+
+/// A request on its way. Dropped before anything came of it, nothing is learned.
+struct Asking {
+    breaker: Arc<Mutex<Breaker>>,
+    permit: Option<Permit>,
+}
+
+impl Asking {
+    fn begin(breaker: &Arc<Mutex<Breaker>>) -> Option<Self> {
+        let permit = breaker.lock().unwrap_or_else(PoisonError::into_inner).ask(Instant::now())?;
+        Some(Self { breaker: breaker.clone(), permit: Some(permit) })
+    }
+
+    /// The first word counts: a stream that breaks off later began.
+    fn settle(&mut self, verdict: Verdict) {
+        let Some(permit) = self.permit.take() else { return };
+        let mut breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
+        breaker.settle(permit, verdict, Instant::now());
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.settle(Verdict::Unknown);
+    }
+}
+
+fn verdict(error: &ModelError) -> Verdict {
+    match error {
+        ModelError::Refused { status: 401 | 403 | 404, .. } => Verdict::FailsForGood,
+        ModelError::Refused { status: 429, code } if code == "insufficient_quota" => {
+            Verdict::FailsForGood
+        }
+        // It refuses this request, and may take the next.
+        ModelError::Refused { status: 400 | 413 | 422, .. } => Verdict::Works,
+        ModelError::NoWords | ModelError::Resting => Verdict::Unknown,
+        ModelError::Refused { .. }
+        | ModelError::Connection(_)
+        | ModelError::TimedOut(_)
+        | ModelError::BrokeOff(_)
+        | ModelError::Unreadable(_) => Verdict::Fails,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Broken(AtomicU32);
+
+    #[async_trait]
+    impl LanguageModel for Broken {
+        fn name(&self) -> &str {
+            "broken"
+        }
+
+        fn model(&self) -> &str {
+            "broken"
+        }
+
+        async fn reply(&self, _: &Request) -> Result<Deltas, ModelError> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            let broken = Err(ModelError::BrokeOff("server_error".into()));
+            Ok(stream::iter([broken]).boxed())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_model_that_failed_three_times_in_a_row_is_left_alone() {
+        let broken = Arc::new(Broken::default());
+        let guarded = Guarded::new(broken.clone());
+        let request = Request {
+            prompt: None,
+            said: Vec::new(),
+            scripted: String::new(),
+            tools: Vec::new(),
+            exchanges: Vec::new(),
+        };
+        for _ in 0..3 {
+            let mut deltas = guarded.reply(&request).await.unwrap();
+            assert!(deltas.next().await.unwrap().is_err());
+        }
+        let rests = guarded.reply(&request).await.err().unwrap();
+        assert!(matches!(rests, ModelError::Resting), "{rests}");
+        assert_eq!(broken.0.load(Ordering::Relaxed), 3);
+    }
+}

@@ -1,0 +1,142 @@
+use dialogue_core::{Role, join};
+use serde_json::{Value, json};
+
+use super::{Form, OpenAiSettings};
+use crate::llm::{Exchange, Request};
+
+/// What a model that goes on with a reply is told besides.
+const GO_ON: &str =
+    "You have begun to answer. Go on right after your last sentence and repeat nothing.";
+
+/// The most tokens one answer of a model may have; a spoken reply has some dozens.
+const ANSWER_TOKENS_MAX: u32 = 1_000;
+
+/// The body of a request; `None` where there are no words to answer.
+pub(super) fn body(settings: &OpenAiSettings, request: &Request) -> Option<Value> {
+    let prompt = request.prompt.as_ref()?;
+    // What stands in the ledger after the last tools were asked for: it is gone on with.
+    let told = request.exchanges.last().map_or(0, |e| e.said).min(request.said.len());
+    let begun = &request.said[told..];
+    let mut system = prompt.system.reveal().to_owned();
+    if !begun.is_empty() {
+        system.push('\n');
+        system.push_str(GO_ON);
+    }
+    let mut messages = vec![json!({"role": "system", "content": system})];
+    messages.extend(prompt.messages.iter().map(|u| {
+        let role = match u.role {
+            Role::Person => "user",
+            Role::Agent => "assistant",
+        };
+        json!({"role": role, "content": u.text.reveal()})
+    }));
+    messages.extend(exchanged(&request.exchanges, &request.said));
+    if !begun.is_empty() {
+        messages.push(json!({"role": "assistant", "content": join(begun)}));
+    }
+    let mut body = json!({
+        "model": settings.model,
+        "messages": messages,
+        "stream": true,
+        "stream_options": {"include_usage": true},
+    });
+    // OpenAI's own endpoints refuse the older name for some models, others do not know the newer one.
+    let limit = match settings.form() {
+        Form::OpenAi | Form::Azure => "max_completion_tokens",
+        Form::Compatible => "max_tokens",
+    };
+    body[limit] = json!(ANSWER_TOKENS_MAX);
+    if !request.tools.is_empty() {
+        let tools = request.tools.iter().map(|tool| {
+            json!({"type": "function", "function": {
+                "name": tool.name, "description": tool.description, "parameters": tool.parameters,
+            }})
+        });
+        body["tools"] = tools.collect();
+    }
+    Some(body)
+}
+
+/// Each round as the protocol has it: the assistant's message that asked, then a message for what came of each request.
+fn exchanged(exchanges: &[Exchange], said: &[String]) -> Vec<Value> {
+    let mut messages = Vec::new();
+    let mut before = 0;
+    for round in exchanges.chunk_by(|a, b| a.round == b.round) {
+        let until = round[0].said.clamp(before, said.len());
+        let words = &said[before..until];
+        before = until;
+        let content = if words.is_empty() { Value::Null } else { json!(join(words)) };
+        let calls: Vec<Value> = round
+            .iter()
+            .map(|Exchange { asked, .. }| {
+                json!({"id": asked.id, "type": "function", "function": {
+                    "name": asked.name, "arguments": asked.arguments,
+                }})
+            })
+            .collect();
+        messages.push(json!({"role": "assistant", "content": content, "tool_calls": calls}));
+        messages.extend(round.iter().map(|Exchange { asked, told, .. }| {
+            json!({"role": "tool", "tool_call_id": asked.id, "content": told.to_string()})
+        }));
+    }
+    messages
+}
+
+#[cfg(test)]
+mod tests {
+    use dialogue_core::{Prompt, Utterance, tool};
+    use domain::Turn;
+
+    use super::*;
+    use crate::llm::Asked;
+
+    fn settings(base_url: &str, api_version: Option<&str>) -> OpenAiSettings {
+        OpenAiSettings {
+            api_version: api_version.map(str::to_owned),
+            ..OpenAiSettings::at(base_url, "m")
+        }
+    }
+
+    fn request() -> Request {
+        let exchange = |id: &str, round, said| Exchange {
+            asked: Asked { id: id.into(), name: "weather".into(), arguments: "{}".into() },
+            round,
+            said,
+            told: json!({"outcome": "unavailable"}),
+        };
+        let words = Utterance { role: Role::Person, text: "Well?".into(), turn: Turn(1) };
+        Request {
+            prompt: Some(Prompt { system: "Be brief.".into(), messages: vec![words] }),
+            said: vec!["Let me look.".into(), " It is".into()],
+            scripted: String::new(),
+            tools: tool::built_in().into_iter().filter(|t| t.name == "weather").collect(),
+            exchanges: vec![exchange("a", 1, 1), exchange("b", 1, 1), exchange("c", 2, 1)],
+        }
+    }
+
+    #[test]
+    fn what_was_asked_and_what_came_of_it_stand_in_their_order() {
+        let body = body(&settings("https://api.openai.com/v1", None), &request()).unwrap();
+        let messages = body["messages"].as_array().unwrap();
+        let roles: Vec<_> = messages.iter().map(|m| m["role"].as_str().unwrap()).collect();
+        let expected =
+            ["system", "user", "assistant", "tool", "tool", "assistant", "tool", "assistant"];
+        assert_eq!(roles, expected);
+        assert_eq!(messages[2]["content"], "Let me look.");
+        assert_eq!(messages[2]["tool_calls"][1]["id"], "b");
+        assert_eq!(messages[4]["tool_call_id"], "b");
+        assert_eq!(messages[5]["content"], Value::Null);
+        assert_eq!(messages[7]["content"], "It is");
+        assert!(messages[0]["content"].as_str().unwrap().ends_with(GO_ON));
+        assert_eq!(body["tools"][0]["function"]["name"], "weather");
+        assert_eq!(body["max_completion_tokens"], ANSWER_TOKENS_MAX);
+    }
+
+    #[test]
+    fn other_servers_are_told_the_limit_by_the_name_they_know() {
+        let ollama = settings("http://127.0.0.1:11434/v1", None);
+        assert_eq!(body(&ollama, &request()).unwrap()["max_tokens"], ANSWER_TOKENS_MAX);
+        let azure = settings("https://x.openai.azure.com/openai/deployments/m", Some("2024-10-21"));
+        assert_eq!(body(&azure, &request()).unwrap()["max_completion_tokens"], ANSWER_TOKENS_MAX);
+    }
+}

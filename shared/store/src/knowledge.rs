@@ -1,0 +1,248 @@
+//! What a business knows (C5): documents in pieces, found by their words and by what they are about.
+//!
+//! The pieces hold no personal field: what a tenant puts here is what its agents may tell anybody.
+
+use uuid::Uuid;
+
+use crate::{StoreError, TenantTx, moment, plain};
+
+/// About how long a piece is, in characters: some sentences, short enough to be read to a caller by a model, long enough
+/// to stand by itself.
+const PIECE_CHARS: usize = 600;
+
+/// Pieces that are looked at for one question, by each of the two ways.
+const CANDIDATES: i64 = 8;
+
+/// From this cosine on a piece is about the question, by the embeddings.
+const ABOUT_FROM: f32 = 0.35;
+
+/// From this share of the question's words on (without "the" and the like) a piece answers it, by the words.
+const WORDS_FROM: f32 = 0.5;
+
+/// A document as a tenant gives it.
+#[derive(Clone, Copy, Debug)]
+pub struct NewDocument<'a> {
+    /// Its id; the same id again replaces it.
+    pub id: Uuid,
+    /// Its title.
+    pub title: &'a str,
+    /// Where it came from, as answers name it.
+    pub source: &'a str,
+    /// The text; paragraphs are separated by empty lines.
+    pub text: &'a str,
+    /// Of title and text, so that an unchanged one keeps its embeddings.
+    pub sha256: &'a [u8],
+}
+
+/// Puts a document in place of what had its id; `false` where it is there unchanged.
+pub async fn put(
+    tx: &TenantTx,
+    document: &NewDocument<'_>,
+    at: domain::Timestamp,
+) -> Result<bool, StoreError> {
+    let NewDocument { id, title, source, text, sha256 } = document;
+    let changed = tx
+        .execute(
+            "INSERT INTO knowledge_documents (tenant, id, title, source, sha256, updated_at)
+             VALUES (app_tenant(), $1, $2, $3, $4, $5)
+             ON CONFLICT (tenant, id) DO UPDATE SET title = excluded.title,
+                source = excluded.source, sha256 = excluded.sha256, updated_at = excluded.updated_at
+             WHERE knowledge_documents.sha256 <> excluded.sha256
+                OR knowledge_documents.source <> excluded.source",
+            &[id, &plain(title), &plain(source), sha256, &moment(at)],
+        )
+        .await?;
+    if changed == 0 {
+        return Ok(false);
+    }
+    tx.execute("DELETE FROM knowledge_chunks WHERE document = $1", &[id]).await?;
+    for (number, piece) in (0_i32..).zip(pieces(&plain(text))) {
+        tx.execute(
+            "INSERT INTO knowledge_chunks (tenant, document, number, text)
+             VALUES (app_tenant(), $1, $2, $3)",
+            &[id, &number, &piece],
+        )
+        .await?;
+    }
+    Ok(true)
+}
+
+/// Removes a document; `false` where there is none.
+pub async fn remove(tx: &TenantTx, id: Uuid) -> Result<bool, StoreError> {
+    Ok(tx.execute("DELETE FROM knowledge_documents WHERE id = $1", &[&id]).await? > 0)
+}
+
+/// Cuts a text into pieces: at paragraphs, and where one is long, at the ends of its lines and sentences.
+fn pieces(text: &str) -> Vec<String> {
+    let mut pieces: Vec<String> = Vec::new();
+    let mut open = String::new();
+    let close = |open: &mut String, pieces: &mut Vec<String>| {
+        if !open.trim().is_empty() {
+            pieces.push(open.trim().to_owned());
+        }
+        open.clear();
+    };
+    for paragraph in text.replace("\r\n", "\n").split("\n\n") {
+        for sentence in paragraph.split_inclusive(['.', '!', '?', '\n', ';']) {
+            let mut rest = sentence;
+            while open.chars().count() + rest.chars().count() > PIECE_CHARS {
+                close(&mut open, &mut pieces);
+                let Some((cut, _)) = rest.char_indices().nth(PIECE_CHARS) else { break };
+                let (head, tail) = rest.split_at(cut);
+                pieces.push(head.trim().to_owned());
+                rest = tail;
+            }
+            open.push_str(rest);
+        }
+        close(&mut open, &mut pieces);
+    }
+    pieces
+}
+
+/// A piece whose embedding is missing, or is another model's.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Unembedded {
+    document: Uuid,
+    number: i32,
+    /// What is to be embedded: the document's title, and the piece.
+    pub text: String,
+}
+
+/// Pieces without an embedding of `model`, at most `limit`. Others skip them until the transaction ends, so that a piece
+/// is paid for once.
+pub async fn unembedded(
+    tx: &TenantTx,
+    model: &str,
+    limit: i64,
+) -> Result<Vec<Unembedded>, StoreError> {
+    let rows = tx
+        .query(
+            "SELECT c.document, c.number, d.title || E'\\n' || c.text
+             FROM knowledge_chunks c JOIN knowledge_documents d ON d.tenant = c.tenant AND d.id = c.document
+             WHERE c.embedding_model IS DISTINCT FROM $1
+             ORDER BY c.document, c.number LIMIT $2
+             FOR UPDATE OF c SKIP LOCKED",
+            &[&model, &limit],
+        )
+        .await?;
+    let piece = |r: &tokio_postgres::Row| Unembedded {
+        document: r.get(0),
+        number: r.get(1),
+        text: r.get(2),
+    };
+    Ok(rows.iter().map(piece).collect())
+}
+
+/// Keeps a piece's embedding.
+pub async fn embed(
+    tx: &TenantTx,
+    piece: &Unembedded,
+    model: &str,
+    embedding: &[f32],
+) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE knowledge_chunks SET embedding = $3::text::vector, embedding_model = $4
+         WHERE document = $1 AND number = $2",
+        &[&piece.document, &piece.number, &vector(embedding), &model],
+    )
+    .await?;
+    Ok(())
+}
+
+/// A piece that may answer a question.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Found {
+    /// The document's title.
+    pub title: String,
+    /// Where it came from.
+    pub source: String,
+    /// The piece.
+    pub text: String,
+    /// How well it fits, 0 to 1.
+    pub score: f32,
+}
+
+/// What answers `question`, the best first; nothing where no piece fits well enough, so that nobody invents. With the
+/// question's embedding what is said in other words is found as well.
+pub async fn search(
+    tx: &TenantTx,
+    question: &str,
+    embedding: Option<(&str, &[f32])>,
+    limit: usize,
+) -> Result<Vec<Found>, StoreError> {
+    // Shares of words rather than ts_rank: a rank says nothing about whether a piece answers.
+    let by_words = "SELECT d.title, d.source, c.text, NULL::real AS about,
+            (cardinality(ARRAY(SELECT unnest(tsvector_to_array(c.words))
+                               INTERSECT SELECT unnest(q.words)))::real
+             / greatest(1, cardinality(q.words)))::real AS share,
+            c.document, c.number
+         FROM (SELECT tsvector_to_array(to_tsvector('english', $1)) AS words) q,
+              knowledge_chunks c JOIN knowledge_documents d ON d.tenant = c.tenant AND d.id = c.document
+         ORDER BY share DESC, c.document, c.number LIMIT $2";
+    let mut rows = tx.query(by_words, &[&plain(question), &CANDIDATES]).await?;
+    if let Some((model, embedding)) = embedding {
+        let by_meaning = "SELECT d.title, d.source, c.text, (1 - (c.embedding <=> $3::text::vector))::real AS about,
+                (cardinality(ARRAY(SELECT unnest(tsvector_to_array(c.words))
+                                   INTERSECT SELECT unnest(q.words)))::real
+                 / greatest(1, cardinality(q.words)))::real AS share,
+                c.document, c.number
+             FROM (SELECT tsvector_to_array(to_tsvector('english', $1)) AS words) q,
+                  (SELECT * FROM knowledge_chunks
+                   WHERE embedding_model = $4 AND vector_dims(embedding) = $5
+                   ORDER BY embedding <=> $3::text::vector LIMIT $2) c
+                  JOIN knowledge_documents d ON d.tenant = c.tenant AND d.id = c.document
+             ORDER BY about DESC";
+        let dimensions = i32::try_from(embedding.len()).unwrap_or(0);
+        let near = tx
+            .query(
+                by_meaning,
+                &[&plain(question), &CANDIDATES, &vector(embedding), &model, &dimensions],
+            )
+            .await?;
+        // A piece found both ways counts with both.
+        let key = |r: &tokio_postgres::Row| (r.get::<_, Uuid>(5), r.get::<_, i32>(6));
+        rows.retain(|row| near.iter().all(|n| key(n) != key(row)));
+        rows.extend(near);
+    }
+    let mut found: Vec<Found> = rows.iter().filter_map(fitting).collect();
+    found.sort_by(|a, b| b.score.total_cmp(&a.score));
+    found.truncate(limit);
+    Ok(found)
+}
+
+fn fitting(row: &tokio_postgres::Row) -> Option<Found> {
+    let about: Option<f32> = row.get(3);
+    let (about, share): (f32, f32) = (about.unwrap_or(0.0), row.get(4));
+    let score = about.max(share);
+    let fits = about >= ABOUT_FROM || share >= WORDS_FROM;
+    fits.then(|| Found { title: row.get(0), source: row.get(1), text: row.get(2), score })
+}
+
+/// As pgvector reads it.
+fn vector(embedding: &[f32]) -> String {
+    let numbers: Vec<String> = embedding.iter().map(f32::to_string).collect();
+    format!("[{}]", numbers.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cut_at_paragraphs_and_long_ones_at_sentences() {
+        let long = "A sentence of some length. ".repeat(50);
+        let text = format!("Open nine to five.\n\n\n{long}\n\nParking is behind the house.");
+        let pieces = pieces(&text);
+        assert_eq!(pieces.first().map(String::as_str), Some("Open nine to five."));
+        assert_eq!(pieces.last().map(String::as_str), Some("Parking is behind the house."));
+        assert!(pieces.iter().all(|p| p.chars().count() <= PIECE_CHARS && !p.is_empty()));
+        assert!(pieces[1].ends_with("length."), "{}", pieces[1]);
+    }
+
+    #[test]
+    fn a_text_without_an_end_is_cut_all_the_same() {
+        let pieces = pieces(&"é".repeat(PIECE_CHARS * 2 + 7));
+        assert_eq!(pieces.iter().map(|p| p.chars().count()).sum::<usize>(), PIECE_CHARS * 2 + 7);
+        assert!(pieces.iter().all(|p| p.chars().count() <= PIECE_CHARS));
+    }
+}

@@ -1,0 +1,91 @@
+use domain::{TenantId, Timestamp};
+use store::{
+    Store,
+    knowledge::{self, Found, NewDocument},
+};
+use testkit::TestDb;
+use uuid::Uuid;
+
+const HOURS: &str =
+    "We are open Monday to Friday from nine to five.\n\nOn public holidays we are closed.";
+const PARKING: &str = "You can park behind the house, free of charge.";
+
+async fn put(store: &Store, tenant: TenantId, title: &str, text: &str) -> bool {
+    let tx = store.tenant(tenant).await.unwrap();
+    let document = NewDocument {
+        id: Uuid::new_v5(tenant.as_uuid(), title.as_bytes()),
+        title,
+        source: title,
+        text,
+        sha256: text.as_bytes(),
+    };
+    let changed = knowledge::put(&tx, &document, Timestamp::now()).await.unwrap();
+    tx.commit().await.unwrap();
+    changed
+}
+
+async fn found(store: &Store, tenant: TenantId, question: &str) -> Vec<Found> {
+    let tx = store.tenant(tenant).await.unwrap();
+    knowledge::search(&tx, question, None, 3).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_question_finds_its_own_tenants_answer_and_nothing_where_nothing_fits() {
+    let Some(db) = TestDb::create().await else { return };
+    let (ours, theirs) = (db.add_tenant("ours").await, db.add_tenant("theirs").await);
+    let store = db.store().await;
+    assert!(put(&store, ours, "Opening hours", HOURS).await);
+    assert!(put(&store, ours, "Parking", PARKING).await);
+    assert!(!put(&store, ours, "Parking", PARKING).await, "it is there unchanged");
+
+    let best = found(&store, ours, "Where can I park?").await;
+    assert_eq!(best[0].text, PARKING);
+    assert_eq!(best[0].title, "Parking");
+    assert!(found(&store, ours, "What is the capital of France?").await.is_empty());
+    assert!(found(&store, theirs, "Where can I park?").await.is_empty(), "another tenant's");
+
+    put(&store, ours, "Parking", "There is a garage next door.").await;
+    assert!(
+        found(&store, ours, "Is parking behind the house?").await.is_empty(),
+        "it was replaced"
+    );
+    let tx = store.tenant(ours).await.unwrap();
+    let id = Uuid::new_v5(ours.as_uuid(), b"Parking");
+    assert!(knowledge::remove(&tx, id).await.unwrap());
+    tx.commit().await.unwrap();
+    assert!(found(&store, ours, "Where is the garage?").await.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_said_in_other_words_is_found_by_its_embedding() {
+    let Some(db) = TestDb::create().await else { return };
+    let tenant = db.add_tenant("ours").await;
+    let store = db.store().await;
+    put(&store, tenant, "Parking", PARKING).await;
+    put(&store, tenant, "Opening hours", HOURS).await;
+    // Of a model's space three directions are enough: parking, hours, and everything else.
+    let tx = store.tenant(tenant).await.unwrap();
+    let missing = knowledge::unembedded(&tx, "m", 10).await.unwrap();
+    assert_eq!(missing.len(), 3);
+    for piece in &missing {
+        let about: [f32; 3] = match piece.text.starts_with("Parking") {
+            true => [1.0, 0.0, 0.1],
+            false => [0.0, 1.0, 0.1],
+        };
+        knowledge::embed(&tx, piece, "m", &about).await.unwrap();
+    }
+    assert!(knowledge::unembedded(&tx, "m", 10).await.unwrap().is_empty());
+    assert_eq!(knowledge::unembedded(&tx, "newer", 10).await.unwrap().len(), 3);
+
+    let question = "Where do I leave my car?";
+    assert!(knowledge::search(&tx, question, None, 3).await.unwrap().is_empty(), "no word of it");
+    let asked = [0.9, 0.1, 0.1];
+    let best = knowledge::search(&tx, question, Some(("m", &asked)), 3).await.unwrap();
+    assert_eq!(best.len(), 1);
+    assert_eq!(best[0].text, PARKING);
+    let strange = [0.0, 0.0, 1.0];
+    let none = knowledge::search(&tx, question, Some(("m", &strange)), 3).await.unwrap();
+    assert!(none.is_empty(), "about nothing they know: {none:?}");
+    let other = knowledge::search(&tx, question, Some(("newer", &asked)), 3).await.unwrap();
+    assert!(other.is_empty(), "embeddings of two models are not compared");
+}
