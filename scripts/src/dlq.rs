@@ -13,6 +13,8 @@ use domain::EventId;
 use store::dead_letters::{DeadLetters, Filter, State};
 use vault::FieldKeys;
 
+pub use crate::ended::Ended;
+pub(crate) use arguments::seconds;
 pub use arguments::{Command, Which};
 
 /// Replays asked about at once.
@@ -28,17 +30,6 @@ struct Desk {
     topology: Topology,
     /// Who does it, for the record.
     actor: String,
-}
-
-/// How a command ended well.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Ended {
-    /// It did what was asked.
-    Done,
-    /// No letter is meant.
-    Nothing,
-    /// It was stopped before its end: the same again goes on.
-    Stopped,
 }
 
 /// Runs a command. What it finds goes to the standard output: as a table for people, as JSON for programs.

@@ -147,7 +147,7 @@ impl Mesh {
             simulator,
             log,
         )?;
-        let mut tasks = Vec::new();
+        let mut tasks: Vec<Supervised> = Vec::new();
         for service in SERVICES {
             for number in 1..=options.tasks_per_service {
                 let name = format!("{service}-{number}");
@@ -159,6 +159,10 @@ impl Mesh {
                 tasks.push(Supervised::start(&name, ops, "/health", launch, log)?);
             }
         }
+        // For operators' tools, which run with the variables of the mesh.
+        let mut environment = environment;
+        let targets: Vec<_> = tasks.iter().map(|task| task.address().to_string()).collect();
+        environment.entry("SB_OPS_TARGETS".to_owned()).or_insert_with(|| targets.join(","));
         let mesh = Self {
             tasks,
             simulator,

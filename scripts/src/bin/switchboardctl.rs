@@ -4,19 +4,29 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use boot::Environment;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
 use scripts::demo_key;
 use scripts::dlq;
+use scripts::ended::Ended;
+use scripts::operate;
 use scripts::provision::{Wanted, provision};
 
 const RETRY_AFTER: Duration = Duration::from_millis(500);
-/// Exit codes that scripts can use.
-const NOTHING: u8 = 3;
-const STOPPED: u8 = 4;
+const NAME: &str = "switchboardctl";
 
-/// Operates a Switchboard: its database, its queues, its tenants.
+/// Operates a Switchboard: what runs, who is hurt, what may be done; its database, its queues, its tenants.
+///
+/// It reads the variables of the services. On a machine with a mesh: eval "$(scripts/mesh env)".
+///
+/// Ends with 0 when it did what was asked, 1 when it could not, 2 when it was asked wrongly, 3 when nothing is there that
+/// was meant, 4 when it was stopped before its end, 5 when it looked and something is not well.
 #[derive(Debug, Parser)]
-#[command(name = "switchboardctl", version)]
+#[command(name = NAME, version, after_help = "Examples:
+  switchboardctl status
+  switchboardctl trace CA0123456789abcdef0123456789abcdef
+  switchboardctl dlq list --within 12h
+  source <(switchboardctl completion bash)")]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -32,6 +42,14 @@ enum Command {
     /// meant, 4 when it was stopped.
     #[command(subcommand)]
     Dlq(Box<dlq::Command>),
+    #[command(flatten)]
+    Operate(Box<operate::Command>),
+    /// Print a script that completes this program's arguments in a shell.
+    #[command(after_help = "Example:\n  source <(switchboardctl completion bash)")]
+    Completion {
+        /// Which.
+        shell: Shell,
+    },
 }
 
 /// What an environment needs before its services start.
@@ -66,11 +84,12 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
     let environment = Environment::of_process();
     match command {
         Command::Prepare(step) => run_step(step, &environment).await.map(|()| ExitCode::SUCCESS),
-        Command::Dlq(command) => Ok(match dlq::run(*command, &environment).await? {
-            dlq::Ended::Done => ExitCode::SUCCESS,
-            dlq::Ended::Nothing => ExitCode::from(NOTHING),
-            dlq::Ended::Stopped => ExitCode::from(STOPPED),
-        }),
+        Command::Dlq(command) => dlq::run(*command, &environment).await.map(Ended::code),
+        Command::Operate(command) => operate::run(*command, &environment).await.map(Ended::code),
+        Command::Completion { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), NAME, &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 

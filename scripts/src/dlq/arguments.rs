@@ -181,7 +181,7 @@ impl Which {
 }
 
 /// `90s`, `30m`, `12h` or `7d` in seconds.
-fn seconds(text: &str) -> Result<u64, String> {
+pub(crate) fn seconds(text: &str) -> Result<u64, String> {
     let units = [('s', 1), ('m', 60), ('h', 3_600), ('d', 86_400)];
     let read = || {
         let unit = text.chars().next_back()?;

@@ -9,6 +9,7 @@ use store::dead_letters::{Act, Count, Letter};
 use wire::Decoded;
 
 use super::{Desk, Ended, Which};
+use crate::print::{age, time};
 
 /// A reason may be long: a table shows its beginning.
 const REASON_CHARS: usize = 60;
@@ -157,21 +158,5 @@ fn print_letters(letters: &[Letter], now: Timestamp) {
             letter.queue,
             age(letter.died_at, now),
         );
-    }
-}
-
-/// RFC 3339.
-fn time(at: Timestamp) -> String {
-    jiff::Timestamp::from_microsecond(at.as_micros()).unwrap_or_default().to_string()
-}
-
-/// How long ago, in the largest unit that fits.
-fn age(at: Timestamp, now: Timestamp) -> String {
-    let seconds = now.since(at).as_secs();
-    match seconds {
-        0..60 => format!("{seconds}s"),
-        60..3_600 => format!("{}m", seconds / 60),
-        3_600..86_400 => format!("{}h", seconds / 3_600),
-        _ => format!("{}d", seconds / 86_400),
     }
 }

@@ -35,9 +35,7 @@ impl CommonSettings {
             r.fault("SB_LONG_POLL_SECONDS", "must be 0 to 20");
         }
         Self {
-            task: r
-                .optional("SB_TASK")
-                .unwrap_or_else(|| format!("{service}-{:08x}", std::process::id())),
+            task: r.optional("SB_TASK").unwrap_or_else(|| task_name(service)),
             ops_listen: r.parsed("SB_OPS_LISTEN", SocketAddr::from(([0, 0, 0, 0], 9100))),
             deployment: r.deployment(),
             queue_prefix: r.optional("SB_QUEUE_PREFIX").unwrap_or_else(|| "sb-dev".into()),
@@ -48,4 +46,9 @@ impl CommonSettings {
             drain: Duration::from_secs(r.parsed("SB_DRAIN_SECONDS", 30_u64)),
         }
     }
+}
+
+/// The name of a task that was given none.
+pub(crate) fn task_name(service: &str) -> String {
+    format!("{service}-{:08x}", std::process::id())
 }

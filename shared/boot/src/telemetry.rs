@@ -56,5 +56,11 @@ pub fn init_telemetry(service: &'static str, env: &Environment) -> anyhow::Resul
         .add_global_label("service", service)
         .install_recorder()
         .context("start metrics")?;
+    // Who tells, by the names of OpenTelemetry's resource.
+    let task =
+        env.get("SB_TASK").map_or_else(|| crate::settings::task_name(service), str::to_owned);
+    metrics::gauge!("target_info", "service_name" => service, "service_instance_id" => task,
+        "service_version" => env!("CARGO_PKG_VERSION"))
+    .set(1.0);
     Ok(Telemetry { metrics })
 }

@@ -18,6 +18,7 @@ use tracing::Instrument as _;
 use wire::Decoded;
 
 use crate::{
+    age::Ages,
     backoff::Backoff,
     batch::MAX_ENTRIES,
     claim,
@@ -96,12 +97,13 @@ impl Consumer {
             url: url.clone(),
             deletions,
             abandon: abandon.clone(),
+            ages: Arc::new(Ages::new(Timestamp::now())),
             consumer: self,
         });
         let sqs = worker.consumer.bus.inner.sqs.clone();
         let mut background = JoinSet::new();
         background.spawn(keeper.clone().run(sqs.clone(), url.clone()));
-        background.spawn(depth::watch(sqs, url, worker.label));
+        background.spawn(depth::watch(sqs, url, worker.label, worker.ages.clone()));
         Loop { keeper, worker, tasks: JoinSet::new(), groups: Groups::default() }
             .run(stop, abandon)
             .await;
@@ -138,6 +140,8 @@ struct Worker {
     deletions: Deletions,
     /// The drain time is over: handlers stop where they are.
     abandon: CancellationToken,
+    /// For the metric of the oldest message.
+    ages: Arc<Ages>,
 }
 
 /// What the loop does with the group of a message that was handled.
@@ -271,7 +275,17 @@ impl Loop {
         let worker = self.worker.clone();
         self.tasks.spawn(async move {
             let group = held.group.clone();
-            Finished { group, next: worker.process(held).await }
+            let message = held.message_id.clone();
+            worker.ages.begun(&message, held.sent_at);
+            let next = worker.process(held).await;
+            match &next {
+                Next::FlowOn => worker.ages.done(&message),
+                Next::Back(after) => worker.ages.given_back(&message, *after, Timestamp::now()),
+                Next::Pause(_) => {
+                    worker.ages.given_back(&message, Duration::ZERO, Timestamp::now());
+                }
+            }
+            Finished { group, next }
         });
     }
 

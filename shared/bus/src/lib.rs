@@ -8,6 +8,7 @@
 //!
 //! `design.md` beside this file says what the loop promises and what was rejected.
 
+mod age;
 mod backoff;
 mod batch;
 mod claim;
@@ -25,6 +26,7 @@ mod trace;
 
 pub use consumer::Consumer;
 pub use dead_letter::{DeadLetter, Replay, replay_id};
+pub use depth::Depth;
 pub use handler::{Context, Handler, LeaseLost, Outcome};
 pub use send::{Bus, Destination, SendError};
 pub use settings::BusSettings;

@@ -7,6 +7,8 @@ use crate::{Cache, CacheError, limits::milliseconds};
 
 /// Four times the longest call (B4).
 const CALLS_TTL_SECONDS: u64 = 2 * 60 * 60;
+/// A task that has not seen it by then is gone: its queue's name never comes again.
+const STOP_TTL_SECONDS: u64 = 10 * 60;
 
 /// By the clock of Redis, so that no two tasks can disagree about who has lapsed.
 static RENEW: LazyLock<Script> = LazyLock::new(|| {
@@ -29,6 +31,21 @@ static IS_ALIVE: LazyLock<Script> = LazyLock::new(|| {
         local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
         local until_ms = redis.call('ZSCORE', KEYS[1], ARGV[1])
         return (until_ms and tonumber(until_ms) > now_ms) and 1 or 0
+        ",
+    )
+});
+
+static EDGES: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+        local time = redis.call('TIME')
+        local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+        local edges = {}
+        local leases = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
+        for i = 1, #leases, 2 do
+            edges[#edges + 1] = {leases[i], tonumber(leases[i + 1]) > now_ms and 1 or 0}
+        end
+        return edges
         ",
     )
 });
@@ -155,6 +172,49 @@ impl Cache {
             })
             .await?;
         Ok(calls.iter().filter_map(|call| CallSid::parse(call)).collect())
+    }
+
+    /// Every edge task that has a lease, by its queue, and whether the lease holds.
+    ///
+    /// # Errors
+    /// When Redis is away.
+    pub async fn edges(&self) -> Result<Vec<(String, bool)>, CacheError> {
+        let key = self.edges_key();
+        self.run("edges", |mut c| async move { EDGES.key(key).invoke_async(&mut c).await }).await
+    }
+
+    /// Asks the task of `queue` to stop as a deploy would: it takes no new calls, hands over the live ones and ends.
+    ///
+    /// # Errors
+    /// When Redis is away.
+    pub async fn ask_edge_to_stop(&self, queue: &str) -> Result<(), CacheError> {
+        let key = self.stop_key(queue);
+        self.run("ask_edge_to_stop", |mut c| async move {
+            deadpool_redis::redis::cmd("SET")
+                .arg(key)
+                .arg(1)
+                .arg("EX")
+                .arg(STOP_TTL_SECONDS)
+                .query_async(&mut c)
+                .await
+        })
+        .await
+    }
+
+    /// Whether the task of `queue` was asked to stop.
+    ///
+    /// # Errors
+    /// When Redis is away.
+    pub async fn edge_is_asked_to_stop(&self, queue: &str) -> Result<bool, CacheError> {
+        let key = self.stop_key(queue);
+        self.run("edge_is_asked_to_stop", |mut c| async move {
+            deadpool_redis::redis::cmd("EXISTS").arg(key).query_async(&mut c).await
+        })
+        .await
+    }
+
+    fn stop_key(&self, queue: &str) -> String {
+        self.key(&format!("edge:{queue}"), ":stop")
     }
 
     fn edges_key(&self) -> String {

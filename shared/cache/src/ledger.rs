@@ -117,6 +117,24 @@ impl Cache {
         Ledger::of_fields(fields).ok_or(CacheError::LedgerLost)
     }
 
+    /// The ledger of `turn` as it stands, without beginning one.
+    ///
+    /// # Errors
+    /// When Redis is away.
+    pub async fn ledger(
+        &self,
+        conversation: ConversationId,
+        turn: Turn,
+    ) -> Result<Option<Ledger>, CacheError> {
+        let key = self.ledger_key(conversation, turn);
+        let fields: HashMap<String, String> = self
+            .run("ledger", |mut c| async move {
+                deadpool_redis::redis::cmd("HGETALL").arg(key).query_async(&mut c).await
+            })
+            .await?;
+        Ok(Ledger::of_fields(fields))
+    }
+
     /// Records sentence `index` (from 0) of a reply before it is sent, and returns what stands in
     /// its place: `text`, or what another run recorded first. Only that may be spoken.
     ///

@@ -24,6 +24,7 @@
 //! | `p:{call}:off-record` | string | whether recording is paused | 2 h |
 //! | `p:{edges}:leases` | sorted set | edge tasks by their queues, each until when its lease holds, Unix ms | never |
 //! | `p:{edge:{queue}}:calls` | set | the calls an edge task holds | 2 h |
+//! | `p:{edge:{queue}}:stop` | string | that an operator asked an edge task to hand its calls over and end | 10 min |
 //! | `p:{conversation}:turn:{n}` | hash | the ledger of turn n: `attempt`, `s:{index}`, `v:{name}`, `finished` | 1 h |
 //! | `p:{conversation}:context` | hash | `version`, `body` | 30 min (C4) |
 //! | `p:{conversation}:agent` | string | the agent chosen last (C2) | 30 min |

@@ -215,7 +215,7 @@ impl<'g> Asking<'g> {
         breaker.settle(permit, verdict, std::time::Instant::now());
         let is_closed = breaker.is_closed();
         drop(breaker);
-        metrics::gauge!("speech_breaker_open", "vendor" => self.vendor, "request" => self.request)
+        metrics::gauge!("vendor_breaker_open", "vendor" => self.vendor, "request" => self.request)
             .set(if is_closed { 0.0 } else { 1.0 });
         if was_closed != is_closed {
             let state = if is_closed { "closed" } else { "open" };

@@ -25,6 +25,12 @@ pub async fn keep_watch(services: Arc<CallServices>, drained: CancellationToken)
     let mut unsettled_until = Instant::now() + SETTLED_AFTER;
     let mut tries = HashMap::new();
     while !drained.is_cancelled() {
+        if !services.stopping.is_cancelled()
+            && matches!(services.cache.edge_is_asked_to_stop(&services.own_queue).await, Ok(true))
+        {
+            tracing::info!("an operator asked this task to hand its calls over and end");
+            services.stopping.cancel();
+        }
         match services.cache.renew_edge_lease(&services.own_queue, LEASE).await {
             Err(error) => {
                 tracing::debug!(%error, "lease not renewed");

@@ -52,3 +52,21 @@ async fn the_calls_of_a_lapsed_task_are_asked_to_come_back_those_that_are_elsewh
     assert!(asked.try_recv().is_err(), "a call that is elsewhere is left alone");
     edge.stop().await;
 }
+
+#[tokio::test]
+async fn a_task_that_an_operator_asks_to_hand_over_ends_by_itself() {
+    let Some(edge) = start_with(&[]).await else { return };
+    let mut alive = edge.cache.edges().await.unwrap();
+    let until = tokio::time::Instant::now() + PATIENCE;
+    while alive.is_empty() && tokio::time::Instant::now() < until {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        alive = edge.cache.edges().await.unwrap();
+    }
+    let [(queue, true)] = &alive[..] else { panic!("{alive:?}") };
+    edge.cache.ask_edge_to_stop(queue).await.unwrap();
+    while !edge.cache.edges().await.unwrap().is_empty() {
+        assert!(tokio::time::Instant::now() < until, "it goes on");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    edge.stop().await;
+}

@@ -1,0 +1,71 @@
+//! What commands say: tables for people, JSON for programs.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use domain::Timestamp;
+use serde_json::Value;
+
+/// Whether a program reads what is said.
+pub(crate) fn is_for_programs(json: bool) -> bool {
+    json || !std::io::stdout().is_terminal()
+}
+
+/// Says `value` to a program.
+pub(crate) fn json(value: &Value) -> anyhow::Result<()> {
+    say(&serde_json::to_string_pretty(value)?)
+}
+
+/// Says a line. Whoever reads may go away in the middle, as `head` does.
+pub(crate) fn say(line: &str) -> anyhow::Result<()> {
+    Ok(writeln!(std::io::stdout(), "{line}")?)
+}
+
+/// Rows under a header, each column as wide as its widest cell.
+pub(crate) fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.chain([header[column].chars().count()]).max().unwrap_or(0)
+    };
+    let widths: [usize; N] = std::array::from_fn(width);
+    let line = |cells: [&str; N]| {
+        let padded = cells.iter().zip(widths).map(|(cell, width)| {
+            // A name that came from outside moves no cursor.
+            let plain: String = cell.chars().filter(|c| !c.is_control()).collect();
+            format!("{plain:<width$}")
+        });
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    let rows = rows.iter().map(|row| line(row.each_ref().map(String::as_str)));
+    std::iter::once(line(header)).chain(rows).collect::<Vec<_>>().join("\n")
+}
+
+/// RFC 3339.
+pub(crate) fn time(at: Timestamp) -> String {
+    jiff::Timestamp::from_microsecond(at.as_micros()).unwrap_or_default().to_string()
+}
+
+/// How long ago, in the largest unit that fits.
+pub(crate) fn age(at: Timestamp, now: Timestamp) -> String {
+    seconds(now.since(at).as_secs())
+}
+
+/// A time in the largest unit that fits.
+pub(crate) fn seconds(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3_600 => format!("{}m", seconds / 60),
+        3_600..86_400 => format!("{}h", seconds / 3_600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_what_stands_in_them_and_hold_no_control_character() {
+        let rows = [["a".to_owned(), "1".to_owned()], ["\u{1b}[31mlong".to_owned(), String::new()]];
+        assert_eq!(table(["N", "C"], &rows), "N        C\na        1\n[31mlong");
+    }
+}
