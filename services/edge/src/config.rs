@@ -34,6 +34,9 @@ pub struct Config {
     pub whatsapp_api_version: String,
     /// How long live calls may go on when the task is told to stop (`SB_CALL_DRAIN_SECONDS`; DESIGN 5).
     pub call_drain: Duration,
+    /// Sockets (calls and live events) that a task is meant to hold (`SB_EDGE_SOCKETS`): told beside those it holds, for
+    /// scaling and the alarm at 80 % (F4).
+    pub sockets: u32,
     /// The KMS key that wraps the tenants' data keys (`SB_KMS_KEY`).
     pub kms_key: String,
     /// Who makes the tokens that open the API (`SB_JWT_ISSUER`); asked for where there are keys for them.
@@ -97,6 +100,7 @@ impl Config {
                 .optional("WHATSAPP_API_VERSION")
                 .unwrap_or_else(|| "v26.0".into()),
             call_drain: Duration::from_secs(r.parsed("SB_CALL_DRAIN_SECONDS", 90_u64)),
+            sockets: r.parsed("SB_EDGE_SOCKETS", 200),
             kms_key: r.optional("SB_KMS_KEY").unwrap_or_else(|| "alias/switchboard".into()),
             jwt_issuer: r.optional("SB_JWT_ISSUER"),
             jwt_audience: r.optional("SB_JWT_AUDIENCE").unwrap_or_else(|| "switchboard".into()),

@@ -115,12 +115,14 @@ impl Border {
         body: web::Payload,
     ) -> HttpResponse {
         let begun = std::time::Instant::now();
+        let route_method = request.method().as_str().to_owned();
         let response = match self.take_in(adapter, route, request, body).await {
             Ok(answer) => response_of(&answer),
             Err(refusal) => refused(&adapter.channel().to_string(), route.path, &refusal),
         };
         metrics::histogram!("http_server_request_duration_seconds",
-            "route" => route.path, "status" => response.status().as_str().to_owned())
+            "http_request_method" => route_method, "http_route" => route.path,
+            "http_response_status_code" => response.status().as_str().to_owned())
         .record(begun.elapsed());
         response
     }

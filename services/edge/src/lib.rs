@@ -114,6 +114,13 @@ impl Edge {
         );
         let own_queue = own_queue(&bus, &common.task, &stop).await?;
         tracing::info!(%address, queue = own_queue, "edge listens");
+        metrics::gauge!("edge_sockets_max").set(f64::from(config.sockets));
+        metrics::gauge!("edge_live_calls").set(0.0);
+        metrics::gauge!("edge_event_sockets").set(0.0);
+        // What must never happen is told as 0: the first time counts as a change.
+        metrics::counter!("edge_doubtful_sends_total").increment(0);
+        metrics::counter!("edge_call_effects_lost_total").increment(0);
+        metrics::counter!("edge_recording_parts_lost_total").increment(0);
 
         let directory = Arc::new(Directory::default());
         let guard = Arc::new(Guard::new(cache.clone()));

@@ -20,7 +20,10 @@ pub async fn run(bus: Bus, store: Store, stop: CancellationToken) {
     let mut failing = false;
     loop {
         match sweep(&bus, &archive).await {
-            Ok(()) => failing = false,
+            Ok(()) => {
+                failing = false;
+                tell_waiting(&archive).await;
+            }
             Err(error) if !failing => {
                 failing = true;
                 tracing::warn!(error = format!("{error:#}"), "dead letters stay in the broker");
@@ -48,12 +51,23 @@ pub async fn sweep(bus: &Bus, archive: &Archive) -> anyhow::Result<()> {
             for letter in letters {
                 keep(archive, &letter).await.context("keep a dead letter")?;
                 bus.remove_dead_letter(&letter).await?;
-                metrics::counter!("writer_dead_letters_kept_total", "queue" => queue.name())
+                metrics::counter!("writer_dead_letters_kept_total", "messaging_destination_name" => queue.name())
                     .increment(1);
             }
         }
     }
     Ok(())
+}
+
+/// How many letters wait for an operator: what the alarm goes by.
+async fn tell_waiting(archive: &Archive) {
+    let Ok(waiting) = archive.waiting().await else { return };
+    for queue in Queue::ALL {
+        let letters = waiting.iter().find(|(of, _)| of == queue.name()).map_or(0, |(_, n)| *n);
+        metrics::gauge!("messaging_dead_letters_waiting",
+            "messaging_destination_name" => queue.name())
+        .set(letters as f64);
+    }
 }
 
 async fn keep(archive: &Archive, letter: &DeadLetter) -> Result<(), store::StoreError> {

@@ -13,6 +13,15 @@ const LATENCY_BUCKETS_SECONDS: &[f64] = &[
     0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0,
 ];
 
+/// Seconds. What waits in a queue may wait for long.
+const LAG_BUCKETS_SECONDS: &[f64] = &[
+    0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+    300.0, 900.0, 3_600.0,
+];
+
+/// Events; a batch has up to 32.
+const BATCH_BUCKETS_EVENTS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0];
+
 /// The running telemetry of a process.
 #[derive(Clone)]
 pub struct Telemetry {
@@ -53,6 +62,10 @@ pub fn init_telemetry(service: &'static str, env: &Environment) -> anyhow::Resul
     let metrics = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), LATENCY_BUCKETS_SECONDS)
         .context("set latency buckets")?
+        .set_buckets_for_metric(Matcher::Suffix("_lag_seconds".into()), LAG_BUCKETS_SECONDS)
+        .context("set lag buckets")?
+        .set_buckets_for_metric(Matcher::Suffix("_batch_events".into()), BATCH_BUCKETS_EVENTS)
+        .context("set batch buckets")?
         .add_global_label("service", service)
         .install_recorder()
         .context("start metrics")?;

@@ -339,8 +339,9 @@ impl Loop {
 impl Worker {
     async fn process(&self, held: Held) -> Next {
         let lag = Timestamp::now().since(held.sent_at);
-        metrics::histogram!("messaging_receive_lag_seconds", "queue" => self.label)
-            .record(lag.as_secs_f64());
+        metrics::histogram!("messaging_receive_lag_seconds",
+            "messaging_destination_name" => self.label)
+        .record(lag.as_secs_f64());
         (self.consumer.bus.inner.settings.on_point)("bus.received");
         let envelope = match self.open(&held.body).await {
             Ok(Ok(envelope)) => envelope,
@@ -381,8 +382,9 @@ impl Worker {
     async fn handle(&self, held: Held, envelope: Envelope, trace: TraceContext) -> Next {
         let event = envelope.payload.name();
         if envelope.is_expired(Timestamp::now()) {
-            metrics::counter!("messaging_expired_total", "queue" => self.label, "event" => event)
-                .increment(1);
+            metrics::counter!("messaging_expired_total",
+                "messaging_destination_name" => self.label, "event" => event)
+            .increment(1);
             tracing::info!("expired: dropped");
             return self.done(held).await;
         }
@@ -426,13 +428,13 @@ impl Worker {
         };
         let starts = count(counting);
         let held = Held { lease: context.lease, ..held };
-        let label = match &outcome {
-            Outcome::Done => "done",
+        let error_type = match &outcome {
+            Outcome::Done => "",
             Outcome::Retry { .. } => "retry",
             Outcome::Reject(_) => "reject",
         };
         metrics::histogram!("messaging_process_duration_seconds",
-            "queue" => self.label, "event" => event, "outcome" => label)
+            "messaging_destination_name" => self.label, "event" => event, "error_type" => error_type)
         .record(begun.elapsed().as_secs_f64());
         match outcome {
             Outcome::Done => {

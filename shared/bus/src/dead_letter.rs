@@ -96,7 +96,9 @@ impl Bus {
             .send()
             .await
             .with_context(|| format!("bury a message of {}", queue.name()))?;
-        metrics::counter!("messaging_dead_letters_total", "queue" => queue.name()).increment(1);
+        metrics::counter!("messaging_dead_letters_total",
+            "messaging_destination_name" => queue.name())
+        .increment(1);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, anyhow};
@@ -114,6 +114,10 @@ impl Bus {
     /// # Errors
     /// [`SendError::Unavailable`].
     pub async fn publish(&self, events: &[Envelope]) -> Result<(), SendError> {
+        timed("events", "publish", self.publish_all(events)).await
+    }
+
+    async fn publish_all(&self, events: &[Envelope]) -> Result<(), SendError> {
         let topic = self.topic_arn().await?;
         let mut bodies = Vec::with_capacity(events.len());
         for event in events {
@@ -154,6 +158,15 @@ impl Bus {
             Destination::Shared(queue) => (self.inner.topology.queue_name(*queue), queue.name()),
             Destination::Task(name) => (name.clone(), "task"),
         };
+        timed(label, "send", self.send_all(name, label, jobs)).await
+    }
+
+    async fn send_all(
+        &self,
+        name: String,
+        label: &'static str,
+        jobs: &[Envelope],
+    ) -> Result<(), SendError> {
         let url = self.queue_url(&name).await?;
         let bodies: Vec<String> = jobs.iter().map(|j| wire::to_body(&wire::encode(j))).collect();
         let sizes: Vec<usize> = bodies.iter().map(String::len).collect();
@@ -363,10 +376,31 @@ fn is_gone(error: &impl ProvideErrorMetadata) -> bool {
     matches!(error.code(), Some("AWS.SimpleQueueService.NonExistentQueue" | "QueueDoesNotExist"))
 }
 
+/// Measures an operation of the client, by OpenTelemetry's names.
+async fn timed(
+    to: &'static str,
+    operation: &'static str,
+    sent: impl Future<Output = Result<(), SendError>>,
+) -> Result<(), SendError> {
+    let begun = Instant::now();
+    let result = sent.await;
+    let error_type = match &result {
+        Ok(()) => "",
+        Err(SendError::QueueGone(_)) => "queue_gone",
+        Err(SendError::LeaseLost(_)) => "lease_lost",
+        Err(SendError::Unavailable(_)) => "unavailable",
+    };
+    metrics::histogram!("messaging_client_operation_duration_seconds",
+        "messaging_destination_name" => to, "messaging_operation_name" => operation,
+        "error_type" => error_type)
+    .record(begun.elapsed());
+    result
+}
+
 fn count_sent(to: &'static str, envelopes: &[Envelope]) {
     for e in envelopes {
         metrics::counter!("messaging_client_sent_messages_total",
-            "destination" => to, "event" => e.payload.name())
+            "messaging_destination_name" => to, "event" => e.payload.name())
         .increment(1);
     }
 }

@@ -85,20 +85,28 @@ impl Cache {
             Ok(f(connection.clone()).await?)
         })
         .await;
-        metrics::histogram!("cache_operation_seconds", "operation" => operation)
-            .record(begun.elapsed());
         let result = match result {
             Ok(done) => done,
             Err(_) => Err(CacheError::TimedOut),
         };
+        metrics::histogram!("db_client_operation_duration_seconds", "db_system_name" => "redis",
+            "db_operation_name" => operation, "error_type" => error_type(&result))
+        .record(begun.elapsed());
         match &result {
             Err(error) if error.is_outage() => self.shared.outage.failed(Instant::now().into_std()),
             _ => self.shared.outage.answered(),
         }
-        if result.is_err() {
-            metrics::counter!("cache_errors_total", "operation" => operation).increment(1);
-        }
         result
+    }
+}
+
+fn error_type<T>(result: &Result<T, CacheError>) -> &'static str {
+    match result {
+        Ok(_) => "",
+        Err(CacheError::TimedOut) => "timeout",
+        Err(CacheError::Away) => "away",
+        Err(CacheError::Redis(_)) => "refused",
+        Err(CacheError::LedgerLost) => "ledger_lost",
     }
 }
 

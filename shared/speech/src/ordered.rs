@@ -243,12 +243,9 @@ async fn measured<T>(
     let begun = Instant::now();
     let patience = give_up_at.saturating_duration_since(begun);
     let result = timeout(patience, asked).await.unwrap_or(Err(SpeechError::TimedOut));
-    metrics::histogram!("speech_request_seconds", "vendor" => vendor, "request" => request)
-        .record(begun.elapsed());
-    if let Err(error) = &result {
-        metrics::counter!("speech_errors_total",
-            "vendor" => vendor, "request" => request, "kind" => error.kind())
-        .increment(1);
-    }
+    let error_type = result.as_ref().err().map_or("", SpeechError::kind);
+    metrics::histogram!("vendor_request_duration_seconds",
+        "vendor" => vendor, "request" => request, "error_type" => error_type)
+    .record(begun.elapsed());
     result
 }

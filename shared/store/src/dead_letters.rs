@@ -132,6 +132,18 @@ impl Archive {
         Ok(())
     }
 
+    /// How many letters wait for an operator, by queue; a queue without any is left out.
+    ///
+    /// # Errors
+    /// As [`Store::tenant`].
+    pub async fn waiting(&self) -> Result<Vec<(String, i64)>, StoreError> {
+        let client = self.store.client().await?;
+        let statement =
+            client.prepare_cached("SELECT queue, letters FROM dead_letters_waiting()").await?;
+        let rows = client.query(&statement, &[]).await?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    }
+
     async fn make_key(&self) -> Result<(Vec<u8>, Arc<dyn FieldCipher>), StoreError> {
         let wrapped = self.store.keys().generate(NOBODY).await?;
         let cipher = self.store.keys().cipher(NOBODY, &wrapped).await?;

@@ -87,8 +87,29 @@ impl Store {
     pub(crate) async fn client(&self) -> Result<Client, StoreError> {
         let asked = Instant::now();
         let client = self.pool.get().await.map_err(pool_error);
-        metrics::histogram!("store_connection_wait_seconds").record(asked.elapsed().as_secs_f64());
+        metrics::histogram!("db_client_connection_wait_time_seconds", "db_system_name" => "postgresql")
+            .record(asked.elapsed());
+        if client.is_err() {
+            metrics::counter!("db_client_connection_errors_total", "db_system_name" => "postgresql")
+                .increment(1);
+        }
+        self.tell_pool();
         client
+    }
+
+    /// How full the pool is.
+    fn tell_pool(&self) {
+        let status = self.pool.status();
+        let idle = status.available.min(status.size);
+        for (state, connections) in [("idle", idle), ("used", status.size - idle)] {
+            metrics::gauge!("db_client_connection_count",
+                "db_system_name" => "postgresql", "state" => state)
+            .set(connections as f64);
+        }
+        metrics::gauge!("db_client_connection_max", "db_system_name" => "postgresql")
+            .set(status.max_size as f64);
+        metrics::gauge!("db_client_connection_pending_requests", "db_system_name" => "postgresql")
+            .set(status.waiting as f64);
     }
 
     /// What wraps and unwraps data keys.
@@ -108,6 +129,7 @@ impl Dependency for Store {
 
     fn is_up(&self) -> BoxFuture<'_, bool> {
         Box::pin(async {
+            self.tell_pool();
             let asked = async {
                 let client = self.probe.get().await.map_err(pool_error)?;
                 client.simple_query("SELECT 1").await.map_err(StoreError::from)
@@ -158,10 +180,15 @@ impl TenantTx {
     /// # Errors
     /// [`StoreError::InDoubt`] when the connection was lost meanwhile.
     pub async fn commit(mut self) -> Result<(), StoreError> {
-        self.client()?.batch_execute("COMMIT").await.map_err(StoreError::at_commit)?;
-        self.client = None;
-        metrics::histogram!("store_transaction_seconds").record(self.began.elapsed().as_secs_f64());
-        Ok(())
+        let committed = self.client()?.batch_execute("COMMIT").await.map_err(StoreError::at_commit);
+        if committed.is_ok() {
+            self.client = None;
+        }
+        let error_type = if committed.is_ok() { "" } else { "commit" };
+        metrics::histogram!("db_client_operation_duration_seconds", "db_system_name" => "postgresql",
+            "db_operation_name" => "transaction", "error_type" => error_type)
+        .record(self.began.elapsed());
+        committed
     }
 
     /// The cipher of the tenant's personal fields, from memory once it was had. A tenant without a

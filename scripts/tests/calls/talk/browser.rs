@@ -30,10 +30,10 @@ pub fn require() -> Option<PathBuf> {
     });
     assert!(
         found.is_some() || std::env::var_os("CI").is_none(),
-        "no Chromium: CI must install it (scripts/install --browser)"
+        "no Chromium: CI must install it (scripts/install --for-tests)"
     );
     if found.is_none() {
-        eprintln!("skipped: no Chromium (scripts/install --browser)");
+        eprintln!("skipped: no Chromium (scripts/install --for-tests)");
     }
     found
 }

@@ -178,10 +178,12 @@ async fn measure(
     next: actix_web::middleware::Next<impl actix_web::body::MessageBody>,
 ) -> Result<actix_web::dev::ServiceResponse<impl actix_web::body::MessageBody>, actix_web::Error> {
     let begun = std::time::Instant::now();
+    let method = request.method().as_str().to_owned();
     let response = next.call(request).await?;
     let route = response.request().match_pattern().unwrap_or_else(|| "unknown".to_owned());
     metrics::histogram!("http_server_request_duration_seconds",
-        "route" => route, "status" => response.status().as_str().to_owned())
+        "http_request_method" => method, "http_route" => route,
+        "http_response_status_code" => response.status().as_str().to_owned())
     .record(begun.elapsed());
     Ok(response)
 }

@@ -63,6 +63,7 @@ pub async fn record(tx: &TenantTx, event: &Envelope) -> Result<(), StoreError> {
         Payload::MessageSent(e) => message::sent(tx, event, e).await,
         Payload::DeliveryUpdated(e) => deliveries::note(tx, event, e).await,
         Payload::TurnTimed(e) => {
+            measure_turn(event);
             conversations::note(tx, event, None, None).await?;
             turn_timings::note(tx, event, e).await
         }
@@ -79,5 +80,21 @@ pub async fn record(tx: &TenantTx, event: &Envelope) -> Result<(), StoreError> {
         | Payload::ReminderDue(_)
         | Payload::ControlCall(_)
         | Payload::ReplyWritten(_) => Ok(()),
+    }
+}
+
+/// The hops of a turn: each stage since the one before, and the whole.
+fn measure_turn(event: &Envelope) {
+    let mut stages: Vec<_> = event.stages.iter().collect();
+    stages.sort_by_key(|stage| stage.at);
+    let channel = event.channel.to_string();
+    for pair in stages.windows(2) {
+        metrics::histogram!("turn_stage_duration_seconds",
+            "channel" => channel.clone(), "stage" => pair[1].name.to_string())
+        .record(pair[1].at.since(pair[0].at));
+    }
+    if let Some((first, last)) = stages.first().zip(stages.last()) {
+        metrics::histogram!("turn_duration_seconds", "channel" => channel)
+            .record(last.at.since(first.at));
     }
 }

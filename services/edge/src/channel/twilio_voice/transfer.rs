@@ -87,6 +87,15 @@ impl Transfers {
     /// # Errors
     /// When Twilio does not take it: then it asks us once the call's stream is closed.
     pub async fn update(&self, call: &CallSid, document: &str) -> anyhow::Result<()> {
+        let begun = std::time::Instant::now();
+        let updated = self.ask_to_update(call, document).await;
+        metrics::histogram!("vendor_request_duration_seconds", "vendor" => "twilio",
+            "request" => "update_call", "error_type" => if updated.is_ok() { "" } else { "failed" })
+        .record(begun.elapsed());
+        updated
+    }
+
+    async fn ask_to_update(&self, call: &CallSid, document: &str) -> anyhow::Result<()> {
         let Some(account) = &self.account_sid else { bail!("TWILIO_ACCOUNT_SID is not set") };
         let base = &self.api_base_url;
         let url = format!("{base}/2010-04-01/Accounts/{account}/Calls/{call}.json");
