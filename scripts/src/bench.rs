@@ -10,6 +10,7 @@ mod figures;
 mod raw_hop;
 mod usage;
 mod waveform;
+mod webhook;
 
 use std::fmt;
 use std::time::Duration;
@@ -31,6 +32,7 @@ pub use figures::{Hop, Spread, Waterfall};
 use raw_hop::RawHop;
 pub use usage::Process;
 pub use waveform::Waveform;
+pub use webhook::{WebhookReport, WebhookStep, webhook};
 
 /// Addresses of the tenant `demo` (DESIGN section 9).
 const OUR_NUMBER: &str = "+15550100001";

@@ -29,6 +29,10 @@ enum Command {
     ///
     /// As `turn`, on a mesh of its own. Fails only when a turn did not arrive as it was said.
     Calls(CallsArguments),
+    /// Measure how many signed WhatsApp webhooks a second the border takes, from one connection up to the knee.
+    ///
+    /// As `turn`, on a mesh of its own.
+    Webhook(WebhookArguments),
     /// Score what is understood without a model on a corpus, and list what was understood otherwise.
     ///
     /// A line of the file is `{"id","kind","text","now","tz","region","prior"?,"expect"}`. Fails under 95 %.
@@ -79,6 +83,22 @@ struct CallsArguments {
     processes: Vec<Process>,
 }
 
+#[derive(Debug, clap::Args)]
+struct WebhookArguments {
+    /// How long each number of connections is watched.
+    #[arg(long, default_value_t = 5.0)]
+    seconds: f64,
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// Measure the mesh of the simulator at this address instead; the border is that of the environment.
+    #[arg(long, value_name = "URL")]
+    at: Option<String>,
+    /// A process of that mesh, to be measured. May be given several times.
+    #[arg(long = "process", value_name = "NAME=PID", value_parser = process)]
+    processes: Vec<Process>,
+}
+
 fn process(argument: &str) -> Result<Process, String> {
     let (name, pid) = argument.split_once('=').ok_or("not of the form NAME=PID")?;
     let pid = pid.parse().map_err(|_| "PID is not a number")?;
@@ -95,6 +115,10 @@ async fn main() -> ExitCode {
         },
         Command::Calls(arguments) => match &arguments.at {
             Some(simulator) => calls(simulator, arguments).await,
+            None => on_a_mesh_of_its_own().await,
+        },
+        Command::Webhook(arguments) => match &arguments.at {
+            Some(_) => webhook(arguments).await,
             None => on_a_mesh_of_its_own().await,
         },
     };
@@ -144,6 +168,18 @@ async fn calls(simulator: &str, arguments: &CallsArguments) -> anyhow::Result<Ex
     Ok(if report.faulty_turns == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+async fn webhook(arguments: &WebhookArguments) -> anyhow::Result<ExitCode> {
+    let each = Duration::try_from_secs_f64(arguments.seconds).context("read --seconds")?;
+    let environment = boot::Environment::of_process();
+    let report = bench::webhook(&environment, &arguments.processes, each).await?;
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&report).context("write the report")?);
+    } else {
+        print!("{report}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Runs this command once more with the variables of a fresh mesh: a process of its own is the one way to have the AWS
 /// client take them.
 async fn on_a_mesh_of_its_own() -> anyhow::Result<ExitCode> {
@@ -155,11 +191,11 @@ async fn on_a_mesh_of_its_own() -> anyhow::Result<ExitCode> {
     let program = std::env::current_exe().context("find this program")?;
     let processes = mesh.processes().map(|(name, pid)| format!("--process={name}={pid}"));
     // The first argument is the command, which alone knows what it needs.
-    let is_calls = std::env::args().nth(1).is_some_and(|command| command == "calls");
+    let is_watched = std::env::args().nth(1).is_some_and(|c| c == "calls" || c == "webhook");
     let mut child = tokio::process::Command::new(program)
         .args(std::env::args_os().skip(1))
         .args(["--at", &mesh.endpoints().simulator])
-        .args(processes.filter(|_| is_calls))
+        .args(processes.filter(|_| is_watched))
         .envs(mesh.environment())
         .kill_on_drop(true)
         .spawn()

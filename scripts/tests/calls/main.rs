@@ -12,6 +12,7 @@ mod many_chats;
 mod takeover;
 mod talk;
 mod transfers;
+mod written;
 
 use desk::Desk;
 use takeover::Loss;
@@ -75,5 +76,12 @@ async fn a_person_talks_from_the_web_page() {
     let Some(browser) = talk::require_browser() else { return };
     let desk = Desk::open("talk").await;
     talk::talked(&desk, &browser).await;
+    desk.close().await;
+}
+
+#[tokio::test]
+async fn what_people_send_besides_text() {
+    let desk = Desk::open("written").await;
+    tokio::join!(written::voice_note(&desk), written::offered_times(&desk));
     desk.close().await;
 }

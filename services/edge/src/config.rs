@@ -32,6 +32,8 @@ pub struct Config {
     pub whatsapp_api_base_url: String,
     /// Its version (`WHATSAPP_API_VERSION`).
     pub whatsapp_api_version: String,
+    /// What Meta takes from one of our numbers a second (`WHATSAPP_MESSAGES_PER_SECOND`).
+    pub whatsapp_messages_per_second: u32,
     /// How long live calls may go on when the task is told to stop (`SB_CALL_DRAIN_SECONDS`; DESIGN 5).
     pub call_drain: Duration,
     /// Sockets (calls and live events) that a task is meant to hold (`SB_EDGE_SOCKETS`): told beside those it holds, for
@@ -99,6 +101,7 @@ impl Config {
             whatsapp_api_version: r
                 .optional("WHATSAPP_API_VERSION")
                 .unwrap_or_else(|| "v26.0".into()),
+            whatsapp_messages_per_second: r.parsed("WHATSAPP_MESSAGES_PER_SECOND", 80),
             call_drain: Duration::from_secs(r.parsed("SB_CALL_DRAIN_SECONDS", 90_u64)),
             sockets: r.parsed("SB_EDGE_SOCKETS", 200),
             kms_key: r.optional("SB_KMS_KEY").unwrap_or_else(|| "alias/switchboard".into()),

@@ -7,10 +7,10 @@ use actix_web::{
     http::{StatusCode, header},
     web,
 };
-use bus::{Bus, SendError, TraceContext};
+use bus::{Bus, Destination, Queue, SendError, TraceContext};
 use bytes::{Bytes, BytesMut};
 use cache::Cache;
-use domain::{Dependency, Envelope, EventId, Timestamp};
+use domain::{Dependency, Envelope, EventId, Payload, Timestamp};
 use futures::StreamExt as _;
 use serde_json::json;
 
@@ -20,6 +20,7 @@ use crate::{
         Answer, ChannelAdapter, ExternalId, Forgery, Notice, Outcome, Reception, Route,
         RouteMethod, Seen, VendorRequest,
     },
+    consumers::media,
     guard::{Guard, client_address::TrustedProxies},
 };
 
@@ -201,6 +202,7 @@ impl Border {
             match notice {
                 Notice::Person { user, event, seen } => {
                     if self.guard.admit(user).await {
+                        self.note_written(adapter, event.as_deref());
                         events.extend(event.map(|e| *e));
                         seen_marks.extend(seen);
                     } else {
@@ -226,6 +228,12 @@ impl Border {
             self.bus.publish(&events).await.map_err(Refusal::Unavailable)?;
             boot::crash_point("edge.published");
             count_received(adapter, &events);
+            let files: Vec<Envelope> = events.iter().filter_map(media::job_of).collect();
+            if !files.is_empty() {
+                // Not sent, the vendor repeats the whole request: what is published already is dropped then.
+                let to = Destination::Shared(Queue::Media);
+                self.bus.send(&to, &files).await.map_err(Refusal::Unavailable)?;
+            }
         }
         for event in calls_over {
             settle_call_over(&self.calls, event).await.map_err(Refusal::Unavailable)?;
@@ -236,6 +244,21 @@ impl Border {
             self.publish_beside(adapter, events);
         }
         Ok((answer, seen_marks))
+    }
+
+    /// From now on the person may be written to freely for a while. Beside the answer: the history knows it too.
+    fn note_written(&self, adapter: &Arc<dyn ChannelAdapter>, event: Option<&Envelope>) {
+        let Some(event) = event.filter(|_| adapter.window().is_some()) else { return };
+        let Payload::MessageReceived(message) = &event.payload else { return };
+        let chats = message.chats(event.tenant, &event.channel, event.conversation);
+        let (cache, at) = (self.cache.clone(), event.occurred_at);
+        self.calls.runtime.spawn(async move {
+            for chat in chats {
+                if let Err(error) = cache.note_written(chat, at).await {
+                    tracing::debug!(%error, "when a person wrote last is not noted");
+                }
+            }
+        });
     }
 
     /// Publishes what the vendor does not wait for. Lost where the broker is away: times of a turn are no history, and of

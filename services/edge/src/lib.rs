@@ -36,7 +36,7 @@ use call::{
     token::StreamTokens,
 };
 use channel::{
-    registry,
+    ChannelAdapter, registry,
     twilio_sms::SmsSettings,
     twilio_voice::{Transfers, TwilioSettings, WrittenReplies},
     whatsapp::WhatsAppSettings,
@@ -45,6 +45,7 @@ use config::{Config, Credentials};
 use consumers::{
     escalations::Escalations,
     live::LiveEvents,
+    media::{FILES_AT_ONCE, MediaIn},
     outbound::Outbound,
     own_queue::{AnswerRouter, QueueReady},
 };
@@ -93,6 +94,20 @@ impl Edge {
         aws: &SdkConfig,
         stop: CancellationToken,
     ) -> anyhow::Result<Self> {
+        Self::start_with(config, credentials, aws, stop, Vec::new()).await
+    }
+
+    /// As [`Edge::start`], with `channels` besides those of the registry.
+    ///
+    /// # Errors
+    /// As [`Edge::start`].
+    pub async fn start_with(
+        config: Config,
+        credentials: Credentials,
+        aws: &SdkConfig,
+        stop: CancellationToken,
+        channels: Vec<Arc<dyn ChannelAdapter>>,
+    ) -> anyhow::Result<Self> {
         let listener = listen(config.listen)
             .with_context(|| format!("listen on SB_EDGE_LISTEN {}", config.listen))?;
         let address = listener.local_addr().context("ask for the listening address")?;
@@ -133,6 +148,7 @@ impl Edge {
         let whatsapp = WhatsAppSettings {
             api_base_url: config.whatsapp_api_base_url.clone(),
             api_version: config.whatsapp_api_version.clone(),
+            messages_per_second: config.whatsapp_messages_per_second,
             access_token: credentials.whatsapp_access_token.clone(),
             app_secret: credentials.whatsapp_app_secret.clone(),
             verify_token: credentials.whatsapp_verify_token.clone(),
@@ -146,7 +162,7 @@ impl Edge {
             config.twilio_account_sid.clone(),
             twilio.clone(),
         );
-        let adapters = registry::adapters(registry::Parts {
+        let mut adapters = registry::adapters(registry::Parts {
             directory: directory.clone(),
             http: http.clone(),
             tokens: tokens.clone(),
@@ -160,6 +176,7 @@ impl Edge {
             },
             whatsapp,
         });
+        adapters.extend(channels);
         let s3 = aws_sdk_s3::config::Builder::from(aws).force_path_style(true).build();
         let s3 = aws_sdk_s3::Client::from_conf(s3);
         let calls = Arc::new(CallServices {
@@ -213,8 +230,18 @@ impl Edge {
         };
         // A send is recorded in Redis first: without it nothing may leave.
         let outbound =
-            consume(Queue::Outbound, Arc::new(Outbound::new(adapters.clone(), cache.clone())));
+            Outbound::new(adapters.clone(), cache.clone(), store.clone(), directory.clone());
+        let outbound = consume(Queue::Outbound, Arc::new(outbound));
         shared_work.spawn(outbound.depends_on(Arc::new(cache.clone())).run(stop.clone()));
+        let media = MediaIn {
+            adapters: adapters.clone(),
+            directory: directory.clone(),
+            cache: cache.clone(),
+            s3: s3.clone(),
+            bucket: common.s3_bucket.clone(),
+        };
+        let media = consume(Queue::Media, Arc::new(media)).concurrency(FILES_AT_ONCE);
+        shared_work.spawn(media.depends_on(Arc::new(cache.clone())).run(stop.clone()));
         let escalations = consume(Queue::Escalations, Arc::new(Escalations::new(store.clone())));
         shared_work.spawn(escalations.depends_on(Arc::new(store.clone())).run(stop.clone()));
         let live = consume(Queue::Live, Arc::new(LiveEvents::new(cache.clone())));

@@ -10,7 +10,9 @@ use domain::{
     CallEnded, CallStarted, Envelope, MessageReceived, Payload, Timestamp, TransferUpdated, Turn,
 };
 
-use crate::{Shell, context::Context, ledger::TurnLedger, outlet::Outlet, tools, turn::TurnRun};
+use crate::{
+    Shell, context::Context, ledger::TurnLedger, outlet::Outlet, tools, turn::TurnRun, voice_notes,
+};
 
 /// The handler of the orchestrator's queue.
 pub struct Orchestrator {
@@ -66,6 +68,8 @@ pub(crate) async fn message_received(
         metrics::counter!("orchestrator_turns_left_to_human_total").increment(1);
         return Ok(());
     }
+    let with_words = voice_notes::with_words(&shell.cache, envelope, event).await;
+    let event = with_words.as_ref().unwrap_or(event);
     let tenant = shell.tenants.get(envelope.tenant);
     let loading = Context::load(&shell.cache, &shell.store, &tenant.desk, envelope);
     let open = |turn| TurnLedger::open(&shell.cache, envelope.conversation, turn);

@@ -11,6 +11,7 @@ mod outlet;
 mod tenants;
 mod tools;
 mod turn;
+mod voice_notes;
 
 #[cfg(test)]
 mod tests;

@@ -127,6 +127,7 @@ impl TurnRun<'_> {
         let ending = Ending {
             is_cut: end == End::Cut,
             hang_up: answer.hang_up,
+            choices: self.offered(&ledger, &thinking, &answer.state),
             summary: summary_for_human(&thinking.done),
             cost_micros: spent.cost_micros(),
             agent: choice.agent,

@@ -84,7 +84,11 @@ impl Service {
 
     /// Consumes the three queues until `stop`, then drains.
     pub async fn run(self, stop: CancellationToken) {
-        let transcribe = Transcribe { ears: self.ears.clone(), cache: self.cache.clone() };
+        let transcribe = Transcribe {
+            ears: self.ears.clone(),
+            cache: self.cache.clone(),
+            s3: self.recorder.s3(),
+        };
         let speak = Speak { mouths: self.mouths.clone(), cache: self.cache.clone() };
         let recordings = FinishRecordings { recorder: self.recorder.clone() };
         // Speech goes on while Redis is away (DESIGN 5); a recording needs S3 for certain.

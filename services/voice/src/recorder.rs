@@ -69,6 +69,11 @@ impl Recorder {
         Self { s3: Client::from_conf(s3), bucket: bucket.to_owned() }
     }
 
+    /// The S3 it works on.
+    pub(crate) fn s3(&self) -> Client {
+        self.s3.clone()
+    }
+
     /// Makes the file of `job` from its parts, unless it stands already. The parts stay.
     pub(crate) async fn join(&self, job: &FinishRecording) -> Result<RecordingFile, RecorderError> {
         let key = recording_key(&job.call, job.started_at);

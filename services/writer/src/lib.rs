@@ -9,6 +9,7 @@ mod batches;
 mod config;
 pub mod due;
 pub mod handlers;
+pub mod traces;
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,6 +24,7 @@ use vault::{FieldKeys, Secrets};
 
 pub use batches::Batches;
 pub use config::Config;
+use traces::Traces;
 
 /// How often secrets in use are read again.
 const SECRETS_REFRESH_S: u64 = 60;
@@ -56,6 +58,9 @@ pub async fn run(
     let ops = boot::serve_ops(config.common.ops_listen, telemetry, dependencies, stop.clone())?;
     let fresh = tokio::spawn(secrets.keep_fresh(Duration::from_secs(SECRETS_REFRESH_S)));
 
+    let s3 = aws_sdk_s3::config::Builder::from(&aws).force_path_style(true).build();
+    let s3 = aws_sdk_s3::Client::from_conf(s3);
+    let traces = Traces::new(s3, config.common.s3_bucket.clone(), store.clone());
     let delivering = tokio::spawn(due::deliver(store.clone(), bus.clone(), stop.clone()));
     let batches = Batches::start(store.clone(), config.batches_at_once);
     let archiver = tokio::spawn(archiver::run(bus.clone(), store.clone(), stop.clone()));
@@ -63,7 +68,7 @@ pub async fn run(
     Consumer::new(
         bus,
         Source::Shared(Queue::Writer),
-        Arc::new(handlers::Recorder::new(batches)),
+        Arc::new(handlers::Recorder::new(batches, traces)),
         Arc::new(cache),
     )
     .concurrency(config.events_at_once)

@@ -27,6 +27,8 @@ pub enum Queue {
     Jobs,
     /// Bookings held while the database is away.
     Bookings,
+    /// Files to be fetched from vendors.
+    Media,
 }
 
 impl Queue {
@@ -41,6 +43,7 @@ impl Queue {
         Self::Speak,
         Self::Jobs,
         Self::Bookings,
+        Self::Media,
     ];
 
     /// The name between prefix and suffix.
@@ -55,6 +58,7 @@ impl Queue {
             Self::Speak => "speak",
             Self::Jobs => "jobs",
             Self::Bookings => "bookings",
+            Self::Media => "media",
         }
     }
 
@@ -74,7 +78,8 @@ impl Queue {
             }
             Self::Writer => json!({"event": [
                 "CallStarted", "CallEnded", "MessageReceived", "MessageSent", "DeliveryUpdated",
-                "TurnTimed", "RecordingFinished", "TransferUpdated",
+                "TurnTimed", "RecordingFinished", "TransferUpdated", "MediaSettled",
+                "TraceRequested",
             ]}),
             // Spoken channels get their replies sentence by sentence; every other channel, also one
             // added later, gets them here.
@@ -87,7 +92,9 @@ impl Queue {
                 "CallStarted", "CallEnded", "MessageReceived", "MessageSent", "DeliveryUpdated",
                 "RecordingFinished", "EscalationRequested", "TransferUpdated",
             ]}),
-            Self::Transcribe | Self::Speak | Self::Jobs | Self::Bookings => return None,
+            Self::Transcribe | Self::Speak | Self::Jobs | Self::Bookings | Self::Media => {
+                return None;
+            }
         })
     }
 }
@@ -268,6 +275,8 @@ mod tests {
             "BookHeld",
             "ControlCall",
             "ReplyWritten",
+            "FetchMedia",
+            "TranscribeVoiceNote",
         ];
         for name in Payload::NAMES {
             assert_ne!(jobs.contains(name), delivered.contains(*name), "{name}");

@@ -30,6 +30,8 @@
 //! | `p:{conversation}:agent` | string | the agent chosen last (C2) | 30 min |
 //! | `p:{conversation}:turns` | string | the number of a chat's last turn | 30 days |
 //! | `p:{conversation}:turn-of:{event}` | string | the turn an event was given | 15 days |
+//! | `p:{conversation}:words:{event}` | string | what a voice note says; empty where nobody could understand it | 1 day |
+//! | `p:{conversation}:written` | string | when the person wrote last, µs | 25 h |
 //! | `p:{conversation}:human` | string | that a human has the chat: agents stay silent | 12 h |
 //! | `p:{tenant}:live` | stream | what operators watch, about the last 10,000 events | 1 h after the last |
 //! | `p:{ticket:{hash}}` | string | whom a one-time ticket speaks for | 60 s |
@@ -39,6 +41,8 @@
 //! | `p:{audio}-used` | sorted set | when each of them was used last | 7 days unused |
 //! | `p:{lease:{name}}` | string | the lease's owner | as asked |
 //! | `p:{limit:{key}}` | list | the hits of the last window, µs | the window |
+//! | `p:{pace:{key}}` | string | when the next send of a paced line is due, µs | until then |
+//! | `p:{pace:{key}}:{send}` | string | when this send of it is, µs | 1 h after |
 //! | `p:{seen:{key}}` | string | that a token or request was used | as asked |
 //! | `p:{answer:{key}}` | string | the answer given to a request that may be repeated | as asked |
 //!
@@ -57,8 +61,11 @@ mod ledger;
 mod limits;
 mod live;
 mod outage;
+mod pace;
 mod sends;
 mod starts;
+mod voice_notes;
+mod windows;
 mod written_replies;
 
 pub use call_records::{CallPhase, CallRecord, Ended, HeardSoFar};
@@ -69,4 +76,5 @@ pub use error::CacheError;
 pub use ledger::Ledger;
 pub use limits::Admission;
 pub use live::LiveEntry;
+pub use pace::Rate;
 pub use sends::SendState;

@@ -115,7 +115,9 @@ impl Envelope {
     /// none waits for another (DESIGN 2).
     pub fn group(&self) -> String {
         match self.payload {
-            Payload::FinishRecording(_) => self.event_id.to_string(),
+            Payload::FinishRecording(_)
+            | Payload::FetchMedia(_)
+            | Payload::TranscribeVoiceNote(_) => self.event_id.to_string(),
             _ => self.conversation.to_string(),
         }
     }

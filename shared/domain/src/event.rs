@@ -1,4 +1,6 @@
-use crate::{CallSid, EventId, Heard, Personal, Timestamp, Voice};
+use crate::{
+    CallSid, Channel, ConversationId, EventId, Heard, Personal, TenantId, Timestamp, Voice,
+};
 
 macro_rules! payloads {
     ($( $(#[$doc:meta])* $kind:ident $name:ident ),* $(,)?) => {
@@ -53,6 +55,10 @@ payloads! {
     event ReminderDue,
     /// A call is being handed to a human, or came back.
     event TransferUpdated,
+    /// A file a person sent is kept, or cannot be had.
+    event MediaSettled,
+    /// Somebody wants what is known of a conversation as a file.
+    event TraceRequested,
     /// Recognise a piece of the caller's speech.
     job TranscribeSegment,
     /// The words of a segment, for the call's edge task.
@@ -73,6 +79,10 @@ payloads! {
     job ControlCall,
     /// A whole reply, for the edge task whose webhook waits for it.
     job ReplyWritten,
+    /// Fetch a file a person sent.
+    job FetchMedia,
+    /// Recognise a voice note.
+    job TranscribeVoiceNote,
 }
 
 /// A call was connected to us.
@@ -145,6 +155,24 @@ pub struct MessageReceived {
     /// The vendor recognises and speaks in this call (A3): the reply is wanted whole, as
     /// [`ReplyWritten`] to `reply_to`, and not sentence by sentence as audio.
     pub gathered: bool,
+}
+
+impl MessageReceived {
+    /// The chats a message on `channel` stands for: `own`, and the one that is named by the number alone where the person has
+    /// a business-scoped id too. What we write of our own accord goes to the number.
+    pub fn chats(
+        &self,
+        tenant: TenantId,
+        channel: &Channel,
+        own: ConversationId,
+    ) -> Vec<ConversationId> {
+        let number = self.from.reveal();
+        let by_number = ConversationId::of_chat(tenant, channel.as_str(), &self.to, number);
+        match self.bsuid.is_some() && by_number != own {
+            true => vec![own, by_number],
+            false => vec![own],
+        }
+    }
 }
 
 /// What kind of message a person sent.
@@ -230,6 +258,63 @@ impl MediaKind {
             .into_iter()
             .find(|kind| kind.as_str() == name)
     }
+}
+
+/// Where a person's file is kept.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KeptFile {
+    /// Bucket.
+    pub bucket: String,
+    /// `media/{tenant}/{yyyy}/{mm}/{dd}/{message}`.
+    pub key: String,
+    /// The media type the vendor gives it, such as `image/jpeg`.
+    pub mime_type: String,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// Fetch a file from its vendor and keep it (PROTOCOLS 2.5). Ends in [`MediaSettled`]; a voice note is recognised before.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FetchMedia {
+    /// The `MessageReceived` event it came with.
+    pub message: EventId,
+    /// What it is.
+    pub media: Media,
+    /// Which of our addresses it was sent to.
+    pub our_address: String,
+}
+
+/// Recognise a voice note that is kept.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TranscribeVoiceNote {
+    /// The `MessageReceived` event it came with.
+    pub message: EventId,
+    /// The note.
+    pub file: KeptFile,
+    /// BCP 47.
+    pub language: String,
+    /// Who is asked, in order; empty means `SB_STT` (C8).
+    pub vendors: Vec<String>,
+}
+
+/// What became of a file a person sent (A5).
+#[derive(Clone, PartialEq, Debug)]
+pub struct MediaSettled {
+    /// The `MessageReceived` event it came with.
+    pub message: EventId,
+    /// Where it is kept; `None` where it could not be had.
+    pub file: Option<KeptFile>,
+    /// What a voice note says; `None` for any other file, and where nobody could understand it.
+    pub words: Option<Personal>,
+    /// Why it could not be had, or not be understood; nothing about the person.
+    pub fault: Option<String>,
+}
+
+/// What is known of a conversation is to be written to S3 (D5).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TraceRequested {
+    /// Why, as a short code: `ended`, `asked`.
+    pub reason: String,
 }
 
 /// A place on Earth, WGS 84.
@@ -325,6 +410,8 @@ pub struct DeliveryUpdated {
 /// an earlier one, whatever order they arrive in, and doubt gives way to every word of the vendor.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum DeliveryStatus {
+    /// It waits until the person writes: the channel takes no message of ours before (PROTOCOLS 2.4, 24 h window).
+    Held,
     /// Whether it was sent cannot be known, and no status came: raised, never repeated (DESIGN 2,
     /// "Sends").
     Doubtful,

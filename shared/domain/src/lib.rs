@@ -26,6 +26,8 @@ pub use event::*;
 pub use ids::{CallSid, ConversationId, EventId, TenantId};
 pub use keys::{CipherError, FieldCipher, KeyError, KeyRing};
 pub use personal::Personal;
-pub use tenant::{Address, AddressMode, TenantSettings, TurnTaking, VendorVoice, Voice};
+pub use tenant::{
+    Address, AddressMode, Template, Templates, TenantSettings, TurnTaking, VendorVoice, Voice,
+};
 pub use time::Timestamp;
 pub use turn::{Heard, Stage, StageName, Turn};

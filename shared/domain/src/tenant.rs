@@ -104,6 +104,38 @@ impl Default for TurnTaking {
     }
 }
 
+/// A message the vendor has approved, for who did not write lately (PROTOCOLS 2.3).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Template {
+    /// Its name at the vendor.
+    pub name: String,
+    /// Its language there, such as `en_US`.
+    pub language: String,
+    /// What stands for its body's parameters, in order. `{text}` is the message, `{business}` the business's name.
+    pub parameters: Vec<String>,
+}
+
+impl Template {
+    /// The parameters for a message of `business` that says `text`. A parameter is one line: whatever is more in the
+    /// message is a space.
+    pub fn filled(&self, business: &str, text: &str) -> Vec<String> {
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let fill = |p: &String| p.replace("{business}", business).replace("{text}", &text);
+        self.parameters.iter().map(fill).collect()
+    }
+}
+
+/// The templates of a tenant's WhatsApp, by what is written. What has none waits until the person writes.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Templates {
+    /// For an answer that comes too late.
+    pub reply: Option<Template>,
+    /// For reminders and confirmations.
+    pub notice: Option<Template>,
+    /// For what an operator writes.
+    pub operator: Option<Template>,
+}
+
 /// What a tenant says about itself. Held in memory by `edge` and `orchestrator`, refreshed from
 /// PostgreSQL every few seconds.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -159,6 +191,8 @@ pub struct TenantSettings {
     pub transfer_to: Option<String>,
     /// Spoken to a caller whom nobody took over.
     pub nobody_free: String,
+    /// What goes out on WhatsApp to who did not write for 24 hours (A5).
+    pub whatsapp_templates: Templates,
 }
 
 impl TenantSettings {
@@ -200,6 +234,7 @@ impl Default for TenantSettings {
             fallback_number: None,
             transfer_to: None,
             nobody_free: "Nobody could take the call just now. What else can I do for you?".into(),
+            whatsapp_templates: Templates::default(),
         }
     }
 }

@@ -46,18 +46,40 @@ impl Vendor for Deepgram {
 #[async_trait]
 impl SpeechToText for Deepgram {
     async fn transcribe(&self, audio: Bytes, language: &str) -> Result<Transcript, SpeechError> {
+        let form = [("encoding", "mulaw"), ("sample_rate", "8000")];
+        self.listen(audio, "audio/basic", language, &form).await
+    }
+
+    /// It finds out by itself what a file is: with an encoding named it would not (PROTOCOLS 3.2).
+    async fn transcribe_file(
+        &self,
+        file: Bytes,
+        mime_type: &str,
+        language: &str,
+    ) -> Result<Transcript, SpeechError> {
+        self.listen(file, mime_type, language, &[]).await
+    }
+}
+
+impl Deepgram {
+    async fn listen(
+        &self,
+        audio: Bytes,
+        content_type: &str,
+        language: &str,
+        form: &[(&str, &str)],
+    ) -> Result<Transcript, SpeechError> {
         let answer = self
             .client
             .post(self.url("/v1/listen"))
             .query(&[
                 ("model", self.settings.listen_model.as_str()),
                 ("language", language),
-                ("encoding", "mulaw"),
-                ("sample_rate", "8000"),
                 ("smart_format", "true"),
             ])
+            .query(form)
             .header(header::AUTHORIZATION, authorization("Token", &self.key)?)
-            .header(header::CONTENT_TYPE, "audio/basic")
+            .header(header::CONTENT_TYPE, content_type)
             .body(audio)
             .send()
             .await

@@ -54,6 +54,20 @@ pub trait SpeechToText: Vendor {
     /// # Errors
     /// See [`SpeechError`].
     async fn transcribe(&self, audio: Bytes, language: &str) -> Result<Transcript, SpeechError>;
+
+    /// The words in a sound `file` as a person's device made it, of that media type: a voice note. Who cannot read
+    /// such files refuses.
+    ///
+    /// # Errors
+    /// See [`SpeechError`].
+    async fn transcribe_file(
+        &self,
+        _file: Bytes,
+        _mime_type: &str,
+        _language: &str,
+    ) -> Result<Transcript, SpeechError> {
+        Err(SpeechError::Refused("it takes no files".to_owned()))
+    }
 }
 
 /// What is to be said, and how.

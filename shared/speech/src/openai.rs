@@ -60,8 +60,37 @@ impl SpeechToText for OpenAi {
         let samples = pcm::from_mulaw(&audio);
         let mut file = wav::pcm16_header(1, SAMPLE_RATE_HZ, samples.len() as u32).to_vec();
         file.extend_from_slice(&samples);
-        let file =
-            Part::bytes(file).file_name("segment.wav").mime_str("audio/wav").map_err(broken)?;
+        self.listen(file, "segment.wav", "audio/wav", language).await
+    }
+
+    /// The name tells it what the file is (PROTOCOLS 4).
+    async fn transcribe_file(
+        &self,
+        file: Bytes,
+        mime_type: &str,
+        language: &str,
+    ) -> Result<Transcript, SpeechError> {
+        let essence = mime_type.split(';').next().unwrap_or(mime_type).trim();
+        let name = match essence {
+            "audio/ogg" => "note.ogg",
+            "audio/mpeg" => "note.mp3",
+            "audio/mp4" | "audio/aac" => "note.m4a",
+            "audio/wav" | "audio/x-wav" => "note.wav",
+            _ => return Err(SpeechError::Refused("a kind of sound it does not read".to_owned())),
+        };
+        self.listen(file.to_vec(), name, essence, language).await
+    }
+}
+
+impl OpenAi {
+    async fn listen(
+        &self,
+        file: Vec<u8>,
+        name: &'static str,
+        mime_type: &str,
+        language: &str,
+    ) -> Result<Transcript, SpeechError> {
+        let file = Part::bytes(file).file_name(name).mime_str(mime_type).map_err(broken)?;
         // ISO 639-1, not BCP 47.
         let language = language.split('-').next().unwrap_or(language).to_owned();
         let form = Form::new()

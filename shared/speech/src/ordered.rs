@@ -133,6 +133,27 @@ impl Ordered<dyn SpeechToText> {
         });
         words.await.map(|(_, words)| words)
     }
+
+    /// The words in a sound file, asked for as in [`Self::transcribe`].
+    ///
+    /// # Errors
+    /// When all of them fail, or none answers `within` this time.
+    pub async fn transcribe_file(
+        &self,
+        file: Bytes,
+        mime_type: &str,
+        language: &str,
+        vendors: &[String],
+        within: Duration,
+    ) -> Result<Transcript, AllFailed> {
+        let (mime_type, language): (Arc<str>, Arc<str>) = (mime_type.into(), language.into());
+        let order = self.in_order(vendors.iter().map(String::as_str));
+        let words = self.first("transcribe_file", &order, within, |vendor| {
+            let (file, mime_type, language) = (file.clone(), mime_type.clone(), language.clone());
+            Box::pin(async move { vendor.transcribe_file(file, &mime_type, &language).await })
+        });
+        words.await.map(|(_, words)| words)
+    }
 }
 
 impl Ordered<dyn TextToSpeech> {

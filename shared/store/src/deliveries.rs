@@ -62,7 +62,8 @@ pub async fn of_message(
     Ok(row.and_then(|r| parse(r.get(0))))
 }
 
-const ALL: [DeliveryStatus; 6] = [
+const ALL: [DeliveryStatus; 7] = [
+    DeliveryStatus::Held,
     DeliveryStatus::Doubtful,
     DeliveryStatus::Accepted,
     DeliveryStatus::Sent,
@@ -71,14 +72,15 @@ const ALL: [DeliveryStatus; 6] = [
     DeliveryStatus::Failed,
 ];
 
-/// How far a status is. Doubt gives way to any word of the vendor: it says that none has come.
+/// How far a status is; what is held is not even in doubt. Doubt gives way to any word of the vendor: it says that none has come.
 fn progress(status: DeliveryStatus) -> i16 {
     let place = ALL.iter().position(|s| *s == status).unwrap_or(0);
-    i16::try_from(place).unwrap_or(0)
+    i16::try_from(place).unwrap_or(0) - 1
 }
 
 const fn name(status: DeliveryStatus) -> &'static str {
     match status {
+        DeliveryStatus::Held => "held",
         DeliveryStatus::Doubtful => "doubtful",
         DeliveryStatus::Accepted => "accepted",
         DeliveryStatus::Sent => "sent",

@@ -1,7 +1,7 @@
 //! What is to happen later (DESIGN 5): an encoded event and when it is to be published. Nobody waits;
 //! the writer takes what is due.
 
-use domain::{TenantId, Timestamp};
+use domain::{ConversationId, TenantId, Timestamp};
 use uuid::Uuid;
 
 use crate::{Store, StoreError, TenantTx, moment};
@@ -32,6 +32,32 @@ pub async fn schedule(
         &[tx.id(), &id, &moment(at), &sealed],
     )
     .await?;
+    Ok(())
+}
+
+/// Sees to it that `event` is published as soon as the person of `conversation` writes, at the latest at `at`. What was
+/// scheduled under the same id gives way.
+pub async fn hold(
+    tx: &TenantTx,
+    id: Uuid,
+    conversation: ConversationId,
+    at: Timestamp,
+    event: &str,
+) -> Result<(), StoreError> {
+    schedule(tx, id, at, event).await?;
+    let sql = "UPDATE due SET conversation = $2 WHERE id = $1";
+    tx.execute(sql, &[&id, conversation.as_uuid()]).await?;
+    Ok(())
+}
+
+/// The person of `conversation` has written: what was held for that is due at `now`.
+pub async fn release(
+    tx: &TenantTx,
+    conversation: ConversationId,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE due SET at = $2 WHERE conversation = $1 AND at > $2";
+    tx.execute(sql, &[conversation.as_uuid(), &moment(now)]).await?;
     Ok(())
 }
 

@@ -211,7 +211,7 @@ pub struct Account {
 /// What became of a message.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Delivery {
-    /// `accepted`, `sent`, `delivered`, `read`, `failed`, `doubtful`.
+    /// `held`, `accepted`, `sent`, `delivered`, `read`, `failed`, `doubtful`.
     pub status: String,
     /// The vendor's error code, when it failed.
     pub error_code: Option<i64>,

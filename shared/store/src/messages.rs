@@ -6,8 +6,8 @@
 //! that heard more counts, so the order they come in changes nothing.
 
 use domain::{
-    CallStarted, CipherError, ConversationId, Envelope, FieldCipher, Heard, MessageKind,
-    MessageReceived, MessageSent, Personal, Timestamp, Turn,
+    CallStarted, CipherError, ConversationId, Envelope, FieldCipher, Heard, KeptFile, MediaSettled,
+    MessageKind, MessageReceived, MessageSent, Personal, Timestamp, Turn,
 };
 use std::time::SystemTime;
 use uuid::Uuid;
@@ -66,6 +66,56 @@ pub async fn received(tx: &TenantTx, of: &Envelope, e: &MessageReceived) -> Resu
         Some(heard) => self::heard(tx, of, heard).await,
         None => Ok(()),
     }
+}
+
+/// Takes in what became of the file of a message, whose row must exist: where it is kept, and what a voice note says.
+pub async fn media_settled(
+    tx: &TenantTx,
+    of: &Envelope,
+    e: &MediaSettled,
+) -> Result<(), StoreError> {
+    let words = e.words.as_ref().map(|words| kept_of(of, words));
+    let sealed = match &words {
+        Some(words) => Some(tx.cipher().await?.seal(TEXT, words)?),
+        None => None,
+    };
+    let file = e.file.as_ref();
+    tx.execute(
+        "UPDATE messages m SET
+            media_bucket = $2, media_key = $3, media_type = $4, media_bytes = $5, media_fault = $6,
+            text = CASE WHEN $7::text IS NULL OR t.encrypt_text THEN m.text ELSE $7 END,
+            text_enc = CASE WHEN $7 IS NULL OR NOT t.encrypt_text THEN m.text_enc ELSE $8::bytea END
+         FROM tenants t WHERE m.id = $1 AND t.id = m.tenant",
+        &[
+            e.message.as_uuid(),
+            &file.map(|f| f.bucket.as_str()),
+            &file.map(|f| f.key.as_str()),
+            &file.map(|f| plain(&f.mime_type)),
+            &file.map(|f| i64::try_from(f.bytes).unwrap_or(i64::MAX)),
+            &e.fault.as_deref().map(plain),
+            &words,
+            &sealed,
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Where the file of a message is kept.
+pub async fn file(tx: &TenantTx, message: Uuid) -> Result<Option<KeptFile>, StoreError> {
+    let row = tx
+        .query_opt(
+            "SELECT media_bucket, media_key, media_type, media_bytes FROM messages
+             WHERE id = $1 AND media_key IS NOT NULL",
+            &[&message],
+        )
+        .await?;
+    Ok(row.map(|row| KeptFile {
+        bucket: row.get(0),
+        key: row.get(1),
+        mime_type: row.get(2),
+        bytes: u64::try_from(row.get::<_, i64>(3)).unwrap_or_default(),
+    }))
 }
 
 /// A text as it may be kept: of what was said off the record without its numbers.

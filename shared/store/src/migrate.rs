@@ -37,6 +37,7 @@ migrations![
     "0060_dead_letters",
     "0070_api",
     "0080_agent_versions",
+    "0090_media",
     "0095_dead_letter_counts",
 ];
 

@@ -2,7 +2,7 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use domain::{TenantId, TenantSettings, TurnTaking, VendorVoice, Voice};
+use domain::{Template, Templates, TenantId, TenantSettings, TurnTaking, VendorVoice, Voice};
 use serde::Deserialize;
 
 use crate::{Store, StoreError, TenantTx};
@@ -119,6 +119,44 @@ struct Column {
     fallback_number: Option<String>,
     transfer_to: Option<String>,
     nobody_free: Option<String>,
+    #[serde(default)]
+    whatsapp_templates: TemplatesColumn,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct TemplatesColumn {
+    reply: Option<TemplateColumn>,
+    notice: Option<TemplateColumn>,
+    operator: Option<TemplateColumn>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TemplateColumn {
+    name: String,
+    language: String,
+    #[serde(default)]
+    parameters: Vec<String>,
+}
+
+impl TemplatesColumn {
+    fn settings(self) -> Result<Templates, String> {
+        let of = |key, column: Option<TemplateColumn>| match column {
+            Some(c) if c.name.trim().is_empty() || c.language.trim().is_empty() => {
+                Err(format!("whatsapp_templates.{key}: name and language must not be empty"))
+            }
+            Some(TemplateColumn { name, language, parameters }) => {
+                Ok(Some(Template { name, language, parameters }))
+            }
+            None => Ok(None),
+        };
+        Ok(Templates {
+            reply: of("reply", self.reply)?,
+            notice: of("notice", self.notice)?,
+            operator: of("operator", self.operator)?,
+        })
+    }
 }
 
 #[derive(Deserialize)]
@@ -238,6 +276,7 @@ pub fn parse(
         fallback_number: column.fallback_number,
         transfer_to: column.transfer_to,
         nobody_free: column.nobody_free.unwrap_or(usual.nobody_free),
+        whatsapp_templates: column.whatsapp_templates.settings()?,
     };
     jiff::tz::TimeZone::get(&settings.timezone)
         .map_err(|_| format!("timezone: {:?} is not an IANA time zone", settings.timezone))?;

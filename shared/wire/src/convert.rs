@@ -8,8 +8,8 @@ use domain::{
     FinishRecording, Handover, Heard, MessageReceived, MessageSent, PausedSpan, Payload, Personal,
     Ping, RecordingFinished, ReminderDue, ReplyFinished, ReplyWritten, SegmentTranscribed,
     SentenceSpoken, SpeakSentence, SpeechFailure, SpeechRate, Stage, TenantId, Timestamp,
-    TranscribeSegment, Transcript, TransferStatus, TransferUpdated, Turn, TurnAccount, TurnTimed,
-    VendorVoice, Voice,
+    TraceRequested, TranscribeSegment, Transcript, TransferStatus, TransferUpdated, Turn,
+    TurnAccount, TurnTimed, VendorVoice, Voice,
 };
 use uuid::Uuid;
 
@@ -220,6 +220,12 @@ fn payload_to_proto(payload: &Payload) -> p::envelope::Payload {
             from: m.from.reveal().to_owned(),
             to: m.to.clone(),
         }),
+        Payload::MediaSettled(m) => Out::MediaSettled(chat::settled_to_proto(m)),
+        Payload::TraceRequested(m) => {
+            Out::TraceRequested(p::TraceRequested { reason: m.reason.clone() })
+        }
+        Payload::FetchMedia(m) => Out::FetchMedia(chat::fetch_to_proto(m)),
+        Payload::TranscribeVoiceNote(m) => Out::TranscribeVoiceNote(chat::note_to_proto(m)),
         Payload::ControlCall(m) => Out::ControlCall(p::ControlCall {
             call: m.call.to_string(),
             command: command_to_proto(m.command).into(),
@@ -289,7 +295,7 @@ fn payload_from_proto(payload: p::envelope::Payload) -> Result<Payload, DecodeEr
         In::DeliveryUpdated(m) => DeliveryUpdated {
             message: match m.message.as_str() {
                 "" => None,
-                id => Some(EventId::from_uuid(uuid("delivery_updated.message", id)?)),
+                id => Some(event_id("delivery_updated.message", id)?),
             },
             status: delivery_from_proto(m.status())?,
             external_id: m.external_id,
@@ -406,6 +412,10 @@ fn payload_from_proto(payload: p::envelope::Payload) -> Result<Payload, DecodeEr
             to: m.to,
         }
         .into(),
+        In::MediaSettled(m) => chat::settled_from_proto(m)?.into(),
+        In::TraceRequested(m) => TraceRequested { reason: m.reason }.into(),
+        In::FetchMedia(m) => chat::fetch_from_proto(m)?.into(),
+        In::TranscribeVoiceNote(m) => chat::note_from_proto(m)?.into(),
         In::ControlCall(m) => ControlCall {
             call: call("control_call.call", &m.call)?,
             command: command_from_proto(m.command())?,
@@ -508,6 +518,7 @@ fn end_reason_from_proto(r: p::call_ended::Reason) -> Result<CallEndReason, Deco
 fn delivery_to_proto(s: DeliveryStatus) -> p::delivery_updated::Status {
     use p::delivery_updated::Status as Out;
     match s {
+        DeliveryStatus::Held => Out::Held,
         DeliveryStatus::Accepted => Out::Accepted,
         DeliveryStatus::Sent => Out::Sent,
         DeliveryStatus::Delivered => Out::Delivered,
@@ -520,6 +531,7 @@ fn delivery_to_proto(s: DeliveryStatus) -> p::delivery_updated::Status {
 fn delivery_from_proto(s: p::delivery_updated::Status) -> Result<DeliveryStatus, DecodeError> {
     use p::delivery_updated::Status as In;
     Ok(match s {
+        In::Held => DeliveryStatus::Held,
         In::Accepted => DeliveryStatus::Accepted,
         In::Sent => DeliveryStatus::Sent,
         In::Delivered => DeliveryStatus::Delivered,
@@ -530,6 +542,10 @@ fn delivery_from_proto(s: p::delivery_updated::Status) -> Result<DeliveryStatus,
             return Err(field("delivery_updated.status", "is unknown to this release"));
         }
     })
+}
+
+fn event_id(name: &'static str, text: &str) -> Result<EventId, DecodeError> {
+    uuid(name, text).map(EventId::from_uuid)
 }
 
 fn uuid(name: &'static str, text: &str) -> Result<Uuid, DecodeError> {

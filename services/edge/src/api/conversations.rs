@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use actix_web::{HttpRequest, web};
 use domain::{
-    Channel, ConversationId, Envelope, EventId, MessageSent, Personal, Timestamp, TurnAccount,
+    Channel, ConversationId, Envelope, EventId, MessageSent, Personal, Timestamp, TraceRequested,
+    TurnAccount,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -228,7 +229,7 @@ pub struct AnsweredBy {
 /// What became of a message.
 #[derive(Serialize, ToSchema)]
 pub struct Delivery {
-    /// `accepted`, `sent`, `delivered`, `read`, `failed`, `doubtful`.
+    /// `held` (until the person writes), `accepted`, `sent`, `delivered`, `read`, `failed`, `doubtful`.
     #[schema(example = "read")]
     pub status: String,
     /// The vendor's error code, when it failed.
@@ -358,6 +359,51 @@ pub async fn turns(caller: As<ReadOnly>, request: HttpRequest) -> Answer<Vec<Tur
     Ok(Reply::ok(turns.collect()))
 }
 
+/// A trace that is being written.
+#[derive(Serialize, ToSchema)]
+pub struct TraceOnItsWay {
+    /// Under this key of the bucket it lies soon.
+    #[schema(example = "debug-exports/0190…/2026/05/28/0190….json")]
+    pub key: String,
+}
+
+/// Write a conversation to S3
+///
+/// For operators: what was said, by which agent and why, and how long each turn took, as one JSON file. Every conversation is
+/// written by itself when it is over, under `conversation-traces/`.
+#[utoipa::path(post, path = "/api/v1/conversations/{id}/trace", tag = "conversations",
+    params(("id" = Uuid, Path)),
+    responses((status = 202, description = "It is on its way", body = inline(Success<TraceOnItsWay>))))]
+pub async fn trace(
+    caller: As<Operator>,
+    request: HttpRequest,
+    body: web::Payload,
+) -> Answer<Value> {
+    let body = read::body(&request, body).await?;
+    let id = read::path_id(&request, WHAT)?;
+    let change = Change::of(&caller, &request, &body)?;
+    let event_id = EventId::from_uuid(change.id);
+    change
+        .make(async |tx| {
+            let found = history::conversation(tx, id).await?;
+            let found = found.ok_or_else(|| ApiError::not_found(WHAT))?;
+            let now = Timestamp::now();
+            let wanted = TraceRequested { reason: "asked".to_owned() };
+            let (conversation, channel) =
+                (ConversationId::from_uuid(id), Channel::named(found.channel));
+            let event = Envelope::new(event_id, caller.tenant, conversation, channel, now, wanted);
+            caller.api.bus.publish(&[event]).await.map_err(|error| {
+                tracing::warn!(%error, kind = "queues_unavailable", "trace not asked for");
+                ApiError::unavailable("the request could not be handed on")
+            })?;
+            let day = jiff::Timestamp::from_microsecond(now.as_micros()).unwrap_or_default();
+            let day = day.to_zoned(jiff::tz::TimeZone::UTC).strftime("%Y/%m/%d");
+            let key = format!("debug-exports/{}/{day}/{event_id}.json", caller.tenant);
+            Ok(Done::accepted(TraceOnItsWay { key }, "conversation.trace", id))
+        })
+        .await
+}
+
 async fn must_exist(tx: &store::TenantTx, id: Uuid) -> Result<(), ApiError> {
     match history::conversation(tx, id).await? {
         Some(_) => Ok(()),
@@ -389,7 +435,8 @@ pub struct MessageOnItsWay {
 /// Write into a chat
 ///
 /// For operators. The person gets it on the channel of the chat; the history shows who wrote it. 409 `not_a_chat` for a call,
-/// `window_closed` on WhatsApp when the person last wrote more than 24 hours ago.
+/// `window_closed` on WhatsApp when the person last wrote more than 24 hours ago and the tenant has no template for what
+/// operators write.
 #[utoipa::path(post, path = "/api/v1/conversations/{id}/messages", tag = "conversations",
     params(("id" = Uuid, Path)), request_body = OutgoingMessage,
     responses((status = 202, description = "It is on its way", body = inline(Success<MessageOnItsWay>))))]
@@ -403,7 +450,9 @@ pub async fn send(caller: As<Operator>, request: HttpRequest, body: web::Payload
     change
         .make(async |tx| {
             let now = Timestamp::now();
-            let to = addressee(tx, id, now).await?;
+            let settings = caller.api.directory.settings(caller.tenant).unwrap_or_default();
+            let by_template = settings.whatsapp_templates.operator.is_some();
+            let to = addressee(tx, id, now, by_template).await?;
             let conversation = ConversationId::from_uuid(id);
             let message = MessageSent {
                 to: to.contact,
@@ -436,7 +485,12 @@ struct Addressee {
     contact: Personal,
 }
 
-async fn addressee(tx: &store::TenantTx, id: Uuid, now: Timestamp) -> Result<Addressee, ApiError> {
+async fn addressee(
+    tx: &store::TenantTx,
+    id: Uuid,
+    now: Timestamp,
+    by_template: bool,
+) -> Result<Addressee, ApiError> {
     let found = history::conversation(tx, id).await?.ok_or_else(|| ApiError::not_found(WHAT))?;
     let channel = Channel::named(found.channel);
     if channel.is_spoken() {
@@ -445,7 +499,7 @@ async fn addressee(tx: &store::TenantTx, id: Uuid, now: Timestamp) -> Result<Add
     let (Some(our_address), Some((_, contact))) = (found.our_address, found.known_by) else {
         return Err(ApiError::conflict("nobody_to_write_to", "nobody knows where to send it"));
     };
-    if channel == Channel::WHATSAPP {
+    if channel == Channel::WHATSAPP && !by_template {
         let last = said::last_received_at(tx, ConversationId::from_uuid(id)).await?;
         if last.is_none_or(|last| now.since(last) >= WHATSAPP_WINDOW) {
             let told = "the person last wrote more than 24 hours ago; only a template may go out";

@@ -16,6 +16,7 @@ pub mod cors;
 pub mod docs;
 pub mod escalations;
 pub mod events;
+mod files;
 pub mod health;
 pub mod key;
 pub mod keys;
@@ -112,6 +113,8 @@ pub fn routes(app: &mut web::ServiceConfig, api: &web::Data<Api>) {
                 (Method::POST, post().to(conversations::send)),
             ],
         ))
+        .service(at("/conversations/{id}/trace", [(Method::POST, post().to(conversations::trace))]))
+        .service(at("/messages/{id}/file", [(Method::GET, get().to(files::link))]))
         .service(at("/conversations/{id}/turns", [(Method::GET, get().to(conversations::turns))]))
         .service(at(
             "/calls",

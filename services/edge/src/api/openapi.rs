@@ -15,7 +15,8 @@ use utoipa::{
 };
 
 use super::{
-    answer, appointments, calls, conversations, escalations, events, health, keys, tenant, users,
+    answer, appointments, calls, conversations, escalations, events, files, health, keys, tenant,
+    users,
 };
 
 #[derive(OpenApi)]
@@ -34,6 +35,8 @@ The tenant follows from the credential alone. Requests over the limit are answer
         conversations::messages,
         conversations::send,
         conversations::turns,
+        conversations::trace,
+        files::link,
         calls::list,
         calls::start,
         calls::end,

@@ -13,7 +13,10 @@ use std::{fmt, net::IpAddr, time::Duration};
 use actix_web::http::{Method, header::HeaderMap};
 use async_trait::async_trait;
 use bytes::Bytes;
-use domain::{BoxFuture, Channel, Envelope, EventId, OfferedChoice, Personal, TenantId, Timestamp};
+use cache::Rate;
+use domain::{
+    BoxFuture, Channel, Envelope, EventId, Media, OfferedChoice, Personal, TenantId, Timestamp,
+};
 use uuid::Uuid;
 
 /// One way in and out. The four duties of A1: validate a request, receive, send, and tell delivery status (which is
@@ -53,12 +56,36 @@ pub trait ChannelAdapter: Send + Sync + 'static {
     /// Shows the person that their message was seen, once it is safe with us. Best effort.
     async fn mark_seen(&self, _seen: &Seen) {}
 
+    /// Fetches a file that a person sent to `our_address`: not larger than `media`'s kind may be, of a type that fits it,
+    /// and whole (A5).
+    ///
+    /// # Errors
+    /// Says whether it may be had later ([`FetchFault`]).
+    async fn fetch_media(
+        &self,
+        _our_address: &str,
+        _media: &Media,
+    ) -> Result<FetchedFile, FetchFault> {
+        Err(FetchFault::Refused("the channel has no files".to_owned()))
+    }
+
     /// The longest text of one message, in characters; a longer reply is sent in parts.
     fn longest_text_chars(&self) -> usize;
 
     /// How long the text above `choices` may be, in characters, when the channel shows them as buttons or a list;
     /// `None` where it cannot: they are written out then, numbered.
     fn longest_text_above(&self, _choices: &[OfferedChoice]) -> Option<usize> {
+        None
+    }
+
+    /// How long after a person wrote they may be written to freely; later only by a template the vendor has approved.
+    /// `None` where there is no such rule.
+    fn window(&self) -> Option<Duration> {
+        None
+    }
+
+    /// How fast the vendor takes messages; `None` where it need not be held back.
+    fn pace(&self) -> Option<Pace> {
         None
     }
 
@@ -290,10 +317,32 @@ pub struct OutgoingPart<'a> {
     /// Answers to choose from, shown below the text; only the last part has any, and only where
     /// [`ChannelAdapter::longest_text_above`] said that the channel shows them.
     pub choices: &'a [OfferedChoice],
+    /// The template it is sent by, where it may not be sent freely; the text is in its parameters then.
+    pub template: Option<&'a FilledTemplate>,
     /// Which message it answers; only the first part does.
     pub in_reply_to: Option<&'a str>,
     /// What the vendor is to give back with every status.
     pub mark: SendMark,
+}
+
+/// A template with everything in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilledTemplate {
+    /// Its name at the vendor.
+    pub name: String,
+    /// Its language there.
+    pub language: String,
+    /// The parameters of its body, in order.
+    pub parameters: Vec<Personal>,
+}
+
+/// How fast a vendor takes messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// From one of our addresses.
+    pub per_address: Rate,
+    /// From one of our addresses to one person.
+    pub per_person: Rate,
 }
 
 /// Our own mark on a sent message: which reply, which part of it, and the conversation a status belongs to.
@@ -356,6 +405,25 @@ pub enum SendFault {
     /// The request may have arrived: it must not be repeated (DESIGN 2, "Sends").
     #[error("no answer to a send: {0:#}")]
     Unknown(anyhow::Error),
+}
+
+/// A file a person sent.
+pub struct FetchedFile {
+    /// Its media type, as the vendor serves it.
+    pub mime_type: String,
+    /// What is in it.
+    pub bytes: Bytes,
+}
+
+/// Why a file was not fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchFault {
+    /// It may be had later.
+    #[error("not to be had now: {0:#}")]
+    TryLater(anyhow::Error),
+    /// It never will: it is gone, too large, of a wrong type, or not what was announced. Nothing about the person.
+    #[error("not taken: {0}")]
+    Refused(String),
 }
 
 /// A reply as the parts a channel takes: text of at most `longest` characters each, and with the last the choices,

@@ -2,5 +2,6 @@
 
 pub mod escalations;
 pub mod live;
+pub mod media;
 pub mod outbound;
 pub mod own_queue;

@@ -11,8 +11,14 @@ use domain::{
     DeliveryStatus, DeliveryUpdated, Envelope, EventId, MessageSent, Payload, Stage, Timestamp,
     TurnTimed,
 };
+use store::{Store, due, messages};
 
-use crate::channel::{ChannelAdapter, ExternalId, OutgoingPart, SendFault, SendMark, parts_of};
+use crate::{
+    channel::{
+        ChannelAdapter, ExternalId, FilledTemplate, OutgoingPart, SendFault, SendMark, parts_of,
+    },
+    directory::Directory,
+};
 
 /// A send without an answer is settled by a status, or raised after this (DESIGN 2).
 const DOUBT_ENDS_AFTER: Duration = Duration::from_secs(60);
@@ -21,10 +27,31 @@ const DOUBT_ENDS_AFTER: Duration = Duration::from_secs(60);
 const FIRST_LOOK_AFTER: Duration = Duration::from_secs(10);
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
 
+/// A place in line that is nearer than this is waited for with the message in hand.
+const WAITED_IN_HAND: Duration = Duration::from_secs(2);
+/// What may not be sent waits so long for the person to write.
+const HELD_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// Meta's code for a message outside the window (PROTOCOLS 2.4), also where we know it before.
+const OUTSIDE_WINDOW: i64 = 131_047;
+/// A message is on its way for a moment: so much of the window is not used.
+const WINDOW_MARGIN: Duration = Duration::from_secs(60);
+const LONGEST_PARAMETER_CHARS: usize = 1024;
+
 /// Sends replies by the channels' adapters.
 pub struct Outbound {
     adapters: Vec<Arc<dyn ChannelAdapter>>,
     cache: Cache,
+    store: Store,
+    directory: Arc<Directory>,
+}
+
+/// How a message leaves that may not be sent freely.
+enum Form {
+    Template(FilledTemplate),
+    /// Not before the person writes.
+    Held,
+    /// The person did not write in time.
+    TooLate,
 }
 
 /// What became of one part.
@@ -32,12 +59,19 @@ enum PartOutcome {
     Accepted(ExternalId),
     Failed { code: i64, detail: String },
     Doubtful,
+    Held,
 }
 
 impl Outbound {
-    /// Sends by `adapters`, with send records in `cache`.
-    pub fn new(adapters: Vec<Arc<dyn ChannelAdapter>>, cache: Cache) -> Self {
-        Self { adapters, cache }
+    /// Sends by `adapters`, with send records in `cache`, the history in `store`, and the tenants' templates in
+    /// `directory`.
+    pub fn new(
+        adapters: Vec<Arc<dyn ChannelAdapter>>,
+        cache: Cache,
+        store: Store,
+        directory: Arc<Directory>,
+    ) -> Self {
+        Self { adapters, cache, store, directory }
     }
 }
 
@@ -69,13 +103,153 @@ impl Outbound {
         message: &Envelope,
         reply: &MessageSent,
     ) -> Result<(), Outcome> {
+        let seems_open = self.is_open(context, adapter, message).await?;
+        if seems_open {
+            match self.send_parts(context, adapter, message, reply, None).await? {
+                // The vendor knows the window better, and has told in time.
+                Some(OUTSIDE_WINDOW) if adapter.window().is_some() => {}
+                _ => return Ok(()),
+            }
+        }
+        match self.outside_window(message, reply) {
+            Form::Template(template) => {
+                let sent = self.send_parts(context, adapter, message, reply, Some(&template));
+                sent.await.map(drop)
+            }
+            Form::Held => {
+                self.hold(context, adapter, message).await?;
+                // The person may have written meanwhile, before there was anything to be released.
+                match !seems_open && self.is_open(context, adapter, message).await? {
+                    true => self.release(message).await,
+                    false => Ok(()),
+                }
+            }
+            Form::TooLate => {
+                let detail = "the person did not write in time, and there is no template".into();
+                let outcome = PartOutcome::Failed { code: OUTSIDE_WINDOW, detail };
+                self.tell(context, message, outcome).await
+            }
+        }
+    }
+
+    /// Whether the person may be written to freely. An answer carries when the person wrote; of what they did not ask for
+    /// Redis knows, and the history behind it.
+    async fn is_open(
+        &self,
+        context: &Context,
+        adapter: &dyn ChannelAdapter,
+        message: &Envelope,
+    ) -> Result<bool, Outcome> {
+        let Some(window) = adapter.window() else { return Ok(true) };
+        let lately = |at: Timestamp| Timestamp::now().since(at) < window - WINDOW_MARGIN;
+        let asked = message.stages.iter().find(|s| s.name == Stage::WEBHOOK_RECEIVED);
+        if asked.is_some_and(|stage| lately(stage.at)) {
+            return Ok(true);
+        }
+        let noted = self.cache.last_written(message.conversation).await.map_err(Outcome::retry)?;
+        if noted.is_some_and(lately) {
+            return Ok(true);
+        }
+        let kept = async {
+            let tx = self.store.tenant(message.tenant).await?;
+            messages::last_received_at(&tx, message.conversation).await
+        };
+        match kept.await {
+            Ok(kept) => Ok(kept.is_some_and(lately)),
+            Err(error) => Err(Outcome::Retry {
+                after: backoff(Duration::from_secs(4), context.starts()),
+                cause: anyhow!(error).context("ask when the person wrote last"),
+            }),
+        }
+    }
+
+    /// What is done with a message that may not be sent freely.
+    fn outside_window(&self, message: &Envelope, reply: &MessageSent) -> Form {
+        let settings = self.directory.settings(message.tenant).unwrap_or_default();
+        let templates = &settings.whatsapp_templates;
+        let template = match reply.account.is_of_operator() {
+            true => &templates.operator,
+            false if reply.in_reply_to.is_empty() => &templates.notice,
+            false => &templates.reply,
+        };
+        if let Some(template) = template {
+            let parameters = template.filled(&settings.business, reply.text.reveal());
+            if parameters.iter().all(|p| p.chars().count() <= LONGEST_PARAMETER_CHARS) {
+                return Form::Template(FilledTemplate {
+                    name: template.name.clone(),
+                    language: template.language.clone(),
+                    parameters: parameters.into_iter().map(Into::into).collect(),
+                });
+            }
+        }
+        match Timestamp::now().since(message.occurred_at) < HELD_FOR {
+            true => Form::Held,
+            false => Form::TooLate,
+        }
+    }
+
+    /// Keeps a message until the person writes, and tells that.
+    async fn hold(
+        &self,
+        context: &Context,
+        adapter: &dyn ChannelAdapter,
+        message: &Envelope,
+    ) -> Result<(), Outcome> {
+        let again = Envelope { replays: message.replays + 1, ..message.clone() };
+        let again = wire::to_body(&wire::encode(&again));
+        let id = *message.event_id.child("held").as_uuid();
+        let until = message.occurred_at.plus(HELD_FOR);
+        let held = async {
+            let tx = self.store.tenant(message.tenant).await?;
+            due::hold(&tx, id, message.conversation, until, &again).await?;
+            tx.commit().await
+        };
+        held.await.map_err(|error| Outcome::retry(anyhow!(error).context("hold a message")))?;
+        count(adapter, "held");
+        self.tell(context, message, PartOutcome::Held).await
+    }
+
+    async fn release(&self, message: &Envelope) -> Result<(), Outcome> {
+        let released = async {
+            let tx = self.store.tenant(message.tenant).await?;
+            due::release(&tx, message.conversation, Timestamp::now()).await?;
+            tx.commit().await
+        };
+        released.await.map_err(Outcome::retry)
+    }
+
+    /// Tells what became of the whole message.
+    async fn tell(
+        &self,
+        context: &Context,
+        message: &Envelope,
+        outcome: PartOutcome,
+    ) -> Result<(), Outcome> {
+        let mark =
+            SendMark { message: message.event_id, part: 0, conversation: message.conversation };
+        let event = update_of(message, mark, outcome, Timestamp::now());
+        context.publish(&[event]).await.map_err(Outcome::retry)
+    }
+
+    /// Sends all parts, or as many as the vendor takes; the code of its refusal.
+    async fn send_parts(
+        &self,
+        context: &Context,
+        adapter: &dyn ChannelAdapter,
+        message: &Envelope,
+        reply: &MessageSent,
+        template: Option<&FilledTemplate>,
+    ) -> Result<Option<i64>, Outcome> {
         let begun = Timestamp::now();
-        let parts = parts_of(
-            reply.text.reveal(),
-            &reply.choices,
-            adapter.longest_text_chars(),
-            adapter.longest_text_above(&reply.choices),
-        );
+        let parts = match template {
+            Some(_) => vec![(reply.text.reveal().to_owned(), &reply.choices[..0])],
+            None => parts_of(
+                reply.text.reveal(),
+                &reply.choices,
+                adapter.longest_text_chars(),
+                adapter.longest_text_above(&reply.choices),
+            ),
+        };
         for (index, (text, choices)) in (0_u32..).zip(&parts) {
             let mark = SendMark {
                 message: message.event_id,
@@ -87,11 +261,19 @@ impl Outbound {
                 to: &reply.to,
                 text,
                 choices,
+                template,
                 in_reply_to: Some(reply.in_reply_to.as_str()).filter(|_| index == 0),
                 mark,
             };
             let outcome = self.send_part(context, adapter, &part).await?;
             let failed = !matches!(outcome, PartOutcome::Accepted(_));
+            let code = match &outcome {
+                PartOutcome::Failed { code, .. } => Some(*code),
+                _ => None,
+            };
+            if code == Some(OUTSIDE_WINDOW) && index == 0 && template.is_none() {
+                return Ok(code);
+            }
             let now = Timestamp::now();
             let mut events = vec![update_of(message, mark, outcome, now)];
             if index == 0 && !failed && !reply.account.is_of_operator() {
@@ -102,9 +284,34 @@ impl Outbound {
             boot::crash_point("edge.published");
             if failed {
                 // The rest of a reply without its beginning makes no sense.
-                break;
+                return Ok(code);
             }
         }
+        Ok(None)
+    }
+
+    /// Waits until the vendor is to be asked again (PROTOCOLS 2.4, throughput), over all tasks. What is far is no fault of the
+    /// message: its place is kept, so that it waits once.
+    async fn await_place(
+        &self,
+        adapter: &dyn ChannelAdapter,
+        part: &OutgoingPart<'_>,
+    ) -> Result<(), Outcome> {
+        let Some(pace) = adapter.pace() else { return Ok(()) };
+        let (send, channel) = (part.mark.send_id(), adapter.channel());
+        let person = format!("{channel}:person:{}", part.mark.conversation);
+        let address = format!("{channel}:address:{}", part.our_address);
+        let (person, address) = tokio::join!(
+            self.cache.place_in_line(&person, pace.per_person, send),
+            self.cache.place_in_line(&address, pace.per_address, send),
+        );
+        let wait = person.map_err(Outcome::retry)?.max(address.map_err(Outcome::retry)?);
+        if wait > WAITED_IN_HAND {
+            count(adapter, "paced");
+            let cause = anyhow!("the vendor takes no more from this address, or for this person");
+            return Err(Outcome::Retry { after: wait, cause });
+        }
+        tokio::time::sleep(wait).await;
         Ok(())
     }
 
@@ -115,6 +322,7 @@ impl Outbound {
         adapter: &dyn ChannelAdapter,
         part: &OutgoingPart<'_>,
     ) -> Result<PartOutcome, Outcome> {
+        self.await_place(adapter, part).await?;
         let send = part.mark.send_id();
         match self.cache.begin_send(send).await.map_err(Outcome::retry)? {
             SendState::New => {}
@@ -193,6 +401,7 @@ fn update_of(message: &Envelope, mark: SendMark, outcome: PartOutcome, now: Time
             (String::new(), DeliveryStatus::Failed, Some((code, detail)))
         }
         PartOutcome::Doubtful => (String::new(), DeliveryStatus::Doubtful, None),
+        PartOutcome::Held => (String::new(), DeliveryStatus::Held, None),
     };
     let name = format!("delivery:{}:{status:?}", mark.part);
     let update = DeliveryUpdated { message: Some(mark.message), external_id, status, error };

@@ -12,6 +12,7 @@ use domain::{
 };
 use edge::{
     Edge,
+    channel::ChannelAdapter,
     config::{Config, Credentials},
 };
 use testkit::TestDb;
@@ -50,6 +51,14 @@ pub async fn start() -> Option<EdgeTask> {
 }
 
 pub async fn start_with(more: &[(&str, &str)]) -> Option<EdgeTask> {
+    start_with_channels(more, Vec::new()).await
+}
+
+/// With channels besides those of the registry.
+pub async fn start_with_channels(
+    more: &[(&str, &str)],
+    channels: Vec<Arc<dyn ChannelAdapter>>,
+) -> Option<EdgeTask> {
     let stores = testkit::require_stores()?;
     let db = TestDb::create().await?;
     store::seed::demo(&db.url()).await.expect("seed the demo tenant");
@@ -91,7 +100,8 @@ pub async fn start_with(more: &[(&str, &str)]) -> Option<EdgeTask> {
         jwt_keys: Some(fixed(crate::api::JWT_KEYS)),
     };
     let stop = CancellationToken::new();
-    let edge = Edge::start(config, credentials, &aws, stop.clone()).await.expect("start the edge");
+    let edge = Edge::start_with(config, credentials, &aws, stop.clone(), channels);
+    let edge = edge.await.expect("start the edge");
     let base = format!("http://{}", edge.address());
     let running = tokio::spawn(async move { edge.run().await.expect("drain the edge") });
 

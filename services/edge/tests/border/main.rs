@@ -6,10 +6,13 @@
 mod api;
 mod edge_task;
 mod gather;
+mod graph_errors;
+mod media;
 mod media_socket;
 mod outbound;
 mod recording;
 mod takeover;
 mod talk;
+mod toy_channel;
 mod vendors;
 mod webhooks;

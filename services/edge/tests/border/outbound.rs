@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{
     edge_task::{EdgeTask, OUR_WHATSAPP, PATIENCE, anas_chat, start_with},
-    vendors::{meta_signature, whatsapp_body},
+    vendors::{meta_signature, whatsapp_body, whatsapp_text},
 };
 
 /// Meta's Graph API: keeps what was sent and answers as told, then always well.
@@ -46,6 +46,15 @@ async fn messages(
 }
 
 fn reply(text: &str) -> Envelope {
+    let mut reply = unasked(text);
+    let Payload::MessageSent(sent) = &mut reply.payload else { unreachable!() };
+    sent.in_reply_to = "wamid.asked".into();
+    reply.stamp(Stage::WEBHOOK_RECEIVED, reply.occurred_at);
+    reply
+}
+
+/// What we write of our own accord: a reminder.
+fn unasked(text: &str) -> Envelope {
     let tenant = store::seed::DEMO;
     Envelope::new(
         EventId::random(),
@@ -57,7 +66,7 @@ fn reply(text: &str) -> Envelope {
             to: "15551234567".into(),
             from: OUR_WHATSAPP.into(),
             text: text.into(),
-            in_reply_to: "wamid.asked".into(),
+            in_reply_to: String::new(),
             attempt: 1,
             account: TurnAccount::default(),
             choices: Vec::new(),
@@ -80,8 +89,7 @@ async fn next(sent: &mut tokio::sync::mpsc::UnboundedReceiver<Value>) -> Value {
 async fn a_reply_is_sent_once_and_its_acceptance_published() {
     let (base, mut sent) = graph(Vec::new()).await;
     let Some(edge) = start_with(&[("WHATSAPP_API_BASE_URL", &base)]).await else { return };
-    let mut event = reply("Hello Ana").with_turn(Turn(3));
-    event.stamp(Stage::WEBHOOK_RECEIVED, event.occurred_at);
+    let event = reply("Hello Ana").with_turn(Turn(3));
     edge.bus.publish(std::slice::from_ref(&event)).await.unwrap();
     let message = next(&mut sent).await;
     assert_eq!(message["text"]["body"], "Hello Ana");
@@ -180,4 +188,79 @@ async fn a_long_reply_leaves_in_parts_that_fit() {
         ["MessageSent", "DeliveryUpdated", "TurnTimed", "DeliveryUpdated"],
         "each part's fate is told, and the turn timed once, by the first"
     );
+}
+
+#[tokio::test]
+async fn what_nobody_asked_for_waits_until_the_person_writes() {
+    let (base, mut sent) = graph(Vec::new()).await;
+    let Some(edge) = start_with(&[("WHATSAPP_API_BASE_URL", &base)]).await else { return };
+    edge.bus.publish(&[unasked("a reminder")]).await.unwrap();
+    let held = update(&edge).await;
+    assert_eq!((held.status, held.error), (DeliveryStatus::Held, None));
+    let owner = edge.db.owner().await;
+    let rows = owner.query("SELECT conversation FROM due WHERE at > now()", &[]).await.unwrap();
+    assert_eq!(rows.len(), 1, "it is kept");
+    assert_eq!(rows[0].get::<_, uuid::Uuid>(0), *anas_chat().as_uuid());
+
+    // Once they have written, the next one leaves freely.
+    edge.meta(&whatsapp_body(&[whatsapp_text("wamid.hi", "Hi")])).await;
+    let until = tokio::time::Instant::now() + PATIENCE;
+    while edge.cache.last_written(anas_chat()).await.unwrap().is_none() {
+        assert!(tokio::time::Instant::now() < until, "it is noted when they wrote");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    edge.bus.publish(&[unasked("another")]).await.unwrap();
+    let message = loop {
+        let message = next(&mut sent).await;
+        if message["status"].is_null() {
+            break message;
+        }
+    };
+    assert_eq!(message["text"]["body"], "another");
+}
+
+#[tokio::test]
+async fn outside_the_window_a_template_goes_out_where_there_is_one() {
+    let refused =
+        (400, json!({"error": {"message": "m", "type": "OAuthException", "code": 131_047}}));
+    let (base, mut sent) =
+        graph(vec![(200, json!({"messages": [{"id": "wamid.t"}]})), refused]).await;
+    let Some(edge) = start_with(&[("WHATSAPP_API_BASE_URL", &base)]).await else { return };
+    let template = |name: &str| json!({"name": name, "language": "en_US", "parameters": ["{business}", "{text}"]});
+    edge.set(
+        &json!({"whatsapp_templates": {"notice": template("notice"), "reply": template("late")}}),
+    )
+    .await;
+    let message = loop {
+        // The settings are read anew every few seconds; until then it is held.
+        edge.bus.publish(&[unasked("see you\ntomorrow")]).await.unwrap();
+        match tokio::time::timeout(std::time::Duration::from_secs(2), sent.recv()).await {
+            Ok(message) => break message.unwrap(),
+            Err(_) => continue,
+        }
+    };
+    assert_eq!(message["template"]["name"], "notice");
+    let parameters = &message["template"]["components"][0]["parameters"];
+    assert_eq!(parameters[1]["text"], "see you tomorrow", "a parameter is one line");
+    assert_eq!(parameters[0]["text"], "Maple Dental");
+
+    // The vendor knows the window better than we: the answer goes by its own template.
+    edge.bus.publish(&[reply("too late")]).await.unwrap();
+    assert_eq!(next(&mut sent).await["type"], "text");
+    let by_template = next(&mut sent).await;
+    assert_eq!(by_template["template"]["name"], "late");
+}
+
+#[tokio::test]
+async fn one_person_is_written_to_at_the_vendors_pace_and_no_message_is_lost() {
+    let (base, mut sent) = graph(Vec::new()).await;
+    let Some(edge) = start_with(&[("WHATSAPP_API_BASE_URL", &base)]).await else { return };
+    let replies: Vec<_> = (0..47).map(|n| reply(&format!("message {n}"))).collect();
+    for reply in &replies {
+        edge.bus.publish(std::slice::from_ref(reply)).await.unwrap();
+    }
+    for n in 0..46 {
+        let message = next(&mut sent).await;
+        assert_eq!(message["text"]["body"], format!("message {n}"), "in order, and each once");
+    }
 }

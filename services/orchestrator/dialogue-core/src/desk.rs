@@ -1,14 +1,16 @@
 //! A tenant's front desk: one turn from the words that came in to what is to be done.
 
-use domain::{Heard, MessageKind, Personal, TenantSettings, Timestamp, Turn};
+use domain::{
+    Heard, MediaKind, MessageKind, OfferedChoice, Personal, TenantSettings, Timestamp, Turn,
+};
 use jiff::tz::TimeZone;
 
 use crate::{
     agents::{self, Agent, AgentKind},
-    appointment::Scene,
+    appointment::{self, Scene},
     routing::Rule,
     selection::{Choice, select},
-    state::{Enquiry, Question, Role, State, Utterance},
+    state::{Enquiry, Offer, Question, Role, State, Utterance},
     tool::{
         self, ArgumentError, Call, Done, Outcome, PastCall, ToolRequest, ToolSchema, Tools, Wanted,
     },
@@ -51,6 +53,27 @@ impl Message {
             MessageKind::Choice(id) if self.text.is_empty() => id.as_str().into(),
             _ => self.text.clone(),
         }
+    }
+
+    /// What of the message is remembered: the words, and that there was a file.
+    fn shown(&self) -> Personal {
+        let MessageKind::Media(media) = &self.kind else { return self.words() };
+        let what = match media.kind {
+            // Its words are what was sent.
+            MediaKind::VoiceNote if !self.text.is_empty() => return self.words(),
+            MediaKind::VoiceNote => "a voice note that could not be understood",
+            MediaKind::Image => "a picture",
+            MediaKind::Video => "a video",
+            MediaKind::Audio => "a sound file",
+            MediaKind::Document => "a document",
+            MediaKind::Sticker => "a sticker",
+        };
+        let name = media.filename.as_ref().map(|name| format!(" named {}", name.reveal()));
+        let mut shown = format!("[sent {what}{}]", name.unwrap_or_default());
+        if !self.text.is_empty() {
+            shown = format!("{} {shown}", self.text.reveal());
+        }
+        shown.into()
     }
 
     /// What kind of message it is, where nothing in it can be answered by its words.
@@ -301,7 +324,7 @@ impl Desk {
             Err(Wanted(call)) => (agents::Scripted::from(""), Some(*call)),
         };
         next.hear(message.heard.as_ref());
-        next.person_said(message.turn, &words);
+        next.person_said(message.turn, &message.shown());
         next.agent = Some(choice.agent.clone());
         let prompt = (!words.is_empty() && message.unreadable().is_none()).then(|| Prompt {
             system: self.system_prompt(&next, &choice.agent, message, &here),
@@ -310,6 +333,23 @@ impl Desk {
         let answer =
             Answer { scripted: scripted.text, prompt, hang_up: scripted.hang_up, state: next };
         (answer, wanted)
+    }
+
+    /// What a person is to choose from after the turn that left `state`: the times that were offered, where there are several.
+    /// Each is named as it is understood when it comes back as words. `now` is when the turn was.
+    pub fn choices(&self, state: &State, now: Timestamp) -> Vec<OfferedChoice> {
+        let offers = &state.enquiry.offers;
+        let is_asked = matches!(state.asked, Some(Question::Offered | Question::Which));
+        if !is_asked || offers.len() < 2 {
+            return Vec::new();
+        }
+        let here = self.local(now);
+        let choice = |offer: &Offer| OfferedChoice {
+            id: format!("offer:{}", offer.start.as_microsecond()),
+            title: appointment::short_name(offer.start, &here).into(),
+            description: None,
+        };
+        offers.iter().map(choice).collect()
     }
 
     /// The context as the turns of `past` (oldest first) would have left it, for when it was lost

@@ -7,8 +7,8 @@ use dialogue_core::{
     tool::{Done, Escalated, Outcome, ToolRequest},
 };
 use domain::{
-    CallSid, Envelope, Handover, MessageSent, ReplyFinished, ReplyWritten, Stage, Timestamp,
-    TurnAccount,
+    CallSid, Envelope, Handover, MessageSent, OfferedChoice, ReplyFinished, ReplyWritten, Stage,
+    Timestamp, TurnAccount,
 };
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +23,9 @@ pub(super) struct Ending {
     /// What the human is told to whom the call goes after the reply.
     #[serde(default)]
     pub(super) summary: Option<String>,
+    /// What the person is to choose from.
+    #[serde(default)]
+    pub(super) choices: Vec<StoredOffer>,
     pub(super) agent: String,
     pub(super) confidence: f32,
     pub(super) reason: String,
@@ -34,6 +37,26 @@ pub(super) struct Ending {
     #[serde(default)]
     pub(super) cost_micros: u64,
     pub(super) first_sentence_us: Option<i64>,
+}
+
+/// An answer to choose, as the ledger keeps it.
+#[derive(Serialize, Deserialize)]
+pub(super) struct StoredOffer {
+    id: String,
+    title: String,
+}
+
+impl StoredOffer {
+    fn choice(&self) -> OfferedChoice {
+        let (id, title) = (self.id.clone(), self.title.as_str().into());
+        OfferedChoice { id, title, description: None }
+    }
+}
+
+impl From<OfferedChoice> for StoredOffer {
+    fn from(choice: OfferedChoice) -> Self {
+        Self { id: choice.id, title: choice.title.into_revealed() }
+    }
 }
 
 impl Ending {
@@ -80,7 +103,7 @@ impl TurnRun<'_> {
             in_reply_to: self.message.external_id.clone(),
             attempt: ledger.attempt(),
             account: ending.account(self),
-            choices: Vec::new(),
+            choices: ending.choices.iter().map(StoredOffer::choice).collect(),
         };
         let now = Timestamp::now();
         let mut sent = self.envelope.follow("message-sent", now, sent).with_turn(self.turn);

@@ -10,7 +10,7 @@ use dialogue_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{MODEL, TurnRun};
+use super::{MODEL, TurnRun, ending::StoredOffer};
 use crate::{
     ledger::TurnLedger,
     llm::{Asked, Exchange, LanguageModel, RulesEngine},
@@ -147,6 +147,21 @@ impl TurnRun<'_> {
             Step::Answer(answer) if is_scripted && !thinking.has_acted => answer,
             _ => self.considered(thinking),
         }
+    }
+
+    /// What a person who writes is to choose from. A model's own words may offer something else.
+    pub(super) fn offered(
+        &self,
+        ledger: &TurnLedger<'_>,
+        thinking: &Thinking<'_>,
+        state: &State,
+    ) -> Vec<StoredOffer> {
+        let is_scripted = ledger.value(MODEL).is_none_or(|model| model == RulesEngine::NAME);
+        if self.call.is_some() || !is_scripted || thinking.has_acted {
+            return Vec::new();
+        }
+        let choices = self.tenant.desk.choices(state, self.envelope.occurred_at);
+        choices.into_iter().map(StoredOffer::from).collect()
     }
 
     /// Runs a tool that a model asked for, and keeps what it is told.

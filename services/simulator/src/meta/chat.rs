@@ -95,6 +95,10 @@ pub(super) fn readable(kind: &str, message: &Value) -> String {
         "/name",
         "/emoji",
     ];
+    if let Some(parameters) = member.pointer("/components/0/parameters").and_then(Value::as_array) {
+        let texts = parameters.iter().filter_map(|p| p["text"].as_str());
+        return texts.collect::<Vec<_>>().join(" ");
+    }
     let found = places.iter().filter_map(|place| member.pointer(place)).find_map(Value::as_str);
     found.unwrap_or_default().to_owned()
 }

@@ -27,7 +27,7 @@ use uuid::Uuid;
 
 pub use crate::meta::{
     chat::{Chat, Line, Status},
-    webhook::Incoming,
+    webhook::{Incoming, sign},
 };
 use crate::{World, config::Secret};
 

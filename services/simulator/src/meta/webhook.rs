@@ -221,7 +221,7 @@ pub(super) async fn verify(world: &web::Data<World>) -> bool {
 }
 
 /// `X-Hub-Signature-256` of a body.
-fn sign(app_secret: &str, body: &[u8]) -> String {
+pub fn sign(app_secret: &str, body: &[u8]) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(app_secret.as_bytes())
         .expect("HMAC takes a key of any length");
     mac.update(body);

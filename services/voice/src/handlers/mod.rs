@@ -3,6 +3,7 @@
 mod finish_recording;
 mod speak;
 mod transcribe;
+mod voice_note;
 mod watch;
 
 use bus::{Context, Destination, Outcome, SendError};

@@ -14,17 +14,25 @@ use super::{
     watch::{Watched, time_left, watched},
 };
 
-/// `TranscribeSegment` → `SegmentTranscribed`. The vendor may be asked more than once; the answer
+/// `TranscribeSegment` → `SegmentTranscribed`, and voice notes (`voice_note`). The vendor may be asked more than once; the answer
 /// has one event id.
 pub(crate) struct Transcribe {
     pub(crate) ears: Arc<Ordered<dyn SpeechToText>>,
     pub(crate) cache: Cache,
+    /// Where voice notes lie.
+    pub(crate) s3: aws_sdk_s3::Client,
 }
 
 #[async_trait]
 impl Handler for Transcribe {
     async fn handle(&self, context: &Context, message: &Envelope) -> Outcome {
-        let Payload::TranscribeSegment(job) = &message.payload else { return misplaced(message) };
+        let job = match &message.payload {
+            Payload::TranscribeSegment(job) => job,
+            Payload::TranscribeVoiceNote(job) => {
+                return self.voice_note(context, message, job).await;
+            }
+            _ => return misplaced(message),
+        };
         let Some(answer) = transcribe(&self.ears, &self.cache, message, job).await else {
             return dropped("passed");
         };

@@ -6,3 +6,4 @@ mod mesh;
 mod recordings;
 mod speech;
 mod vendors;
+mod voice_notes;

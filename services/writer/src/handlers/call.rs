@@ -4,6 +4,8 @@ use store::{
     users::{self, Identity},
 };
 
+use crate::traces;
+
 /// The call, who rang, and the greeting as the agent's message of turn 0.
 pub(super) async fn started(
     tx: &TenantTx,
@@ -22,6 +24,7 @@ pub(super) async fn ended(tx: &TenantTx, of: &Envelope, e: &CallEnded) -> Result
     conversations::note(tx, of, None, None).await?;
     conversations::end(tx, of).await?;
     calls::ended(tx, of, e).await?;
+    traces::schedule(tx, of).await?;
     match &e.heard {
         Some(heard) => messages::heard(tx, of, heard).await,
         None => Ok(()),

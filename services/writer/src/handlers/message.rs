@@ -1,8 +1,10 @@
 use domain::{Channel, Envelope, MessageReceived, MessageSent};
 use store::{
-    StoreError, TenantTx, conversations, messages,
+    StoreError, TenantTx, conversations, due, messages,
     users::{self, Identity},
 };
+
+use crate::traces;
 
 /// What a person said or wrote, who it was, and what was heard of the reply before.
 pub(super) async fn received(
@@ -13,7 +15,16 @@ pub(super) async fn received(
     let known_by = identities(of, e);
     let user = users::note(tx, &known_by, e.profile_name.as_ref(), of.occurred_at).await?;
     conversations::note(tx, of, Some(&e.to), user).await?;
-    messages::received(tx, of, e).await
+    if !of.channel.is_spoken() {
+        for chat in e.chats(of.tenant, &of.channel, of.conversation) {
+            due::release(tx, chat, of.occurred_at).await?;
+        }
+    }
+    messages::received(tx, of, e).await?;
+    match of.channel.is_spoken() {
+        true => Ok(()),
+        false => traces::schedule(tx, of).await,
+    }
 }
 
 /// An agent's reply.

@@ -6,9 +6,9 @@ mod message;
 use async_trait::async_trait;
 use bus::{Context, Handler, Outcome};
 use domain::{Envelope, Payload};
-use store::{StoreError, TenantTx, claims, conversations, deliveries, turn_timings};
+use store::{StoreError, TenantTx, claims, conversations, deliveries, messages, turn_timings};
 
-use crate::Batches;
+use crate::{Batches, traces::Traces};
 
 /// The name the writer claims events under.
 const CONSUMER: &str = "writer";
@@ -16,12 +16,13 @@ const CONSUMER: &str = "writer";
 /// Takes events into the history.
 pub struct Recorder {
     batches: Batches,
+    traces: Traces,
 }
 
 impl Recorder {
-    /// A recorder that commits through `batches`.
-    pub fn new(batches: Batches) -> Self {
-        Self { batches }
+    /// A recorder that commits through `batches`, and writes `traces` of what is over.
+    pub fn new(batches: Batches, traces: Traces) -> Self {
+        Self { batches, traces }
     }
 }
 
@@ -33,6 +34,9 @@ impl Handler for Recorder {
         }
         if let Err(lost) = context.check() {
             return Outcome::retry(lost);
+        }
+        if let Payload::TraceRequested(wanted) = &event.payload {
+            return self.traces.export(event, wanted).await.into();
         }
         match self.batches.record(event.clone()).await {
             Ok(()) => Outcome::Done,
@@ -61,6 +65,7 @@ pub async fn record(tx: &TenantTx, event: &Envelope) -> Result<(), StoreError> {
         Payload::TransferUpdated(e) => call::transferred(tx, event, e).await,
         Payload::MessageReceived(e) => message::received(tx, event, e).await,
         Payload::MessageSent(e) => message::sent(tx, event, e).await,
+        Payload::MediaSettled(e) => messages::media_settled(tx, event, e).await,
         Payload::DeliveryUpdated(e) => deliveries::note(tx, event, e).await,
         Payload::TurnTimed(e) => {
             measure_turn(event);
@@ -69,6 +74,8 @@ pub async fn record(tx: &TenantTx, event: &Envelope) -> Result<(), StoreError> {
         }
         // `edge` writes escalations, for it also tells the operators (DESIGN 2).
         Payload::EscalationRequested(_) => Ok(()),
+        // Handled before a batch is begun: it reads what stands, and writes to S3.
+        Payload::TraceRequested(_) => Ok(()),
         Payload::TranscribeSegment(_)
         | Payload::SegmentTranscribed(_)
         | Payload::SpeakSentence(_)
@@ -79,7 +86,9 @@ pub async fn record(tx: &TenantTx, event: &Envelope) -> Result<(), StoreError> {
         | Payload::BookHeld(_)
         | Payload::ReminderDue(_)
         | Payload::ControlCall(_)
-        | Payload::ReplyWritten(_) => Ok(()),
+        | Payload::ReplyWritten(_)
+        | Payload::FetchMedia(_)
+        | Payload::TranscribeVoiceNote(_) => Ok(()),
     }
 }
 

@@ -2,19 +2,23 @@
 
 use std::{sync::Arc, time::Duration};
 
+use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
 use bus::{Bus, BusSettings, Consumer, Queue, Source, Topology};
 use cache::Cache;
 use domain::{Dependency as _, Envelope};
 use testkit::TestDb;
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
-use writer::{Batches, handlers::Recorder};
+use writer::{Batches, handlers::Recorder, traces::Traces};
 
 use crate::events;
 
 /// The queues of one test, and two tasks that write from them.
 struct Writers {
     bus: Bus,
+    s3: aws_sdk_s3::Client,
+    /// Where traces go; it is not there before a test makes it.
+    bucket: String,
     stop: CancellationToken,
     tasks: tokio::task::JoinSet<()>,
 }
@@ -27,6 +31,8 @@ impl Writers {
         Topology::new(&prefix, false).provision(&sqs, &sns).await.unwrap();
         let long_poll = Duration::from_secs(1);
         let bus = Bus::new(&aws, BusSettings { long_poll, ..BusSettings::new(&prefix, "unused") });
+        let s3 = aws_sdk_s3::config::Builder::from(&aws).force_path_style(true).build();
+        let s3 = aws_sdk_s3::Client::from_conf(s3);
         let stop = CancellationToken::new();
         let mut tasks = tokio::task::JoinSet::new();
         for _ in 0..2 {
@@ -34,12 +40,15 @@ impl Writers {
             let consumer = Consumer::new(
                 bus.clone(),
                 Source::Shared(Queue::Writer),
-                Arc::new(Recorder::new(Batches::start(store.clone(), 4))),
+                Arc::new(Recorder::new(
+                    Batches::start(store.clone(), 4),
+                    Traces::new(s3.clone(), prefix.clone(), store.clone()),
+                )),
                 Arc::new(Cache::connect(redis_url, &prefix).unwrap()),
             );
             tasks.spawn(consumer.depends_on(Arc::new(store)).run(stop.clone()));
         }
-        Self { bus, stop, tasks }
+        Self { bus, s3, bucket: prefix, stop, tasks }
     }
 
     async fn stop(self) {
@@ -103,4 +112,49 @@ async fn what_happens_while_the_database_is_away_is_recorded_when_it_is_back() {
     until_claimed(&owner, before.len() + meanwhile.len()).await;
     writers.stop().await;
     assert_eq!(count(&owner, "messages").await, 10);
+}
+
+#[tokio::test]
+async fn a_call_that_is_over_is_written_to_s3_as_one_file() {
+    let Some(stores) = testkit::require_stores() else { return };
+    let Some(db) = TestDb::create().await else { return };
+    let tenant = db.add_tenant("demo").await;
+    let writers = Writers::start(&db, &stores.redis_url).await;
+    let aws = boot::aws_config().await;
+    let region = aws.region().unwrap().as_ref();
+    let place = CreateBucketConfiguration::builder()
+        .location_constraint(BucketLocationConstraint::from(region))
+        .build();
+    let create = writers.s3.create_bucket().bucket(&writers.bucket);
+    create.create_bucket_configuration(place).send().await.unwrap();
+
+    let call = events::call(tenant, 1);
+    writers.bus.publish(&call).await.unwrap();
+    until_claimed(&db.owner().await, call.len()).await;
+    // A minute after its end the trace is due, of every tenant that has an address.
+    let sql = "INSERT INTO addresses (channel, address, tenant, mode)
+        VALUES ('voice', '+15550100001', $1, 'media_stream')";
+    db.owner().await.execute(sql, &[tenant.as_uuid()]).await.unwrap();
+    let store = db.store().await;
+    let ended = call.iter().map(|e| e.occurred_at).max().unwrap();
+    let later = ended.plus(Duration::from_secs(61));
+    assert_eq!(writer::due::deliver_once(&store, &writers.bus, later).await.unwrap(), 1);
+
+    let folder = format!("conversation-traces/{tenant}/");
+    let key = loop {
+        let found = writers.s3.list_objects_v2().bucket(&writers.bucket).prefix(&folder).send();
+        if let Some(file) = found.await.unwrap().contents().first() {
+            break file.key().unwrap().to_owned();
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert!(key.ends_with(&format!("/{}.json", call[0].conversation)), "{key}");
+    let file = writers.s3.get_object().bucket(&writers.bucket).key(&key).send().await.unwrap();
+    let file = file.body.collect().await.unwrap().to_vec();
+    let trace: serde_json::Value = serde_json::from_slice(&file).unwrap();
+    assert_eq!(trace["call"], events::call_sid(1).as_str());
+    assert_eq!(trace["messages"].as_array().unwrap().len(), 5);
+    assert_eq!(trace["turns"][0]["stages"].as_array().unwrap().len(), 2);
+    assert!(!String::from_utf8_lossy(&file).contains(events::CALLER), "no number is in it");
+    writers.stop().await;
 }

@@ -1,21 +1,22 @@
 //! What only chats carry: kinds of messages, files, places, choices.
 
-use domain::{Location, Media, MediaKind, MessageKind, OfferedChoice, Personal};
+use domain::{
+    FetchMedia, KeptFile, Location, Media, MediaKind, MediaSettled, MessageKind, OfferedChoice,
+    Personal, TranscribeVoiceNote,
+};
 
-use crate::proto::{self as p, message_received::Kind};
+use super::{event_id, field};
+use crate::{
+    DecodeError,
+    proto::{self as p, message_received::Kind},
+};
 
 pub(super) fn kind_to_proto(kind: &MessageKind) -> Kind {
     match kind {
         MessageKind::Speech => Kind::Speech(true),
         MessageKind::Text => Kind::PlainText(true),
         MessageKind::Choice(id) => Kind::Choice(id.clone()),
-        MessageKind::Media(m) => Kind::Media(p::Media {
-            kind: m.kind.as_str().to_owned(),
-            id: m.id.clone(),
-            mime_type: m.mime_type.clone(),
-            sha256: m.sha256.clone(),
-            filename: m.filename.clone().map(Personal::into_revealed),
-        }),
+        MessageKind::Media(m) => Kind::Media(media_to_proto(m)),
         MessageKind::Location(l) => {
             Kind::Location(p::Location { latitude: l.latitude, longitude: l.longitude })
         }
@@ -32,15 +33,9 @@ pub(super) fn kind_from_proto(kind: Kind) -> MessageKind {
         Kind::Speech(_) => MessageKind::Speech,
         Kind::PlainText(_) => MessageKind::Text,
         Kind::Choice(id) => MessageKind::Choice(id),
-        Kind::Media(m) => match MediaKind::parse(&m.kind) {
-            Some(kind) => MessageKind::Media(Media {
-                kind,
-                id: m.id,
-                mime_type: m.mime_type,
-                sha256: m.sha256,
-                filename: m.filename.map(Personal::from),
-            }),
-            None => MessageKind::Unsupported(m.kind),
+        Kind::Media(m) => match media_from_proto(m) {
+            Ok(media) => MessageKind::Media(media),
+            Err(unknown) => MessageKind::Unsupported(unknown),
         },
         Kind::Location(l) => {
             MessageKind::Location(Location { latitude: l.latitude, longitude: l.longitude })
@@ -50,6 +45,100 @@ pub(super) fn kind_from_proto(kind: Kind) -> MessageKind {
         Kind::Revoked(original) => MessageKind::Revoked { original },
         Kind::Unsupported(kind) => MessageKind::Unsupported(kind),
     }
+}
+
+fn media_to_proto(m: &Media) -> p::Media {
+    p::Media {
+        kind: m.kind.as_str().to_owned(),
+        id: m.id.clone(),
+        mime_type: m.mime_type.clone(),
+        sha256: m.sha256.clone(),
+        filename: m.filename.clone().map(Personal::into_revealed),
+    }
+}
+
+/// The file, or the name of a kind that this release does not know.
+fn media_from_proto(m: p::Media) -> Result<Media, String> {
+    match MediaKind::parse(&m.kind) {
+        Some(kind) => Ok(Media {
+            kind,
+            id: m.id,
+            mime_type: m.mime_type,
+            sha256: m.sha256,
+            filename: m.filename.map(Personal::from),
+        }),
+        None => Err(m.kind),
+    }
+}
+
+pub(super) fn fetch_to_proto(m: &FetchMedia) -> p::FetchMedia {
+    p::FetchMedia {
+        message: m.message.to_string(),
+        media: Some(media_to_proto(&m.media)),
+        our_address: m.our_address.clone(),
+    }
+}
+
+pub(super) fn fetch_from_proto(m: p::FetchMedia) -> Result<FetchMedia, DecodeError> {
+    let media = m.media.ok_or_else(|| field("fetch_media.media", "is missing"))?;
+    Ok(FetchMedia {
+        message: event_id("fetch_media.message", &m.message)?,
+        media: media_from_proto(media)
+            .map_err(|_| field("fetch_media.media.kind", "is not known"))?,
+        our_address: m.our_address,
+    })
+}
+
+pub(super) fn note_to_proto(m: &TranscribeVoiceNote) -> p::TranscribeVoiceNote {
+    p::TranscribeVoiceNote {
+        message: m.message.to_string(),
+        file: Some(file_to_proto(&m.file)),
+        language: m.language.clone(),
+        vendors: m.vendors.clone(),
+    }
+}
+
+pub(super) fn note_from_proto(
+    m: p::TranscribeVoiceNote,
+) -> Result<TranscribeVoiceNote, DecodeError> {
+    let file = m.file.ok_or_else(|| field("transcribe_voice_note.file", "is missing"))?;
+    Ok(TranscribeVoiceNote {
+        message: event_id("transcribe_voice_note.message", &m.message)?,
+        file: file_from_proto(file),
+        language: m.language,
+        vendors: m.vendors,
+    })
+}
+
+pub(super) fn settled_to_proto(m: &MediaSettled) -> p::MediaSettled {
+    p::MediaSettled {
+        message: m.message.to_string(),
+        file: m.file.as_ref().map(file_to_proto),
+        words: m.words.clone().map(Personal::into_revealed),
+        fault: m.fault.clone(),
+    }
+}
+
+pub(super) fn settled_from_proto(m: p::MediaSettled) -> Result<MediaSettled, DecodeError> {
+    Ok(MediaSettled {
+        message: event_id("media_settled.message", &m.message)?,
+        file: m.file.map(file_from_proto),
+        words: m.words.map(Personal::from),
+        fault: m.fault,
+    })
+}
+
+fn file_to_proto(file: &KeptFile) -> p::KeptFile {
+    p::KeptFile {
+        bucket: file.bucket.clone(),
+        key: file.key.clone(),
+        mime_type: file.mime_type.clone(),
+        bytes: file.bytes,
+    }
+}
+
+fn file_from_proto(file: p::KeptFile) -> KeptFile {
+    KeptFile { bucket: file.bucket, key: file.key, mime_type: file.mime_type, bytes: file.bytes }
 }
 
 pub(super) fn choice_to_proto(choice: &OfferedChoice) -> p::OfferedChoice {

@@ -116,6 +116,15 @@ fn delivery(status: DeliveryStatus) -> Payload {
     .into()
 }
 
+fn kept_file() -> KeptFile {
+    KeptFile {
+        bucket: "switchboard-dev".into(),
+        key: "media/1/2026/05/28/9".into(),
+        mime_type: "audio/ogg; codecs=opus".into(),
+        bytes: 4_711,
+    }
+}
+
 fn handover() -> Handover {
     Handover { to: "+15550100009".into(), summary: "Ana asked for a person.".into() }
 }
@@ -170,6 +179,7 @@ fn payloads() -> Vec<Payload> {
         delivery(DeliveryStatus::Read),
         delivery(DeliveryStatus::Failed),
         delivery(DeliveryStatus::Doubtful),
+        delivery(DeliveryStatus::Held),
         TurnTimed { attempt: 77 }.into(),
         RecordingFinished {
             call: call(),
@@ -194,6 +204,21 @@ fn payloads() -> Vec<Payload> {
         transfer(TransferStatus::Dialled),
         transfer(TransferStatus::Answered),
         transfer(TransferStatus::Returned),
+        MediaSettled {
+            message: EventId::from_uuid(Uuid::from_u128(9)),
+            file: Some(kept_file()),
+            words: Some("see you on Tuesday".into()),
+            fault: Some("the second vendor answered".into()),
+        }
+        .into(),
+        MediaSettled {
+            message: EventId::from_uuid(Uuid::from_u128(9)),
+            file: None,
+            words: None,
+            fault: Some("larger than 16 MB".into()),
+        }
+        .into(),
+        TraceRequested { reason: "ended".into() }.into(),
         TranscribeSegment {
             call: call(),
             segment: 5,
@@ -318,6 +343,25 @@ fn payloads() -> Vec<Payload> {
             text: "One moment, I will put you through.".into(),
             hang_up: false,
             transfer: Some(handover()),
+        }
+        .into(),
+        FetchMedia {
+            message: EventId::from_uuid(Uuid::from_u128(9)),
+            media: Media {
+                kind: MediaKind::Document,
+                id: "7700".into(),
+                mime_type: "application/pdf".into(),
+                sha256: "aa".into(),
+                filename: Some("a.pdf".into()),
+            },
+            our_address: "106540352242922".into(),
+        }
+        .into(),
+        TranscribeVoiceNote {
+            message: EventId::from_uuid(Uuid::from_u128(9)),
+            file: kept_file(),
+            language: "en-US".into(),
+            vendors: vec!["deepgram".into()],
         }
         .into(),
     ]

@@ -4,7 +4,7 @@ use domain::{Location, Media, MediaKind, MessageKind};
 
 use super::{
     inbound::plain,
-    payload::{Card, File, Message, Place},
+    payload::{Card, File, Message, Order, Place},
 };
 
 /// The kind of a message, and what of it is text: the words, a caption, the name of a place.
@@ -38,9 +38,9 @@ pub(super) fn of(message: &Message) -> (MessageKind, String) {
         "order" => message
             .order
             .as_ref()
-            .and_then(|o| o.text.as_deref())
-            .filter(|text| !text.trim().is_empty())
-            .map(|text| (MessageKind::Text, plain(text))),
+            .map(order)
+            .filter(|text| !text.is_empty())
+            .map(|text| (MessageKind::Text, text)),
         "reaction" => message.reaction.as_ref().map(|r| {
             let emoji = r.emoji.as_deref().unwrap_or_default();
             (MessageKind::Reaction { to: plain(&r.message_id) }, plain(emoji))
@@ -105,6 +105,19 @@ fn place(place: &Place) -> Option<(MessageKind, String)> {
     on_earth.then(|| {
         let location = Location { latitude: place.latitude, longitude: place.longitude };
         (MessageKind::Location(location), words.collect::<Vec<_>>().join(", "))
+    })
+}
+
+/// "Order: 2 x SKU-1, 1 x SKU-2. Please wrap it."
+fn order(order: &Order) -> String {
+    let items = order.product_items.iter();
+    let items: Vec<_> =
+        items.map(|item| format!("{} x {}", item.quantity, item.product_retailer_id)).collect();
+    let note = order.text.as_deref().unwrap_or_default().trim();
+    plain(&match (items.is_empty(), note.is_empty()) {
+        (true, _) => note.to_owned(),
+        (false, true) => format!("Order: {}", items.join(", ")),
+        (false, false) => format!("Order: {}. {note}", items.join(", ")),
     })
 }
 
@@ -217,6 +230,20 @@ mod tests {
         let cards = json!([{"name": {"formatted_name": "Ana Ruiz"}, "phones": [{"phone": "+1 555 0100", "type": "CELL"}]},
             {"name": {"formatted_name": "Bo"}}]);
         assert_eq!(read("contacts", cards), (MessageKind::Text, "Ana Ruiz +1 555 0100\nBo".into()));
+    }
+
+    #[test]
+    fn an_order_is_read_as_what_is_wanted() {
+        let items = json!([{"product_retailer_id": "SKU-1", "quantity": 2, "item_price": 5, "currency": "CAD"},
+            {"product_retailer_id": "SKU-2", "quantity": 1}]);
+        let read = |part: Value| read("order", part).1;
+        assert_eq!(
+            read(json!({"catalog_id": "c", "product_items": items})),
+            "Order: 2 x SKU-1, 1 x SKU-2"
+        );
+        let both = json!({"product_items": [{"product_retailer_id": "A", "quantity": 1}], "text": "Wrap it."});
+        assert_eq!(read(both), "Order: 1 x A. Wrap it.");
+        assert_eq!(read(json!({"text": "as always"})), "as always");
     }
 
     #[test]

@@ -108,11 +108,25 @@ fn fault_of(status: u16, error: &GraphError) -> SendFault {
     if let Some(after) = wait {
         return SendFault::TryLater { after, cause: anyhow!("Graph error {code} (HTTP {status})") };
     }
-    if matches!(code, 0 | 190) {
-        tracing::error!(code, kind = "vendor_credentials", "WhatsApp refuses our access token");
+    if let Some(kind) = alert_of(code) {
+        metrics::counter!("edge_vendor_alerts_total", "channel" => "whatsapp", "kind" => kind)
+            .increment(1);
+        tracing::error!(code, kind, "WhatsApp refuses us until somebody does something");
     }
     // The title and message may name the number; the type does not.
     SendFault::Refused { code, detail: error.kind.clone() }
+}
+
+/// What somebody has to see to, for no message leaves before (PROTOCOLS 2.4).
+fn alert_of(code: i64) -> Option<&'static str> {
+    match code {
+        0 | 190 => Some("vendor_credentials"),
+        3 | 10 | 200..=299 => Some("vendor_permission"),
+        368 | 131_031 => Some("vendor_account_locked"),
+        131_037 | 131_042 | 131_045 => Some("vendor_account_incomplete"),
+        132_000..=132_999 => Some("vendor_template"),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -156,6 +170,16 @@ mod tests {
             );
         }
         assert!(matches!(read_answer(404, b"<html>"), Err(SendFault::Refused { code: 404, .. })));
+    }
+
+    #[test]
+    fn what_somebody_has_to_see_to_is_raised_and_no_other_refusal() {
+        for code in [0, 190, 10, 200, 368, 131_031, 131_042, 132_001, 132_015] {
+            assert!(alert_of(code).is_some(), "{code}");
+        }
+        for code in [100, 131_026, 131_030, 131_047, 131_049, 131_050, 130_472] {
+            assert!(alert_of(code).is_none(), "{code}");
+        }
     }
 
     #[test]

@@ -3,20 +3,22 @@
 mod content;
 mod graph;
 mod inbound;
+mod media;
 mod outgoing;
 mod payload;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use actix_web::http::Method;
 use async_trait::async_trait;
-use domain::{Channel, OfferedChoice};
+use cache::Rate;
+use domain::{Channel, Media, OfferedChoice};
 use subtle::ConstantTimeEq as _;
 use vault::RotatingSecret;
 
 use super::{
-    Answer, ChannelAdapter, ExternalId, Forgery, Malformed, OutgoingPart, Reception, Route,
-    RouteMethod, Seen, SendFault, VendorRequest,
+    Answer, ChannelAdapter, ExternalId, FetchFault, FetchedFile, Forgery, Malformed, OutgoingPart,
+    Pace, Reception, Route, RouteMethod, Seen, SendFault, VendorRequest,
 };
 use crate::{
     directory::Directory,
@@ -29,6 +31,11 @@ const MAX_BODY_BYTES: usize = 3 * 1024 * 1024;
 /// PROTOCOLS 2.3.
 const LONGEST_TEXT_CHARS: usize = 4096;
 
+/// A person may be written to freely for so long after they wrote (PROTOCOLS 2.4).
+pub const WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
+/// What Meta takes for one person from one of our numbers (PROTOCOLS 2.4).
+const PER_PERSON: Rate = Rate { interval: Duration::from_secs(6), burst: 45 };
+
 /// What the adapter is told.
 #[derive(Clone)]
 pub struct WhatsAppSettings {
@@ -36,6 +43,8 @@ pub struct WhatsAppSettings {
     pub api_base_url: String,
     /// `WHATSAPP_API_VERSION`.
     pub api_version: String,
+    /// `WHATSAPP_MESSAGES_PER_SECOND`: what Meta takes from one of our numbers.
+    pub messages_per_second: u32,
     /// Ours towards Meta.
     pub access_token: Arc<RotatingSecret>,
     /// What Meta signs with.
@@ -106,12 +115,32 @@ impl ChannelAdapter for WhatsApp {
         self.post_read_mark(seen).await;
     }
 
+    async fn fetch_media(
+        &self,
+        _our_address: &str,
+        media: &Media,
+    ) -> Result<FetchedFile, FetchFault> {
+        self.fetch(media).await
+    }
+
     fn longest_text_chars(&self) -> usize {
         LONGEST_TEXT_CHARS
     }
 
     fn longest_text_above(&self, choices: &[OfferedChoice]) -> Option<usize> {
         outgoing::shows(choices).then_some(outgoing::LONGEST_INTERACTIVE_TEXT_CHARS)
+    }
+
+    fn window(&self) -> Option<Duration> {
+        Some(WINDOW)
+    }
+
+    fn pace(&self) -> Option<Pace> {
+        let per_address = Rate {
+            interval: Duration::from_secs(1) / self.settings.messages_per_second.max(1),
+            burst: 1,
+        };
+        Some(Pace { per_address, per_person: PER_PERSON })
     }
 
     async fn send(&self, part: &OutgoingPart<'_>) -> Result<ExternalId, SendFault> {

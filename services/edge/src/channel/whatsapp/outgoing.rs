@@ -3,7 +3,7 @@
 use domain::{OfferedChoice, Personal};
 use serde_json::{Value, json};
 
-use crate::channel::OutgoingPart;
+use crate::channel::{FilledTemplate, OutgoingPart};
 
 /// The longest text above buttons or a list, in characters.
 pub(super) const LONGEST_INTERACTIVE_TEXT_CHARS: usize = 1024;
@@ -25,7 +25,10 @@ pub(super) fn message(part: &OutgoingPart<'_>) -> Value {
         "recipient_type": "individual",
         "biz_opaque_callback_data": part.mark.to_string(),
     });
-    if part.choices.is_empty() {
+    if let Some(template) = part.template {
+        message["type"] = json!("template");
+        message["template"] = by_template(template);
+    } else if part.choices.is_empty() {
         message["type"] = json!("text");
         message["text"] = json!({"body": part.text, "preview_url": false});
     } else {
@@ -37,6 +40,19 @@ pub(super) fn message(part: &OutgoingPart<'_>) -> Value {
         message["context"] = json!({"message_id": wamid});
     }
     message
+}
+
+fn by_template(template: &FilledTemplate) -> Value {
+    let mut sent = json!({"name": template.name, "language": {"code": template.language}});
+    if !template.parameters.is_empty() {
+        let parameters: Vec<_> = template
+            .parameters
+            .iter()
+            .map(|p| json!({"type": "text", "text": p.reveal()}))
+            .collect();
+        sent["components"] = json!([{"type": "body", "parameters": parameters}]);
+    }
+    sent
 }
 
 /// Shows a message as read, and that an answer is being written: until it comes, or for 25 s.
@@ -141,6 +157,7 @@ mod tests {
             to: &to,
             text,
             choices,
+            template: None,
             in_reply_to: Some("wamid.1"),
             mark,
         })
@@ -163,6 +180,37 @@ mod tests {
         assert_eq!(message("1555")["context"]["message_id"], "wamid.1");
         assert_eq!(message("1555")["biz_opaque_callback_data"], mark().to_string());
         assert_eq!(message("1555")["text"]["body"], "Hi");
+    }
+
+    #[test]
+    fn a_template_carries_name_language_and_parameters() {
+        let (to, template) = (
+            Personal::from("1555"),
+            FilledTemplate {
+                name: "reminder".into(),
+                language: "en_US".into(),
+                parameters: vec!["Maple Dental".into(), "tomorrow at two".into()],
+            },
+        );
+        let part = OutgoingPart {
+            our_address: "106",
+            to: &to,
+            text: "tomorrow at two",
+            choices: &[],
+            template: Some(&template),
+            in_reply_to: None,
+            mark: mark(),
+        };
+        let message = message(&part);
+        assert_eq!(message["type"], "template");
+        assert_eq!(
+            message["template"],
+            json!({"name": "reminder", "language": {"code": "en_US"}, "components": [
+                {"type": "body", "parameters": [
+                    {"type": "text", "text": "Maple Dental"},
+                    {"type": "text", "text": "tomorrow at two"}]}]})
+        );
+        assert!(message["text"].is_null());
     }
 
     #[test]

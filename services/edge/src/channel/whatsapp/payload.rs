@@ -134,6 +134,15 @@ pub(super) struct Reaction {
 #[derive(Deserialize)]
 pub(super) struct Order {
     pub text: Option<String>,
+    #[serde(default)]
+    pub product_items: Vec<Ordered>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Ordered {
+    pub product_retailer_id: String,
+    #[serde(default)]
+    pub quantity: u32,
 }
 
 #[derive(Deserialize)]

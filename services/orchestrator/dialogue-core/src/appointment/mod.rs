@@ -162,6 +162,18 @@ fn stamp(at: DateTime, here: &Here) -> Timestamp {
 }
 
 /// A moment by the business's own clock.
+/// A time to choose, in as few characters as a button has, and as it is understood when it comes back: "Thursday 11 AM",
+/// beyond a week "December 3, 11 AM".
+pub(crate) fn short_name(at: Timestamp, here: &Here) -> String {
+    let at = local(at, here);
+    let clock = said::clock(at.time());
+    let days = here.now.date().until(at.date()).map_or(0, |span| span.get_days());
+    match (1..=6).contains(&days) {
+        true => format!("{} {clock}", at.strftime("%A")),
+        false => format!("{}, {clock}", at.strftime("%B %-d")),
+    }
+}
+
 fn local(at: Timestamp, here: &Here) -> DateTime {
     at.to_zoned(here.now.time_zone().clone()).datetime()
 }

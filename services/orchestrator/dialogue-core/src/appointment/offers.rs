@@ -60,6 +60,14 @@ fn named_place(words: &[String], count: usize) -> Option<usize> {
     is_alone.then(|| pointed(&words[at..], count)).flatten()
 }
 
+/// "2" below a numbered list, unless that is an hour that was offered.
+fn bare_number(words: &[String], times: &[DateTime]) -> Option<usize> {
+    let [word] = words else { return None };
+    let number: usize = word.parse().ok()?;
+    let is_hour = times.iter().any(|at| usize::from(at.hour().unsigned_abs()) % 12 == number % 12);
+    (!is_hour && (1..=times.len()).contains(&number)).then(|| number - 1)
+}
+
 fn pointed(words: &[String], count: usize) -> Option<usize> {
     let has = |list: &[&str]| words.iter().any(|w| list.contains(&w.as_str()));
     if has(&["last", "latter", "latest", "later"]) {
@@ -76,6 +84,9 @@ pub(super) fn choose(offers: &[Offer], text: &str, here: &Here) -> Chosen {
         return if place < offers.len() { Chosen::One(place) } else { Chosen::Some };
     }
     let times: Vec<DateTime> = offers.iter().map(|o| local(o.start, here)).collect();
+    if let Some(place) = bare_number(&words, &times) {
+        return Chosen::One(place);
+    }
     let facts = understand::facts(text, here, true);
     let date = facts.date(here);
     let clock = match facts.time_of_day() {

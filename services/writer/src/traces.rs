@@ -1,0 +1,168 @@
+//! Conversations as JSON in S3 (D5): one file of each when it is over, and one whenever somebody asks.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use aws_sdk_s3::Client;
+use domain::{ConversationId, Envelope, Timestamp, TraceRequested};
+use jiff::tz::TimeZone;
+use serde_json::{Value, json};
+use store::{Store, StoreError, TenantTx, due, history, messages::Speaker, tenants, turn_timings};
+
+/// What belongs to a call arrives within this after its end: the last delivery, the recording.
+const AFTER_A_CALL: Duration = Duration::from_secs(60);
+/// A chat that rests so long is over (C4).
+const AFTER_A_CHAT: Duration = Duration::from_secs(30 * 60);
+const PAGE: i64 = 500;
+
+/// Why a trace is written, as [`TraceRequested::reason`] says it.
+pub const ENDED: &str = "ended";
+
+/// Sees to it that the conversation of `of` is written to S3 once it is over: so long after this event, unless a later
+/// one puts it off.
+///
+/// # Errors
+/// As the functions of `store`.
+pub async fn schedule(tx: &TenantTx, of: &Envelope) -> Result<(), StoreError> {
+    let after = if of.channel.is_spoken() { AFTER_A_CALL } else { AFTER_A_CHAT };
+    let at = of.occurred_at.plus(after);
+    let wanted = TraceRequested { reason: ENDED.to_owned() };
+    let event = Envelope { stages: Vec::new(), ..of.follow("trace", at, wanted) };
+    let id = of.conversation.derive("trace");
+    due::schedule(tx, id, at, &wire::to_body(&wire::encode(&event))).await
+}
+
+/// Writes traces into one bucket.
+#[derive(Clone)]
+pub struct Traces {
+    s3: Client,
+    bucket: String,
+    store: Store,
+}
+
+impl Traces {
+    /// Reads from `store`, writes into `bucket`.
+    pub fn new(s3: Client, bucket: String, store: Store) -> Self {
+        Self { s3, bucket, store }
+    }
+
+    /// Writes what is known of a conversation now. A second run writes it again under the same key.
+    ///
+    /// # Errors
+    /// When it cannot be read or written.
+    pub async fn export(&self, of: &Envelope, wanted: &TraceRequested) -> anyhow::Result<()> {
+        let tx = self.store.tenant(of.tenant).await?;
+        let Some((began, trace)) = trace_of(&tx, of.conversation).await? else {
+            tracing::warn!(conversation = %of.conversation, "a trace of a conversation nobody knows");
+            return Ok(());
+        };
+        drop(tx);
+        let key = key_of(of, wanted, began);
+        let body = serde_json::to_vec(&trace).context("encode a trace")?;
+        self.s3
+            .put_object()
+            .bucket(&self.bucket)
+            .key(&key)
+            .content_type("application/json")
+            .body(body.into())
+            .send()
+            .await
+            .context("write a trace to S3")?;
+        metrics::counter!("writer_traces_total", "reason" => wanted.reason.clone()).increment(1);
+        Ok(())
+    }
+}
+
+/// At the end one file of a conversation, found by the day it began; what was asked for is a file of its own.
+fn key_of(of: &Envelope, wanted: &TraceRequested, began: Timestamp) -> String {
+    let (folder, name, day) = match wanted.reason == ENDED {
+        true => ("conversation-traces", of.conversation.to_string(), began),
+        false => ("debug-exports", of.event_id.to_string(), of.occurred_at),
+    };
+    let day = jiff::Timestamp::from_microsecond(day.as_micros()).unwrap_or_default();
+    let day = day.to_zoned(TimeZone::UTC).strftime("%Y/%m/%d");
+    format!("{folder}/{}/{day}/{name}.json", of.tenant)
+}
+
+async fn trace_of(
+    tx: &TenantTx,
+    conversation: ConversationId,
+) -> anyhow::Result<Option<(Timestamp, Value)>> {
+    let id = *conversation.as_uuid();
+    let Some(found) = history::conversation(tx, id).await.context("find a conversation")? else {
+        return Ok(None);
+    };
+    // A tenant whose texts are encrypted wants them nowhere in clear.
+    let with_text = !tenants::own(tx).await.context("read the tenant")?.encrypt_text;
+    let mut messages = Vec::new();
+    let mut after = None;
+    loop {
+        let page = history::messages(tx, conversation, after, false, PAGE).await;
+        let page = page.context("read the messages")?;
+        after = page.last().map(|m| (m.position, m.id));
+        let is_last = i64::try_from(page.len()).unwrap_or(PAGE) < PAGE;
+        messages.extend(page.iter().map(|m| message(m, with_text)));
+        if is_last {
+            break;
+        }
+    }
+    let timed = turn_timings::of_conversation(tx, conversation).await.context("read the turns")?;
+    let turns: Vec<Value> = timed
+        .iter()
+        .map(|(turn, stages)| {
+            let stages = stages.iter().map(|s| json!({"name": s.name, "at": moment(s.at)}));
+            json!({"turn": turn.0, "stages": stages.collect::<Vec<_>>()})
+        })
+        .collect();
+    let trace = json!({
+        "conversation": id,
+        "channel": found.channel,
+        "our_address": found.our_address,
+        "user": found.user,
+        "call": found.call,
+        "started_at": moment(found.started_at),
+        "last_active_at": moment(found.last_active_at),
+        "ended_at": found.ended_at.map(moment),
+        "messages": messages,
+        "turns": turns,
+    });
+    Ok(Some((found.started_at, trace)))
+}
+
+/// A message without who wrote it: that is found by the conversation's `user`, as long as the person is known.
+fn message(m: &history::Message, with_text: bool) -> Value {
+    let speaker = match m.speaker {
+        Speaker::User => "user",
+        Speaker::Agent => "agent",
+        Speaker::Operator => "operator",
+    };
+    let account = m.account.as_ref().map(|a| {
+        json!({
+            "agent": a.agent, "confidence": a.confidence, "reason": a.reason, "model": a.model,
+            "processing_ms": a.processing_ms, "tokens_in": a.tokens_in, "tokens_out": a.tokens_out,
+            "cost_micros": a.cost_micros,
+        })
+    });
+    let delivery = m.delivery.as_ref().map(|d| {
+        json!({
+            "status": d.status, "error_code": d.error_code, "error_text": d.error_text,
+            "updated_at": moment(d.updated_at),
+        })
+    });
+    json!({
+        "id": m.id,
+        "speaker": speaker,
+        "turn": m.turn,
+        "kind": m.kind,
+        "text": with_text.then(|| m.text.reveal()),
+        "intended": m.intended.as_ref().filter(|_| with_text).map(|text| text.reveal()),
+        "heard": m.heard.map(|(chars, whole)| json!({"chars": chars, "whole": whole})),
+        "account": account,
+        "delivery": delivery,
+        "at": moment(m.at),
+    })
+}
+
+fn moment(at: Timestamp) -> String {
+    jiff::Timestamp::from_microsecond(at.as_micros()).unwrap_or_default().to_string()
+}
