@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use call_core::event_log;
 use clap::{Parser, Subcommand};
 use dialogue_core::understand::{Case, score};
 use scripts::bench::{self, CallLoad, Load, Process};
@@ -33,6 +34,16 @@ enum Command {
     ///
     /// As `turn`, on a mesh of its own.
     Webhook(WebhookArguments),
+    /// Let a call happen again from its event log, in virtual time, and compare what is decided with what was.
+    ///
+    /// `edge` keeps the log of each call where `SB_CALL_LOG_DIR` says. Fails where the log does not replay byte for byte.
+    Replay {
+        /// The log, `CALL.ATTEMPT.jsonl`.
+        file: std::path::PathBuf,
+        /// Print each step that led to something. Words and audio are left out.
+        #[arg(long)]
+        steps: bool,
+    },
     /// Score what is understood without a model on a corpus, and list what was understood otherwise.
     ///
     /// A line of the file is `{"id","kind","text","now","tz","region","prior"?,"expect"}`. Fails under 95 %.
@@ -108,6 +119,7 @@ fn process(argument: &str) -> Result<Process, String> {
 #[tokio::main]
 async fn main() -> ExitCode {
     let measured = match &Arguments::parse().command {
+        Command::Replay { file, steps } => replay(file, *steps),
         Command::Understand { file } => understand(file),
         Command::Turn(arguments) => match &arguments.at {
             Some(simulator) => turn(simulator, arguments).await,
@@ -126,6 +138,27 @@ async fn main() -> ExitCode {
         eprintln!("bench: {error:#}");
         ExitCode::FAILURE
     })
+}
+
+fn replay(file: &std::path::Path, steps: bool) -> anyhow::Result<ExitCode> {
+    let log = std::fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
+    let started = std::time::Instant::now();
+    let replayed = event_log::replay(&log, |at, input, actions| {
+        if steps && !actions.is_empty() {
+            println!("{:>9.3} s  {input:?}", at.as_secs_f64());
+            for action in actions {
+                println!("{:13}{action:?}", "");
+            }
+        }
+    })?;
+    let event_log::Replayed { inputs, actions, lasted, is_cut } = replayed;
+    println!(
+        "{inputs} inputs led to the same {actions} actions as logged; {:.1} s of the call in {:.2} s{}",
+        lasted.as_secs_f64(),
+        started.elapsed().as_secs_f64(),
+        if is_cut { "; the log stops in the middle of the call" } else { "" },
+    );
+    Ok(ExitCode::SUCCESS)
 }
 
 fn understand(file: &std::path::Path) -> anyhow::Result<ExitCode> {

@@ -29,7 +29,7 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
     rules.insert("writer", service(&[], &["speech"]));
     rules.insert("simulator", vec!["boot", "domain"]);
     rules.insert("testkit", service(&[], &[]));
-    rules.insert("scripts", service(&["simulator", "dialogue-core"], &[]));
+    rules.insert("scripts", service(&["simulator", "call-core", "dialogue-core"], &[]));
     // What it feeds is inside the services; nothing of it is deployed.
     rules.insert("fuzz", service(&["edge", "orchestrator", "simulator"], &[]));
     rules

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use call_core::event_log;
 use domain::{CallSid, ConversationId};
 use rustix::process::{Pid, Signal};
 use scripts::history::History;
@@ -23,6 +24,7 @@ pub const OUR_WHATSAPP: &str = "106540352242922";
 pub const GREETING: &str = "Thank you for calling Maple Dental. How can I help you today?";
 
 const BUCKET_VARIABLE: &str = "SB_S3_BUCKET";
+const CALL_LOG_VARIABLE: &str = "SB_CALL_LOG_DIR";
 const POLL: Duration = Duration::from_millis(50);
 /// How long what must come about may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -43,7 +45,9 @@ impl Desk {
         let _ = std::fs::remove_dir_all(&logs);
         println!("logs in {}", logs.display());
         let log = Log::open(&logs, Echo::Off).unwrap();
-        let mesh = Mesh::start(Options::new().unwrap(), &log).await.unwrap();
+        let given = [(CALL_LOG_VARIABLE.to_owned(), logs.join("calls").display().to_string())];
+        let options = Options { given: given.into(), ..Options::new().unwrap() };
+        let mesh = Mesh::start(options, &log).await.unwrap();
         let environment: boot::Environment = mesh.environment().clone().into_iter().collect();
         let (owner, connection) =
             tokio_postgres::connect(&mesh.environment()["DATABASE_URL"], NoTls).await.unwrap();
@@ -60,6 +64,22 @@ impl Desk {
     /// Stops the mesh; fails when a process is left behind.
     pub async fn close(self) {
         self.mesh.stop().await.unwrap();
+    }
+
+    /// Stops the mesh, and lets every call it had happen again from its event log: the same is decided, byte for byte.
+    pub async fn close_and_replay(self) {
+        let folder = self.variable(CALL_LOG_VARIABLE).to_owned();
+        self.close().await;
+        let mut calls = 0;
+        for file in std::fs::read_dir(folder).unwrap() {
+            let path = file.unwrap().path();
+            let log = std::fs::read_to_string(&path).unwrap();
+            let replayed = event_log::replay(&log, |_, _, _| {});
+            let replayed = replayed.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            assert!(!replayed.is_cut, "{} ends with the call", path.display());
+            calls += 1;
+        }
+        assert!(calls > 0, "no call was logged");
     }
 
     /// Where the public reaches the platform, with this path.

@@ -35,7 +35,7 @@ async fn what_people_do_out_of_the_ordinary() {
         many_chats::bursts(&desk),
         bad_input::refused(&desk),
     );
-    desk.close().await;
+    desk.close_and_replay().await;
 }
 
 #[tokio::test]

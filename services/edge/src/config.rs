@@ -1,6 +1,6 @@
 //! What `edge` is told: read once, every fault listed in one message (DESIGN 9).
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use boot::{CommonSettings, ConfigError, Environment};
 use vault::{RotatingSecret, SecretError, Secrets};
@@ -39,6 +39,9 @@ pub struct Config {
     /// Sockets (calls and live events) that a task is meant to hold (`SB_EDGE_SOCKETS`): told beside those it holds, for
     /// scaling and the alarm at 80 % (F4).
     pub sockets: u32,
+    /// Where the event log of each call is kept, for development (`SB_CALL_LOG_DIR`): it holds what was said and how it
+    /// sounded. Nowhere by default.
+    pub call_log_dir: Option<PathBuf>,
     /// The KMS key that wraps the tenants' data keys (`SB_KMS_KEY`).
     pub kms_key: String,
     /// Who makes the tokens that open the API (`SB_JWT_ISSUER`); asked for where there are keys for them.
@@ -104,6 +107,7 @@ impl Config {
             whatsapp_messages_per_second: r.parsed("WHATSAPP_MESSAGES_PER_SECOND", 80),
             call_drain: Duration::from_secs(r.parsed("SB_CALL_DRAIN_SECONDS", 90_u64)),
             sockets: r.parsed("SB_EDGE_SOCKETS", 200),
+            call_log_dir: r.optional("SB_CALL_LOG_DIR").map(PathBuf::from),
             kms_key: r.optional("SB_KMS_KEY").unwrap_or_else(|| "alias/switchboard".into()),
             jwt_issuer: r.optional("SB_JWT_ISSUER"),
             jwt_audience: r.optional("SB_JWT_AUDIENCE").unwrap_or_else(|| "switchboard".into()),

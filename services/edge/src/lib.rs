@@ -32,8 +32,8 @@ use aws_config::SdkConfig;
 use bus::{Bus, BusSettings, Consumer, Handler, Queue, Source};
 use cache::Cache;
 use call::{
-    CallServices, LiveCalls, prompts::PromptStore, recording::Recordings, state::CallStates,
-    token::StreamTokens,
+    CallServices, LiveCalls, event_log::EventLogs, prompts::PromptStore, recording::Recordings,
+    state::CallStates, token::StreamTokens,
 };
 use channel::{
     ChannelAdapter, registry,
@@ -190,6 +190,7 @@ impl Edge {
             states,
             transfers,
             prompts: Arc::new(PromptStore::default()),
+            event_logs: EventLogs::new(config.call_log_dir.clone()),
             recordings: Recordings::new(s3.clone(), common.s3_bucket.clone()),
             live: LiveCalls::default(),
             own_queue: own_queue.clone(),

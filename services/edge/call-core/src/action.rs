@@ -2,14 +2,17 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{Moment, settings::PromptKind};
+use serde::Serialize;
+
+use crate::{Moment, event_log::base64, settings::PromptKind};
 
 /// What the shell does, in the order given. No action answers; what comes of it returns as an
 /// [`Input`](crate::Input).
-#[derive(Clone, PartialEq)]
+#[derive(Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Action {
     /// Send this mu-law audio to the caller now.
-    SendAudio(Vec<u8>),
+    SendAudio(#[serde(with = "base64")] Vec<u8>),
     /// Send a mark of this name; names are unique within the stream.
     SendMark(String),
     /// Drop what the caller has not heard yet.
@@ -31,6 +34,7 @@ pub enum Action {
         /// Where the segment begins on the caller's side of the recording.
         offset: Duration,
         /// Mu-law. Segments of one turn follow one another without a gap.
+        #[serde(with = "base64")]
         audio: Vec<u8>,
     },
     /// Publish `MessageReceived`: the caller has finished a turn.
@@ -96,8 +100,10 @@ pub enum Action {
         /// Samples of 125 us since the start of the stream.
         offset_samples: u64,
         /// Mu-law of the left channel.
+        #[serde(with = "base64")]
         caller: Vec<u8>,
         /// Mu-law of the right channel.
+        #[serde(with = "base64")]
         agent: Vec<u8>,
     },
     /// The call is over; the last action ever. The shell closes the stream where the caller has not.
@@ -110,7 +116,8 @@ pub enum Action {
 }
 
 /// Why a call ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum EndReason {
     /// The caller hung up or the stream stopped.
     Stopped,
@@ -121,7 +128,7 @@ pub enum EndReason {
 }
 
 /// What the caller heard of a reply. Words that may have been cut are not in it (B2).
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct Heard {
     /// The turn answered; 0 is the greeting.
     pub turn: u32,
@@ -132,7 +139,7 @@ pub struct Heard {
 }
 
 /// When each stage of a turn was reached (DESIGN 3.6).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Stages {
     /// The caller's last voice.
     pub speech_ended: Option<Moment>,

@@ -163,8 +163,8 @@ impl CallCore {
             (Phase::Gone(_), _) => return self.await_last_words(out),
             (_, Input::Stop) => return self.stop(out),
             (_, Input::StreamStarted) => self.start(),
-            (_, Input::AudioFrame { payload, timestamp }) => self.listen(payload, timestamp, out),
-            (_, Input::MarkReturned { name }) => self.mark_returned(name, out),
+            (_, Input::AudioFrame { payload, timestamp }) => self.listen(&payload, timestamp, out),
+            (_, Input::MarkReturned { name }) => self.mark_returned(&name, out),
             (_, Input::Tick) => {}
             (Phase::Closing(..), _) => {}
             (Phase::Talking, Input::Dtmf { digit }) => self.press(digit, out),

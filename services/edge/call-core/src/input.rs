@@ -1,14 +1,17 @@
 //! What can happen to a call.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
-use crate::Moment;
+use serde::{Deserialize, Serialize};
+
+use crate::{Moment, event_log::base64};
 
 /// Mu-law audio that is shared, not copied: a prompt serves many calls at once.
 pub type Audio = Arc<[u8]>;
 
 /// What happened. Numbers and bytes from outside need no checking before: what makes no sense is ignored.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Input<'a> {
     /// The media stream runs (`start`, PROTOCOLS 1.5). Audio before it is ignored, a second one has no effect.
     StreamStarted,
@@ -17,12 +20,14 @@ pub enum Input<'a> {
         /// What it says.
         text: String,
         /// How it sounds.
+        #[serde(with = "base64")]
         audio: Audio,
     },
     /// Audio of the caller.
     AudioFrame {
         /// Mu-law, any length.
-        payload: &'a [u8],
+        #[serde(with = "base64")]
+        payload: Cow<'a, [u8]>,
         /// `media.timestamp`: where the frame lies on the caller's time line, so that lost frames leave a gap of their
         /// length. Without it frames follow one another.
         timestamp: Option<Moment>,
@@ -30,7 +35,7 @@ pub enum Input<'a> {
     /// A mark came back: what was sent before it has been played, or cleared.
     MarkReturned {
         /// Name as sent.
-        name: &'a str,
+        name: Cow<'a, str>,
     },
     /// A key was pressed. Keys are words of a turn, and interrupt the agent as words do.
     Dtmf {
@@ -67,6 +72,7 @@ pub enum Input<'a> {
         text: String,
         /// How it sounds. Goes out byte for byte (DESIGN 9). Nothing where it could not be spoken: the sentence ends
         /// before this part, and does not count as heard to its end.
+        #[serde(with = "base64::optional")]
         audio: Option<Audio>,
     },
     /// The reply is whole: no sentence follows the ones counted here.
@@ -83,7 +89,8 @@ pub enum Input<'a> {
 }
 
 /// What recognition made of a segment.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Transcript {
     /// The words; empty where there were none (noise).
     Words {

@@ -9,6 +9,7 @@
 
 mod action;
 mod core;
+pub mod event_log;
 pub use domain::g711;
 mod input;
 mod media_clock;

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use domain::TurnTaking;
+use serde::{Deserialize, Serialize};
 
-use crate::Audio;
+use crate::{Audio, event_log::base64};
 
 /// How a call behaves. The defaults are those of DESIGN 3.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Settings {
     /// When the caller's speech begins and ends.
     pub turn: TurnSettings,
@@ -51,7 +52,7 @@ impl Default for Settings {
 }
 
 /// What a call that lost its task goes on with (DESIGN 5).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resumption {
     /// The reply that was due or being spoken.
     pub reply: Option<RestOfReply>,
@@ -62,7 +63,7 @@ pub struct Resumption {
 }
 
 /// A reply that was not heard to its end. It goes on as the reply to turn 0.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RestOfReply {
     /// How many of its sentences were heard to their end.
     pub sentences: u32,
@@ -71,7 +72,7 @@ pub struct RestOfReply {
 }
 
 /// When the caller's speech begins and ends.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TurnSettings {
     /// Score of the voice detector, 0 to 1, from which quiet becomes voice.
     pub enter_score: f32,
@@ -136,16 +137,17 @@ impl Default for TurnSettings {
 }
 
 /// A sentence rendered ahead in the configured voice.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Prompt {
     /// What it says.
     pub text: String,
     /// How it sounds.
+    #[serde(with = "base64")]
     pub audio: Audio,
 }
 
 /// The sentences of a call that need nothing from the mesh. One that is missing is left unsaid.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Prompts {
     /// "One moment, please."
     pub filler: Option<Prompt>,
@@ -166,7 +168,8 @@ pub struct Prompts {
 }
 
 /// Which of the [`Prompts`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum PromptKind {
     /// The mesh is slow.
     Filler,

@@ -6,6 +6,7 @@
 
 mod clock;
 mod effects;
+pub mod event_log;
 mod off_record;
 pub mod prompts;
 pub mod recording;
@@ -57,6 +58,8 @@ pub struct CallServices {
     pub transfers: crate::channel::twilio_voice::Transfers,
     /// Greetings and fillers, rendered ahead.
     pub prompts: Arc<prompts::PromptStore>,
+    /// Where event logs of calls go; nowhere by default.
+    pub event_logs: event_log::EventLogs,
     /// Where recordings go.
     pub recordings: recording::Recordings,
     /// The calls whose sockets this task holds.

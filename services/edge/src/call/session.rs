@@ -10,7 +10,9 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use actix_ws::{AggregatedMessage, AggregatedMessageStream};
 use bus::TraceContext;
-use call_core::{CallCore, EndReason, Input, Moment, Prompts, Settings, TurnSettings};
+use call_core::{
+    CallCore, EndReason, Input, Moment, Prompts, Settings, TurnSettings, event_log::Beginning,
+};
 use domain::{
     CallStarted, ConversationId, Envelope, Handover, Heard, Stage, TenantSettings, Timestamp,
 };
@@ -25,6 +27,7 @@ use super::{
     CallServices, Entered,
     clock::{CallClock, NEVER},
     effects::{Effect, Effects, Notes},
+    event_log::EventLog,
     off_record::OffRecord,
     recording::PartQueue,
     resumption::LostCall,
@@ -87,6 +90,7 @@ pub(super) struct Session {
     started_at: Timestamp,
     clock: CallClock,
     core: CallCore,
+    log: EventLog,
     socket: SocketSender,
     effects: Effects,
     notes: Notes,
@@ -227,16 +231,16 @@ impl Session {
             turns_before,
             parts_before,
         } = admitted;
-        let core_settings = core_settings(&settings, services.prompts.of(&settings));
-        let core = match lost {
-            Some(LostCall { resumption, greet: false, .. }) => {
-                CallCore::resumed(core_settings, resumption, Moment::ZERO)
-            }
-            _ => CallCore::new(core_settings, Moment::ZERO),
+        let beginning = Beginning {
+            settings: core_settings(&settings, services.prompts.of(&settings)),
+            resumption: lost.filter(|lost| !lost.greet).map(|lost| lost.resumption),
+            at: Moment::ZERO,
         };
+        let logs = &services.event_logs;
         Self {
             conversation: ConversationId::of_call(claims.tenant, &claims.call),
-            core,
+            core: beginning.core(),
+            log: logs.begin(&services.runtime, &claims.call, claims.attempt, &beginning),
             effects: Effects::start(&services, claims.call.clone(), holder.clone()),
             notes: Notes::start(&services, claims.call.clone(), holder.clone()),
             holder,
@@ -341,8 +345,10 @@ impl Session {
 
     fn input_at(&mut self, input: Input<'_>, at: Moment) {
         let mut actions = Vec::new();
+        self.log.happened(&input, at);
         self.core.handle(input, at, &mut actions);
         for action in actions {
+            self.log.decided(&action);
             self.perform(action);
         }
     }
@@ -371,9 +377,9 @@ impl Session {
         match wire::read(&text) {
             Ok(StreamEvent::Media { timestamp, payload }) => {
                 self.last_frame = Instant::now();
-                self.input(Input::AudioFrame { payload: &payload, timestamp });
+                self.input(Input::AudioFrame { payload: payload.into(), timestamp });
             }
-            Ok(StreamEvent::Mark(name)) => self.input(Input::MarkReturned { name: &name }),
+            Ok(StreamEvent::Mark(name)) => self.input(Input::MarkReturned { name: name.into() }),
             Ok(StreamEvent::Dtmf(digit)) => self.input(Input::Dtmf { digit }),
             Ok(StreamEvent::Stop) => return Some(SocketEnd::Stopped),
             Ok(StreamEvent::Start { .. } | StreamEvent::Connected | StreamEvent::Unknown) => {}

@@ -1,5 +1,6 @@
 //! Whole calls, in virtual time.
 
+mod event_log;
 mod phone;
 mod random;
 mod recording;

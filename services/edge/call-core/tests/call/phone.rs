@@ -88,7 +88,7 @@ impl Phone {
 
     fn return_mark(&mut self, name: &str) {
         if self.marks {
-            self.input(Input::MarkReturned { name });
+            self.input(Input::MarkReturned { name: name.into() });
         }
     }
 
@@ -98,7 +98,7 @@ impl Phone {
             self.pass(Duration::from_micros(frame.len() as u64 * 125));
             let timestamp = Some(Duration::from_micros(self.mouth.len() as u64 * 125));
             self.mouth.extend(frame);
-            self.input(Input::AudioFrame { payload: frame, timestamp });
+            self.input(Input::AudioFrame { payload: frame.into(), timestamp });
         }
     }
 

@@ -2,7 +2,11 @@
 
 use std::{sync::LazyLock, time::Duration};
 
-use call_core::{Action, CallCore, Input, Settings, Transcript, g711};
+use call_core::{
+    Action, CallCore, Input, Settings, Transcript,
+    event_log::{self, Beginning},
+    g711,
+};
 use proptest::prelude::*;
 
 use crate::{settings, voice};
@@ -69,6 +73,8 @@ fn step() -> impl Strategy<Value = Step> {
 /// A call under random inputs, and what must hold of it always.
 struct Trial {
     core: CallCore,
+    /// Its event log.
+    log: String,
     now: Duration,
     /// The core's clock never goes back as ours may.
     latest: Duration,
@@ -86,8 +92,10 @@ impl Trial {
     fn new() -> Self {
         let now = Duration::from_secs(50);
         let settings = Settings { call_limit: Duration::from_secs(120), ..settings() };
+        let beginning = Beginning { settings, resumption: None, at: now };
         Self {
-            core: CallCore::new(settings, now),
+            core: beginning.core(),
+            log: beginning.line() + "\n",
             now,
             latest: now,
             taken: 0,
@@ -101,8 +109,7 @@ impl Trial {
     }
 
     fn input(&mut self, input: Input<'_>) {
-        let mut out = Vec::new();
-        self.core.handle(input, self.now, &mut out);
+        let out = self.handle(input);
         for action in &out {
             self.check(action);
         }
@@ -113,10 +120,21 @@ impl Trial {
         };
         assert!(!self.ended, "an ended call sleeps");
         assert!(wake > self.latest, "a wake that is due was not served");
-        let mut again = Vec::new();
-        self.core.handle(Input::Tick, self.now, &mut again);
+        let again = self.handle(Input::Tick);
         assert!(again.is_empty(), "what is due is done at once: {again:?}");
         assert_eq!(self.core.next_wake(), Some(wake));
+    }
+
+    fn handle(&mut self, input: Input<'_>) -> Vec<Action> {
+        let mut out = Vec::new();
+        self.log.push_str(&event_log::happened(&input, self.now));
+        self.log.push('\n');
+        self.core.handle(input, self.now, &mut out);
+        for action in &out {
+            self.log.push_str(&event_log::decided(action));
+            self.log.push('\n');
+        }
+        out
     }
 
     fn check(&mut self, action: &Action) {
@@ -166,7 +184,7 @@ impl Trial {
             self.now += Duration::from_millis(20);
             let at = n % (SPEECH.len() / 160) * 160;
             let payload = if voice { &SPEECH[at..at + 160] } else { &[g711::SILENCE; 160] };
-            self.input(Input::AudioFrame { payload, timestamp: None });
+            self.input(Input::AudioFrame { payload: payload.into(), timestamp: None });
         }
     }
 
@@ -180,14 +198,14 @@ impl Trial {
             Step::Speak(frames) => self.frames(frames, true),
             Step::Quiet(frames) => self.frames(frames, false),
             Step::Rubbish(payload, stamp) => self.input(Input::AudioFrame {
-                payload: &payload,
+                payload: payload.into(),
                 timestamp: stamp.map(Duration::from_millis),
             }),
             Step::Mark(number) => {
                 let name = format!("m{number}");
-                self.input(Input::MarkReturned { name: &name });
+                self.input(Input::MarkReturned { name: name.into() });
             }
-            Step::MarkRubbish(name) => self.input(Input::MarkReturned { name: &name }),
+            Step::MarkRubbish(name) => self.input(Input::MarkReturned { name: name.into() }),
             Step::Digit(digit) => self.input(Input::Dtmf { digit }),
             Step::Words(back, some) => {
                 let text = if some { "yes please" } else { " " }.to_owned();
@@ -246,6 +264,10 @@ proptest! {
         }
         trial.input(Input::Lost);
         prop_assert!(trial.ended, "a lost call has ended");
+        let replayed = event_log::replay(&trial.log, |_, _, _| {}).map_err(|e| e.to_string());
+        let replayed = replayed.map_err(TestCaseError::fail)?;
+        prop_assert!(!replayed.is_cut);
+        prop_assert_eq!(1 + replayed.inputs + replayed.actions, trial.log.lines().count());
     }
 
     #[test]

@@ -38,7 +38,7 @@ fn a_lost_frame_is_silence_on_the_recording() {
         phone.pass(Duration::from_millis(20));
         if n % 3 != 1 {
             phone.input(Input::AudioFrame {
-                payload: frame,
+                payload: frame.into(),
                 timestamp: Some(Duration::from_millis(20 * n as u64)),
             });
         }

@@ -46,3 +46,15 @@ pub fn cough(seed: u64) -> Vec<u8> {
     let weak = noise(180, 6_000, seed + 1);
     [loud, weak].concat()
 }
+
+/// Words by `espeak-ng`, without the quiet around them. `scripts/install` brings it.
+pub async fn espeak(words: &str) -> Vec<u8> {
+    // It would spell it.
+    let words = words.replace("mhmm", "umhum");
+    let said = simulator::espeak::Espeak::default().say(&words).await;
+    let said = said.unwrap_or_else(|error| panic!("{error:#}"));
+    let loud = |sample: &i16| sample.unsigned_abs() > 200;
+    let from = said.iter().position(loud).unwrap_or_default();
+    let to = said.iter().rposition(loud).map_or(0, |last| last + 1);
+    said[from..to].iter().map(|sample| g711::encode(*sample)).collect()
+}
