@@ -7,6 +7,7 @@
 
 mod calls;
 mod figures;
+mod interrupt;
 mod raw_hop;
 mod usage;
 mod waveform;
@@ -29,6 +30,7 @@ use crate::outside::Outside;
 
 pub use calls::{CallLoad, CallsReport, ServiceUse, calls};
 pub use figures::{Hop, Spread, Waterfall};
+pub use interrupt::{InterruptReport, interrupt};
 use raw_hop::RawHop;
 pub use usage::Process;
 pub use waveform::Waveform;

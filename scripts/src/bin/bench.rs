@@ -34,6 +34,10 @@ enum Command {
     ///
     /// As `turn`, on a mesh of its own.
     Webhook(WebhookArguments),
+    /// Measure how soon the agent falls silent, and the model is told to stop, when a caller speaks into an answer.
+    ///
+    /// As `turn`, on a mesh of its own. Fails when other words are kept than were heard.
+    Interrupt(InterruptArguments),
     /// Let a call happen again from its event log, in virtual time, and compare what is decided with what was.
     ///
     /// `edge` keeps the log of each call where `SB_CALL_LOG_DIR` says. Fails where the log does not replay byte for byte.
@@ -67,6 +71,19 @@ struct TurnArguments {
     /// WhatsApp chats, of four turns each, one at a time.
     #[arg(long, default_value_t = 24)]
     chats: usize,
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// Measure the mesh of the simulator at this address instead; its stores are those of the environment.
+    #[arg(long, value_name = "URL")]
+    at: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+struct InterruptArguments {
+    /// Calls, one after the other.
+    #[arg(long, default_value_t = 10)]
+    calls: usize,
     /// Print one JSON object instead of a table.
     #[arg(long)]
     json: bool,
@@ -123,6 +140,10 @@ async fn main() -> ExitCode {
         Command::Understand { file } => understand(file),
         Command::Turn(arguments) => match &arguments.at {
             Some(simulator) => turn(simulator, arguments).await,
+            None => on_a_mesh_of_its_own().await,
+        },
+        Command::Interrupt(arguments) => match &arguments.at {
+            Some(simulator) => interrupt(simulator, arguments).await,
             None => on_a_mesh_of_its_own().await,
         },
         Command::Calls(arguments) => match &arguments.at {
@@ -187,6 +208,17 @@ async fn turn(simulator: &str, arguments: &TurnArguments) -> anyhow::Result<Exit
     Ok(if report.lost_turns == 0 && agrees { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+async fn interrupt(simulator: &str, arguments: &InterruptArguments) -> anyhow::Result<ExitCode> {
+    let environment = boot::Environment::of_process();
+    let report = bench::interrupt(simulator, &environment, arguments.calls.max(1)).await?;
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&report).context("write the report")?);
+    } else {
+        print!("{report}");
+    }
+    Ok(if report.not_as_heard == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
 async fn calls(simulator: &str, arguments: &CallsArguments) -> anyhow::Result<ExitCode> {
     let watched =
         Duration::try_from_secs_f64(60.0 * arguments.minutes).context("read --minutes")?;
@@ -219,12 +251,19 @@ async fn on_a_mesh_of_its_own() -> anyhow::Result<ExitCode> {
     let logs = tempfile::tempdir().context("create a log folder")?;
     let log = Log::open(logs.path(), Echo::Off)?;
     eprintln!("starting a mesh");
-    let options = Options { given: std::env::vars().collect(), ..Options::new()? };
+    // The first argument is the command, which alone knows what it needs.
+    let command = std::env::args().nth(1).unwrap_or_default();
+    let mut given: std::collections::BTreeMap<_, _> = std::env::vars().collect();
+    if command == "interrupt" {
+        given.entry("SB_LLM".to_owned()).or_insert_with(|| "openai,rules".to_owned());
+    }
+    let options = Options { given, ..Options::new()? };
     let mesh = Mesh::start(options, &log).await?;
     let program = std::env::current_exe().context("find this program")?;
     let processes = mesh.processes().map(|(name, pid)| format!("--process={name}={pid}"));
     // The first argument is the command, which alone knows what it needs.
     let is_watched = std::env::args().nth(1).is_some_and(|c| c == "calls" || c == "webhook");
+    let is_calls = command == "calls";
     let mut child = tokio::process::Command::new(program)
         .args(std::env::args_os().skip(1))
         .args(["--at", &mesh.endpoints().simulator])

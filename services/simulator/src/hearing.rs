@@ -2,10 +2,31 @@
 
 use std::ops::Range;
 
-use actix_web::web;
+use actix_web::{HttpResponse, error, web};
 use anyhow::Context as _;
+use serde::Deserialize;
 
-use crate::{World, modem};
+use crate::{World, audio, modem};
+
+/// Mounts `GET /sim/voice?text=`: a person who says it, as a WAV file, and who is understood from then on.
+pub fn control(cfg: &mut web::ServiceConfig) {
+    cfg.route("/voice", web::get().to(voice));
+}
+
+#[derive(Deserialize)]
+struct Saying {
+    text: String,
+}
+
+async fn voice(
+    world: web::Data<World>,
+    saying: web::Query<Saying>,
+) -> Result<HttpResponse, error::Error> {
+    let said = world.espeak.say(&saying.text).await;
+    let samples = said.map_err(|e| error::ErrorServiceUnavailable(format!("{e:#}")))?;
+    let file = audio::write_wav(&audio::write_pcm(&samples), audio::TELEPHONE_HZ, false);
+    Ok(HttpResponse::Ok().content_type("audio/wav").body(file))
+}
 
 /// A word that was heard.
 #[derive(Clone, PartialEq)]

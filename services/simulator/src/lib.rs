@@ -82,6 +82,7 @@ pub fn configure(cfg: &mut web::ServiceConfig) {
         .service(
             web::scope("/sim")
                 .configure(faults::control)
+                .configure(hearing::control)
                 .configure(openai::control)
                 .configure(twilio::control)
                 .configure(meta::control),
