@@ -7,6 +7,7 @@
 
 mod calls;
 mod figures;
+mod history;
 mod interrupt;
 mod raw_hop;
 mod usage;
@@ -30,6 +31,7 @@ use crate::outside::Outside;
 
 pub use calls::{CallLoad, CallsReport, ServiceUse, calls};
 pub use figures::{Hop, Spread, Waterfall};
+pub use history::{HistoryLoad, HistoryReport, history};
 pub use interrupt::{InterruptReport, interrupt};
 use raw_hop::RawHop;
 pub use usage::Process;

@@ -104,7 +104,11 @@ async fn requests(outside: &Outside) -> anyhow::Result<Vec<Value>> {
 
 impl fmt::Display for InterruptReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} callers speak into an answer; kept otherwise than heard: {}", self.calls, self.not_as_heard)?;
+        writeln!(
+            f,
+            "{} callers speak into an answer; kept otherwise than heard: {}",
+            self.calls, self.not_as_heard
+        )?;
         writeln!(f, "{:<44} {:>7} {:>7} {:>7}", "ms", "p50", "p95", "max")?;
         row(f, "the caller's first sound → clear", &self.cleared)?;
         row(f, "the caller's first sound → model closed", &self.closed)?;

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use call_core::event_log;
 use clap::{Parser, Subcommand};
 use dialogue_core::understand::{Case, score};
-use scripts::bench::{self, CallLoad, Load, Process};
+use scripts::bench::{self, CallLoad, HistoryLoad, Load, Process};
 use scripts::log::{Echo, Log};
 use scripts::mesh::{Mesh, Options};
 
@@ -38,6 +38,20 @@ enum Command {
     ///
     /// As `turn`, on a mesh of its own. Fails when other words are kept than were heard.
     Interrupt(InterruptArguments),
+    /// Measure what pages of 30 days cost to read when there is much history, on a PostgreSQL of its own.
+    ///
+    /// Fails when a question takes longer than 500 ms at its p99.
+    History {
+        /// Messages.
+        #[arg(long, default_value_t = 5_000_000)]
+        messages: u32,
+        /// Conversations.
+        #[arg(long, default_value_t = 500_000)]
+        conversations: u32,
+        /// How often each question is asked.
+        #[arg(long, default_value_t = 100)]
+        asks: u32,
+    },
     /// Let a call happen again from its event log, in virtual time, and compare what is decided with what was.
     ///
     /// `edge` keeps the log of each call where `SB_CALL_LOG_DIR` says. Fails where the log does not replay byte for byte.
@@ -59,6 +73,8 @@ enum Command {
 
 /// The share of a corpus that has to be right.
 const UNDERSTOOD_MIN: f64 = 0.95;
+/// What a page of the history may take.
+const HISTORY_P99_MS: f64 = 500.0;
 
 #[derive(Debug, clap::Args)]
 struct TurnArguments {
@@ -136,6 +152,9 @@ fn process(argument: &str) -> Result<Process, String> {
 #[tokio::main]
 async fn main() -> ExitCode {
     let measured = match &Arguments::parse().command {
+        &Command::History { messages, conversations, asks } => {
+            history(HistoryLoad { messages, conversations, asks }).await
+        }
         Command::Replay { file, steps } => replay(file, *steps),
         Command::Understand { file } => understand(file),
         Command::Turn(arguments) => match &arguments.at {
@@ -159,6 +178,13 @@ async fn main() -> ExitCode {
         eprintln!("bench: {error:#}");
         ExitCode::FAILURE
     })
+}
+
+async fn history(load: HistoryLoad) -> anyhow::Result<ExitCode> {
+    let report = bench::history(load).await?;
+    print!("{report}");
+    let is_met = report.questions.iter().all(|question| question.p99_ms < HISTORY_P99_MS);
+    Ok(if is_met { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn replay(file: &std::path::Path, steps: bool) -> anyhow::Result<ExitCode> {

@@ -3,7 +3,7 @@
 //! Pages go by a key, never by an offset, so that the thousandth costs what the first does. Each set
 //! of filters is a statement of its own: `$1 IS NULL OR …` would keep the planner from the index.
 //! Under row-level security an index serves leakproof operators alone, which those on text search
-//! are not: a search for words reads the messages of its window, newest first.
+//! are not: words are looked up by a function of the database (`0071_search.sql`).
 
 use std::time::SystemTime;
 
@@ -26,7 +26,7 @@ pub struct ConversationFilter {
     pub from: Option<Timestamp>,
     /// Last active earlier.
     pub until: Option<Timestamp>,
-    /// In which these words were said, in capitals or not.
+    /// In a message of which all these words were said, or words that begin so, in capitals or not.
     pub text: Option<String>,
 }
 
@@ -57,6 +57,9 @@ pub struct Conversation {
     pub ended_at: Option<Timestamp>,
 }
 
+/// A word in more messages than this is looked for in the newest conversations first, for there are many.
+const RARE_WORD_MESSAGES: i32 = 2_000;
+
 /// Up to `limit` conversations, the last active first, after the one that `after` names by its time and id.
 pub async fn conversations(
     tx: &TenantTx,
@@ -84,11 +87,17 @@ pub async fn conversations(
         );
     }
     if let Some(text) = &filter.text {
-        wanted.add(
-            "EXISTS (SELECT FROM messages m WHERE m.conversation = c.id
-                AND position(lower($) IN lower(m.text)) > 0)",
-            text.clone(),
-        );
+        let sql = "SELECT conversations_that_say($1, $2)";
+        let rows = tx.query(sql, &[text, &RARE_WORD_MESSAGES]).await?;
+        match rows.iter().map(|row| row.get(0)).collect::<Option<Vec<Uuid>>>() {
+            Some(said_in) if said_in.is_empty() => return Ok(Vec::new()),
+            Some(said_in) => wanted.add("c.id = ANY($)", said_in),
+            None => wanted.add(
+                "EXISTS (SELECT FROM messages m WHERE m.conversation = c.id
+                    AND words_said(m.tenant, m.text) @@ words_wanted(app_tenant(), $))",
+                text.clone(),
+            ),
+        }
     }
     if let Some((at, id)) = after {
         wanted.after("c.last_active_at", at, "c.id", id);

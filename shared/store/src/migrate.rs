@@ -39,6 +39,7 @@ migrations![
     "0080_agent_versions",
     "0090_media",
     "0095_dead_letter_counts",
+    "0071_search",
 ];
 
 /// Only one may migrate a database at a time; the others wait here. (`swbd` in ASCII.)

@@ -166,7 +166,10 @@ fn was_heard(shown: &str, heard: &str) -> bool {
 /// A WAV file of a person who says `text`, with some quiet around it.
 async fn spoken(desk: &Desk, text: &str) -> Vec<u8> {
     let quiet = vec![0_i16; 4000];
-    let said = desk.outside.file(&format!("/sim/voice?text={}", text.replace(' ', "%20").replace('?', "%3F"))).await;
+    let said = desk
+        .outside
+        .file(&format!("/sim/voice?text={}", text.replace(' ', "%20").replace('?', "%3F")))
+        .await;
     let said = audio::read_wav(&said.unwrap()).unwrap();
     let speech = [quiet.as_slice(), &said.samples, &quiet].concat();
     let samples = audio::resample(&speech, modem::SAMPLE_RATE_HZ, MICROPHONE_HZ);

@@ -202,7 +202,9 @@ pub(crate) mod base64 {
         to.serialize_str(&STANDARD.encode(bytes))
     }
 
-    pub fn deserialize<'de, B: From<Vec<u8>>, D: Deserializer<'de>>(from: D) -> Result<B, D::Error> {
+    pub fn deserialize<'de, B: From<Vec<u8>>, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<B, D::Error> {
         let text = String::deserialize(from)?;
         STANDARD.decode(text).map(B::from).map_err(D::Error::custom)
     }

@@ -99,8 +99,8 @@ impl From<history::Conversation> for Conversation {
 
 /// Conversations
 ///
-/// The last active first. `text` looks for words in what was said, in capitals or not; it needs `from`, for it reads the
-/// messages themselves, and finds nothing where the tenant has message texts encrypted.
+/// The last active first. `text` finds a message in which all of its words were said, or words that begin so, in capitals or
+/// not. It needs `from`, and finds nothing where the tenant has message texts encrypted.
 #[utoipa::path(get, path = "/api/v1/conversations", tag = "conversations",
     params(
         ("person" = Option<String>, Query, min_length = 1, max_length = 256, example = "+15551234567",

@@ -7,5 +7,6 @@ mod isolation;
 mod knowledge;
 mod migrations;
 mod people;
+mod search;
 mod tenants;
 mod transactions;

@@ -68,7 +68,9 @@ fn another_decision_is_shown_with_its_line() {
         panic!("it replays");
     };
     assert_eq!(Some(at), line);
-    assert!(logged.to_string().contains("\"turn\":7") && replayed.to_string().contains("\"turn\":1"));
+    assert!(
+        logged.to_string().contains("\"turn\":7") && replayed.to_string().contains("\"turn\":1")
+    );
 }
 
 #[test]

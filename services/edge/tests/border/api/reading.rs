@@ -112,7 +112,9 @@ async fn conversations_are_found_by_person_agent_channel_time_and_words_page_by_
     assert_eq!(list("from=2027-01-15T08:01:00Z").await, [&*third, &*second]);
     assert_eq!(list("to=2027-01-15T08:01:00Z").await, [&*first]);
     assert_eq!(list("text=parking%20LOT&from=2027-01-01T00:00:00Z").await, [&*first]);
-    assert_eq!(list("text=%25&from=2027-01-01T00:00:00Z").await, [&*third], "no wildcards");
+    assert_eq!(list("text=lot%20par&from=2027-01-01T00:00:00Z").await, [&*first], "beginnings");
+    assert_eq!(list("text=ark&from=2027-01-01T00:00:00Z").await, [""; 0], "no ends of words");
+    assert_eq!(list("text=%25&from=2027-01-01T00:00:00Z").await, [""; 0], "no wildcards");
 
     let mut seen = Vec::new();
     let mut path = "/api/v1/conversations?limit=2".to_owned();
