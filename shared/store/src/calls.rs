@@ -3,6 +3,7 @@
 use domain::{
     CallEndReason, CallEnded, CallSid, CallStarted, Envelope, RecordingFinished, TransferUpdated,
 };
+use serde_json::{Value, json};
 
 use crate::{StoreError, TenantTx, moment};
 
@@ -49,16 +50,28 @@ pub async fn recorded(
 ) -> Result<(), StoreError> {
     let length = i64::try_from(e.duration_ms).unwrap_or(i64::MAX);
     let bytes = i64::try_from(e.bytes).unwrap_or(i64::MAX);
+    let spans = e.paused.iter().map(|p| json!({ "from_ms": p.from_ms, "to_ms": p.to_ms }));
+    let paused = (!e.paused.is_empty()).then(|| Value::from_iter(spans));
     tx.execute(
         "INSERT INTO call_logs (tenant, call, conversation,
-            recording_bucket, recording_key, recording_ms, recording_bytes)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)
+            recording_bucket, recording_key, recording_ms, recording_bytes, recording_paused)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
          ON CONFLICT (tenant, call) DO UPDATE SET
             recording_bucket = excluded.recording_bucket,
             recording_key = excluded.recording_key,
             recording_ms = excluded.recording_ms,
-            recording_bytes = excluded.recording_bytes",
-        &[tx.id(), &e.call.as_str(), of.conversation.as_uuid(), &e.bucket, &e.key, &length, &bytes],
+            recording_bytes = excluded.recording_bytes,
+            recording_paused = excluded.recording_paused",
+        &[
+            tx.id(),
+            &e.call.as_str(),
+            of.conversation.as_uuid(),
+            &e.bucket,
+            &e.key,
+            &length,
+            &bytes,
+            &paused,
+        ],
     )
     .await?;
     Ok(())

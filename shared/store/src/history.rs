@@ -320,8 +320,31 @@ pub struct Call {
     pub ended_at: Option<Timestamp>,
     /// `caller`, `agent`, `time_limit`, `lost`, `transferred`.
     pub end_reason: Option<String>,
-    /// How long the recording is, ms, and its size, bytes; `None` until it is finished.
-    pub recording: Option<(i64, i64)>,
+    /// The recording; `None` until it is finished.
+    pub recording: Option<Recording>,
+}
+
+/// A recording of a call.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Recording {
+    /// How long it is, ms.
+    pub duration_ms: i64,
+    /// How large the file is, bytes.
+    pub bytes: i64,
+    /// Where it was paused: from and to, ms from its start, in order.
+    pub paused: Vec<(u64, u64)>,
+}
+
+impl Recording {
+    fn of(row: &Row) -> Option<Self> {
+        let (duration_ms, bytes) =
+            row.get::<_, Option<i64>>(8).zip(row.get::<_, Option<i64>>(9))?;
+        let spans: Option<serde_json::Value> = row.get(10);
+        let spans = spans.as_ref().and_then(serde_json::Value::as_array).into_iter().flatten();
+        let paused =
+            spans.filter_map(|span| Some((span["from_ms"].as_u64()?, span["to_ms"].as_u64()?)));
+        Some(Self { duration_ms, bytes, paused: paused.collect() })
+    }
 }
 
 /// Up to `limit` calls, the newest first, after the one that `after` names by its start
@@ -361,7 +384,7 @@ async fn select_calls(
     let limit = wanted.value(limit);
     let sql = format!(
         "SELECT l.call, l.conversation, c.channel, c.user_id, c.our_address, l.started_at,
-            l.ended_at, l.end_reason, l.recording_ms, l.recording_bytes
+            l.ended_at, l.end_reason, l.recording_ms, l.recording_bytes, l.recording_paused
          FROM call_logs l JOIN conversations c ON c.id = l.conversation
          {} ORDER BY l.started_at DESC, l.conversation LIMIT {limit}",
         wanted.sql()
@@ -378,7 +401,7 @@ async fn select_calls(
             started_at: maybe_at(row, 5),
             ended_at: maybe_at(row, 6),
             end_reason: row.get(7),
-            recording: row.get::<_, Option<i64>>(8).zip(row.get::<_, Option<i64>>(9)),
+            recording: Recording::of(row),
         })
         .collect())
 }

@@ -40,6 +40,7 @@ migrations![
     "0090_media",
     "0095_dead_letter_counts",
     "0071_search",
+    "0072_recording_paused",
 ];
 
 /// Only one may migrate a database at a time; the others wait here. (`swbd` in ASCII.)

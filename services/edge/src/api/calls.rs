@@ -58,6 +58,26 @@ pub struct Recording {
     pub duration_ms: i64,
     /// How large the file is, bytes.
     pub bytes: i64,
+    /// Where it was paused, in order: both sides are silent there.
+    pub paused: Vec<Paused>,
+}
+
+/// A stretch of a recording in which it was paused.
+#[derive(Serialize, ToSchema)]
+pub struct Paused {
+    /// From here, ms from the start of the recording,
+    #[schema(example = 20_480)]
+    pub from_ms: u64,
+    /// to before here.
+    #[schema(example = 31_600)]
+    pub to_ms: u64,
+}
+
+impl From<history::Recording> for Recording {
+    fn from(r: history::Recording) -> Self {
+        let paused = r.paused.into_iter().map(|(from_ms, to_ms)| Paused { from_ms, to_ms });
+        Self { duration_ms: r.duration_ms, bytes: r.bytes, paused: paused.collect() }
+    }
 }
 
 impl From<history::Call> for Call {
@@ -71,7 +91,7 @@ impl From<history::Call> for Call {
             started_at: c.started_at.map(moment),
             ended_at: c.ended_at.map(moment),
             end_reason: c.end_reason,
-            recording: c.recording.map(|(duration_ms, bytes)| Recording { duration_ms, bytes }),
+            recording: c.recording.map(Recording::from),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::{
-    CallSid, Channel, ConversationId, Envelope, EscalationRequested, EventId, Payload,
+    CallSid, Channel, ConversationId, Envelope, EscalationRequested, EventId, PausedSpan, Payload,
     RecordingFinished, Timestamp,
 };
 use reqwest::Method;
@@ -265,7 +265,7 @@ async fn a_call_is_placed_once_ended_on_demand_and_its_recording_is_linked() {
         key: "audio-recordings/2026/11/28/CA.wav".into(),
         duration_ms: 1000,
         bytes: 16_044,
-        paused: Vec::new(),
+        paused: vec![PausedSpan { from_ms: 200, to_ms: 700 }],
     };
     let event = Envelope::new(
         EventId::random(),
@@ -280,6 +280,10 @@ async fn a_call_is_placed_once_ended_on_demand_and_its_recording_is_linked() {
     conversations::note(&tx, &event, None, None).await.unwrap();
     store::calls::recorded(&tx, &event, &recorded).await.unwrap();
     tx.commit().await.unwrap();
+    let shown = edge.read(&key, &format!("/api/v1/calls/{call}")).await.data();
+    let recording =
+        json!({"duration_ms": 1000, "bytes": 16_044, "paused": [{"from_ms": 200, "to_ms": 700}]});
+    assert_eq!(shown["recording"], recording);
     let link = edge.read(&key, &format!("/api/v1/calls/{call}/recording")).await.data();
     let link = link["url"].as_str().unwrap();
     assert!(link.contains("CA.wav") && link.contains("X-Amz-Signature="), "{link}");
