@@ -72,7 +72,7 @@ pub async fn history(load: HistoryLoad) -> anyhow::Result<HistoryReport> {
     let options = Options { given: std::env::vars().collect(), ..Options::default() };
     let stores = Stores::start(&options, &log).await?;
     let read = on_stores(&stores, load).await;
-    stores.stop(&log).await?;
+    stores.stop().await?;
     read
 }
 
@@ -82,7 +82,7 @@ async fn on_stores(stores: &Stores, load: HistoryLoad) -> anyhow::Result<History
     store::migrate::run(url).await?;
     let kms = aws_sdk_kms::Client::new(&aws::config(&environment).await);
     vault::ensure_key(&kms, KMS_KEY).await?;
-    let store = Store::connect(url, CONNECTIONS, Arc::new(FieldKeys::new(kms, KMS_KEY.into())))?;
+    let store = Store::connect(url, CONNECTIONS, Arc::new(FieldKeys::new(kms, KMS_KEY)))?;
     let (owner, connection) =
         tokio_postgres::connect(url, NoTls).await.context("reach the database")?;
     let connection = tokio::spawn(connection);
