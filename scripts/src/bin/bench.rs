@@ -1,10 +1,11 @@
 //! `scripts/bench`: measures the mesh on this machine.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use call_core::event_log;
+use call_core::{Action, event_log};
 use clap::{Parser, Subcommand};
 use dialogue_core::understand::{Case, score};
 use scripts::bench::{self, CallLoad, HistoryLoad, Load, Process};
@@ -58,7 +59,7 @@ enum Command {
     Replay {
         /// The log, `CALL.ATTEMPT.jsonl`.
         file: std::path::PathBuf,
-        /// Print each step that led to something. Words and audio are left out.
+        /// Print each step that led to more than sound. Words are left out.
         #[arg(long)]
         steps: bool,
     },
@@ -187,17 +188,31 @@ async fn history(load: HistoryLoad) -> anyhow::Result<ExitCode> {
     Ok(if is_met { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// What comes with every frame or sentence and tells nothing of the talk.
+fn is_sound(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::SendAudio(_)
+            | Action::SendMark(_)
+            | Action::HeardProgress { .. }
+            | Action::RecordingPart { .. }
+    )
+}
+
 fn replay(file: &std::path::Path, steps: bool) -> anyhow::Result<ExitCode> {
     let log = std::fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
     let started = std::time::Instant::now();
+    let mut shown = String::new();
     let replayed = event_log::replay(&log, |at, input, actions| {
-        if steps && !actions.is_empty() {
-            println!("{:>9.3} s  {input:?}", at.as_secs_f64());
-            for action in actions {
-                println!("{:13}{action:?}", "");
-            }
+        let mut told = actions.iter().filter(|action| !is_sound(action)).peekable();
+        if steps && told.peek().is_some() {
+            shown += &format!("{:>9.3} s  {input:?}\n", at.as_secs_f64());
+            shown.extend(told.map(|action| format!("{:13}{action:?}\n", "")));
         }
-    })?;
+    });
+    // Whoever reads it may have seen enough.
+    let _ = std::io::stdout().write_all(shown.as_bytes());
+    let replayed = replayed?;
     let event_log::Replayed { inputs, actions, lasted, is_cut } = replayed;
     println!(
         "{inputs} inputs led to the same {actions} actions as logged; {:.1} s of the call in {:.2} s{}",

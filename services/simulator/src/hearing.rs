@@ -1,16 +1,47 @@
 //! Speech to words and words to speech, as every speech vendor of this world does them.
 
-use std::ops::Range;
+use std::{
+    ops::Range,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use actix_web::{HttpResponse, error, web};
 use anyhow::Context as _;
 use serde::Deserialize;
 
-use crate::{World, audio, modem};
+use crate::{World, audio, espeak, modem};
 
-/// Mounts `GET /sim/voice?text=`: a person who says it, as a WAV file, and who is understood from then on.
+/// Mounts `GET /sim/voice?text=`, a person who says it, as a WAV file, and who is understood from then on; and `PUT
+/// /sim/guess`, what is taken for said where sound arrives that nobody understands.
 pub fn control(cfg: &mut web::ServiceConfig) {
-    cfg.route("/voice", web::get().to(voice));
+    cfg.route("/voice", web::get().to(voice)).route("/guess", web::put().to(set_guess));
+}
+
+/// Sound louder than this, on the way of a real microphone, is speech.
+const LOUD: u16 = 1_000;
+
+/// What vendors guess where they do not understand. Empty: nothing.
+#[derive(Debug, Default)]
+pub struct Guess(Mutex<String>);
+
+impl Guess {
+    fn text(&self) -> MutexGuard<'_, String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The guessed words, spread over the loud part of `samples`.
+    fn words(&self, samples: &[i16]) -> Vec<Word> {
+        let loud = |sample: &i16| sample.unsigned_abs() > LOUD;
+        let (from, to) = (samples.iter().position(loud), samples.iter().rposition(loud));
+        let (Some(from), Some(to)) = (from, to) else { return Vec::new() };
+        let text = self.text().clone();
+        clause_words(&espeak::Heard { text, span: from..to, likeness: 0.5 })
+    }
+}
+
+async fn set_guess(world: web::Data<World>, saying: web::Json<Saying>) -> HttpResponse {
+    *world.guess.text() = saying.into_inner().text;
+    HttpResponse::NoContent().finish()
 }
 
 #[derive(Deserialize)]
@@ -39,7 +70,8 @@ pub struct Word {
     pub confidence: f32,
 }
 
-/// Decodes the modem voice; where there is none, recognises the `espeak` voice; where there is neither, hears nothing.
+/// Decodes the modem voice; where there is none, recognises the `espeak` voice; where there is neither, hears what is
+/// set to be guessed, or nothing.
 ///
 /// # Errors
 /// When the computation was stopped.
@@ -50,7 +82,11 @@ pub async fn hear(world: web::Data<World>, samples: Vec<i16>) -> anyhow::Result<
             tracing::info!(words = decoded.words.len(), faults = ?decoded.faults, "modem speech arrived damaged");
         }
         if decoded.words.is_empty() && decoded.faults.is_empty() {
-            world.espeak.recognise(&samples).iter().flat_map(clause_words).collect()
+            let heard = world.espeak.recognise(&samples);
+            match heard.is_empty() {
+                true => world.guess.words(&samples),
+                false => heard.iter().flat_map(clause_words).collect(),
+            }
         } else {
             modem_words(&decoded.words)
         }

@@ -52,6 +52,8 @@ pub struct World {
     pub espeak: espeak::Espeak,
     /// The simulated model: its mode and the requests it has seen.
     pub model: openai::Model,
+    /// What is taken for said where nobody understands.
+    pub guess: hearing::Guess,
     /// Calls, messages and what Twilio was asked for.
     pub twilio: twilio::Twilio,
     /// Chats, media and what Meta was asked for.
