@@ -98,6 +98,7 @@ static ADAPTERS: LazyLock<Adapters> = LazyLock::new(|| {
         access_token: secret(),
         app_secret: secret(),
         verify_token: secret(),
+        messages_per_second: 80,
     };
     let replies = Arc::new(WrittenReplies::new(cache.clone(), "nobody's".into()));
     let states = CallStates::new(cache.clone());

@@ -302,9 +302,7 @@ async fn on_a_mesh_of_its_own() -> anyhow::Result<ExitCode> {
     let mesh = Mesh::start(options, &log).await?;
     let program = std::env::current_exe().context("find this program")?;
     let processes = mesh.processes().map(|(name, pid)| format!("--process={name}={pid}"));
-    // The first argument is the command, which alone knows what it needs.
-    let is_watched = std::env::args().nth(1).is_some_and(|c| c == "calls" || c == "webhook");
-    let is_calls = command == "calls";
+    let is_watched = command == "calls" || command == "webhook";
     let mut child = tokio::process::Command::new(program)
         .args(std::env::args_os().skip(1))
         .args(["--at", &mesh.endpoints().simulator])

@@ -212,7 +212,7 @@ fn as_json(found: &Found) -> Value {
             "started_at": call.started_at.map(print::time),
             "ended_at": call.ended_at.map(print::time),
             "end_reason": call.end_reason,
-            "recording_ms": call.recording.map(|(ms, _)| ms),
+            "recording_ms": call.recording.as_ref().map(|recording| recording.duration_ms),
         })
     });
     let live = found.record.as_ref().map(|record| {

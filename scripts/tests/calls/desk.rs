@@ -41,12 +41,19 @@ pub struct Desk {
 impl Desk {
     /// A running mesh. Its logs stay where cargo keeps what tests write, for whoever looks into a failure.
     pub async fn open(name: &str) -> Self {
+        Self::open_with(name, &[]).await
+    }
+
+    /// The same, with these variables.
+    pub async fn open_with(name: &str, given: &[(&str, &str)]) -> Self {
         let logs = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         let _ = std::fs::remove_dir_all(&logs);
         println!("logs in {}", logs.display());
         let log = Log::open(&logs, Echo::Off).unwrap();
-        let given = [(CALL_LOG_VARIABLE.to_owned(), logs.join("calls").display().to_string())];
-        let options = Options { given: given.into(), ..Options::new().unwrap() };
+        let calls = logs.join("calls").display().to_string();
+        let given = given.iter().chain([&(CALL_LOG_VARIABLE, &*calls)]);
+        let given = given.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let options = Options { given: given.collect(), ..Options::new().unwrap() };
         let mesh = Mesh::start(options, &log).await.unwrap();
         let environment: boot::Environment = mesh.environment().clone().into_iter().collect();
         let (owner, connection) =

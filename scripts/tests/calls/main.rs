@@ -9,6 +9,7 @@ mod desk;
 mod gathered;
 mod many_calls;
 mod many_chats;
+mod model;
 mod takeover;
 mod talk;
 mod transfers;
@@ -42,6 +43,13 @@ async fn what_people_do_out_of_the_ordinary() {
 async fn a_caller_and_a_writer_leave_with_an_appointment() {
     let desk = Desk::open("booking").await;
     tokio::join!(booking::by_voice(&desk), booking::by_chat(&desk), booking::by_gather(&desk),);
+    desk.close().await;
+}
+
+#[tokio::test]
+async fn a_caller_leaves_with_an_appointment_that_a_model_made() {
+    let desk = Desk::open_with("model", &[("SB_LLM", "openai,rules")]).await;
+    model::books(&desk).await;
     desk.close().await;
 }
 

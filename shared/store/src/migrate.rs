@@ -36,11 +36,11 @@ migrations![
     "0040_transfers",
     "0060_dead_letters",
     "0070_api",
+    "0071_search",
+    "0072_recording_paused",
     "0080_agent_versions",
     "0090_media",
     "0095_dead_letter_counts",
-    "0071_search",
-    "0072_recording_paused",
 ];
 
 /// Only one may migrate a database at a time; the others wait here. (`swbd` in ASCII.)

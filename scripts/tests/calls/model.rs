@@ -1,0 +1,39 @@
+//! The booking of the requirements (C6), made by a language model with its tools, by phone.
+
+use domain::{CallSid, ConversationId};
+use serde_json::json;
+use simulator::caller::CallScript;
+use store::seed::DEMO;
+
+use crate::desk::{Desk, OUR_NUMBER};
+
+const CALLER: &str = "+15557771011";
+
+/// The simulated model asks, looks, offers and books; one appointment stands.
+pub async fn books(desk: &Desk) {
+    desk.outside.put("/sim/model", &json!({"mode": "front_desk"})).await.unwrap();
+    let script = CallScript::new(
+        CALLER,
+        OUR_NUMBER,
+        [
+            "I would like to make an appointment",
+            "My name is Ada Lovelace",
+            "tomorrow at 2 PM",
+            "yes please",
+            "no thank you",
+        ],
+    );
+    let report = desk.outside.call(&script).await.unwrap();
+    let heard = report.texts().join(" ");
+    assert!(heard.contains("Shall I book it?"), "{heard}");
+    assert!(heard.contains("You are booked for"), "{heard}");
+
+    let call = CallSid::parse(&report.sid).unwrap();
+    let conversation = ConversationId::of_call(DEMO, &call);
+    let sql = "SELECT 1 FROM appointments WHERE conversation = $1 AND status = 'booked'";
+    assert_eq!(desk.rows(sql, &[conversation.as_uuid()]).await.len(), 1, "booked once");
+    desk.kept(&report, report.said.len() + report.heard.len()).await;
+    let sql = "SELECT 1 FROM messages
+        WHERE conversation = $1 AND role = 'agent' AND model <> 'rules' AND tokens_out > 0";
+    assert_eq!(desk.rows(sql, &[conversation.as_uuid()]).await.len(), 5, "all by the model");
+}
