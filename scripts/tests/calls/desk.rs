@@ -51,7 +51,8 @@ impl Desk {
         println!("logs in {}", logs.display());
         let log = Log::open(&logs, Echo::Off).unwrap();
         let calls = logs.join("calls").display().to_string();
-        let given = given.iter().chain([&(CALL_LOG_VARIABLE, &*calls)]);
+        let own = (CALL_LOG_VARIABLE, &*calls);
+        let given = given.iter().chain([&own]);
         let given = given.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let options = Options { given: given.collect(), ..Options::new().unwrap() };
         let mesh = Mesh::start(options, &log).await.unwrap();
