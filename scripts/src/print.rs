@@ -22,21 +22,19 @@ pub(crate) fn say(line: &str) -> anyhow::Result<()> {
 
 /// Rows under a header, each column as wide as its widest cell.
 pub(crate) fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {
-    let width = |column: usize| {
-        let cells = rows.iter().map(|row| row[column].chars().count());
-        cells.chain([header[column].chars().count()]).max().unwrap_or(0)
-    };
-    let widths: [usize; N] = std::array::from_fn(width);
-    let line = |cells: [&str; N]| {
-        let padded = cells.iter().zip(widths).map(|(cell, width)| {
-            // A name that came from outside moves no cursor.
-            let plain: String = cell.chars().filter(|c| !c.is_control()).collect();
-            format!("{plain:<width$}")
-        });
+    // A name that came from outside moves no cursor.
+    let plain = |cell: &String| cell.chars().filter(|c| !c.is_control()).collect::<String>();
+    let all: Vec<[String; N]> = std::iter::once(header.map(str::to_owned))
+        .chain(rows.iter().map(|row| row.each_ref().map(plain)))
+        .collect();
+    let widths: [usize; N] = std::array::from_fn(|column| {
+        all.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)
+    });
+    let line = |row: &[String; N]| {
+        let padded = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
         padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
-    let rows = rows.iter().map(|row| line(row.each_ref().map(String::as_str)));
-    std::iter::once(line(header)).chain(rows).collect::<Vec<_>>().join("\n")
+    all.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// RFC 3339.

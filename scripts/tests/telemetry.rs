@@ -55,7 +55,9 @@ fn told() -> BTreeMap<String, Metric> {
             let name = arguments.trim_start().strip_prefix('"').and_then(|a| a.split_once('"'));
             let (name, labels) =
                 name.unwrap_or_else(|| panic!("{}: a name that is no literal", file.display()));
-            let labels = labels.split("=>").map(|part| part.trim_end()).filter_map(|part| {
+            // What follows the last arrow is a value.
+            let (before, _) = labels.rsplit_once("=>").unwrap_or_default();
+            let labels = before.split("=>").map(|part| part.trim_end()).filter_map(|part| {
                 let quoted = part.strip_suffix('"')?;
                 quoted.rsplit_once('"').map(|(_, label)| label.to_owned())
             });

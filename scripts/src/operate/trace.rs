@@ -92,10 +92,12 @@ fn read(what: &str) -> anyhow::Result<Wanted> {
         }
         None => (what, None),
     };
-    let of = match (CallSid::parse(id), Uuid::try_parse(id)) {
-        (Some(call), _) => Of::Call(call),
-        (None, Ok(conversation)) => Of::Conversation(conversation),
-        (None, Err(_)) => bail!("{id} is neither a call's SID nor a conversation's id"),
+    // Twilio's and ours; any other word would pass as the id of a call too.
+    let is_call = id.starts_with("CA") || id.starts_with("BR");
+    let of = match (Uuid::try_parse(id), CallSid::parse(id).filter(|_| is_call)) {
+        (Ok(conversation), _) => Of::Conversation(conversation),
+        (Err(_), Some(call)) => Of::Call(call),
+        (Err(_), None) => bail!("{id} is neither a call's SID nor a conversation's id"),
     };
     Ok(Wanted { of, turn })
 }
