@@ -336,3 +336,27 @@ fn known<'a>(
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn templates_are_read_and_one_without_a_name_is_refused() {
+        let tenant = TenantId::from_uuid(uuid::Uuid::nil());
+        let with = |template: serde_json::Value| {
+            let column =
+                json!({"business": "Maple Dental", "whatsapp_templates": {"notice": template}});
+            parse(tenant, "demo", column)
+        };
+        let read = with(json!({"name": "notice", "language": "en_US", "parameters": ["{text}"]}));
+        let templates = read.unwrap().whatsapp_templates;
+        let notice = templates.notice.unwrap();
+        assert_eq!(notice.filled("Maple Dental", "see\n you"), ["see you"]);
+        assert_eq!((templates.reply, templates.operator), (None, None));
+        let refused = with(json!({"name": " ", "language": "en_US"})).unwrap_err();
+        assert!(refused.contains("whatsapp_templates.notice"), "{refused}");
+    }
+}

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use cache::Admission;
-use domain::{Dependency as _, StartCounter as _, Starts};
+use cache::{Admission, Rate};
+use domain::{ConversationId, Dependency as _, EventId, StartCounter as _, Starts, Timestamp};
 use futures::future::join_all;
+use uuid::Uuid;
 
 use crate::{cache, event};
 
@@ -78,4 +79,45 @@ async fn giving_back_what_was_never_started_does_not_make_the_count_negative() {
 #[tokio::test]
 async fn a_cluster_that_serves_its_slots_is_up() {
     assert!(cache().is_up().await);
+}
+
+#[tokio::test]
+async fn a_line_lets_a_burst_through_and_then_gives_each_send_one_place() {
+    let cache = cache();
+    let rate = Rate { interval: Duration::from_secs(10), burst: 3 };
+    let place = |send| cache.place_in_line("whatsapp", rate, send);
+    let sends: Vec<_> = (0..5).map(|_| EventId::random()).collect();
+    for send in &sends[..3] {
+        assert_eq!(place(*send).await.unwrap(), Duration::ZERO);
+    }
+    let fourth = place(sends[3]).await.unwrap();
+    assert!(fourth > Duration::from_secs(5) && fourth <= rate.interval, "{fourth:?}");
+    let fifth = place(sends[4]).await.unwrap();
+    assert!(fifth > rate.interval && fifth <= 2 * rate.interval, "{fifth:?}");
+    assert!(place(sends[3]).await.unwrap() <= fourth, "asked again, it is the same place");
+    assert_eq!(place(sends[0]).await.unwrap(), Duration::ZERO);
+}
+
+#[tokio::test]
+async fn when_a_person_wrote_last_is_the_latest_whatever_order_it_is_noted_in() {
+    let cache = cache();
+    let chat = ConversationId::from_uuid(Uuid::new_v4());
+    assert_eq!(cache.last_written(chat).await.unwrap(), None);
+    let [early, late] = [1_780_000_000_000_000, 1_780_000_001_000_000].map(Timestamp::from_micros);
+    for at in [late, early] {
+        cache.note_written(chat, at).await.unwrap();
+    }
+    assert_eq!(cache.last_written(chat).await.unwrap(), Some(late));
+}
+
+#[tokio::test]
+async fn the_first_words_of_a_voice_note_stand() {
+    let cache = cache();
+    let (chat, note) = (ConversationId::from_uuid(Uuid::new_v4()), EventId::random());
+    assert_eq!(cache.settled_words(chat, note).await.unwrap(), None);
+    for words in [Some("see you on Tuesday"), None] {
+        cache.settle_words(chat, note, words).await.unwrap();
+    }
+    let words = cache.settled_words(chat, note).await.unwrap();
+    assert_eq!(words.as_deref(), Some("see you on Tuesday"));
 }

@@ -151,3 +151,22 @@ async fn what_is_due_is_taken_once_by_whoever_comes_and_stays_when_it_could_not_
     assert!(due::tenants(&store, now).await.unwrap().is_empty());
     assert_eq!(due::tenants(&store, later).await.unwrap(), [tenant]);
 }
+
+#[tokio::test]
+async fn what_is_held_is_due_when_the_person_writes_and_at_its_own_time_at_the_latest() {
+    let Some(db) = TestDb::create().await else { return };
+    let tenant = db.add_tenant("demo").await;
+    let store = db.store().await;
+    let now = domain::Timestamp::now();
+    let later = now.plus(std::time::Duration::from_secs(7 * 24 * 60 * 60));
+    let [anas, bens] = [(); 2].map(|()| domain::ConversationId::from_uuid(uuid::Uuid::now_v7()));
+    let tx = store.tenant(tenant).await.unwrap();
+    for chat in [anas, bens] {
+        due::hold(&tx, *chat.as_uuid(), chat, later, "an event").await.unwrap();
+    }
+    assert!(due::take(&tx, now, 10).await.unwrap().is_empty());
+    due::release(&tx, anas, now).await.unwrap();
+    let taken = due::take(&tx, now, 10).await.unwrap();
+    assert_eq!(taken.iter().map(|due| due.id).collect::<Vec<_>>(), [*anas.as_uuid()]);
+    assert_eq!(due::take(&tx, later, 10).await.unwrap().len(), 1, "nobody waits for ever");
+}
