@@ -1,6 +1,7 @@
 //! `switchboardctl dlq`: what was given up by the consumers, why, and what may be done about it (F5).
 
 mod arguments;
+mod park;
 mod replay;
 mod show;
 
@@ -45,6 +46,11 @@ pub async fn run(command: Command, environment: &Environment) -> anyhow::Result<
             show::one(&mut desk, number, reveal, json).await
         }
         Command::Replay { which, how, .. } => replay::run(&mut desk, &which, &how).await,
+        Command::Park { group: Some(group), reason, .. } => {
+            park::park(&desk, &group, &reason).await
+        }
+        Command::Park { group: None, json, .. } => park::list(&desk, json).await,
+        Command::Release { group, .. } => park::release(&desk, &group).await,
         Command::Discard { which, reason, yes, .. } => {
             replay::discard(&desk, &which, &reason, yes).await
         }

@@ -5,6 +5,7 @@
 
 pub mod aws;
 pub mod bench;
+pub mod chaos;
 pub mod demo;
 pub mod demo_key;
 pub mod dlq;

@@ -253,3 +253,82 @@ async fn what_is_discarded_is_seen_with_its_reason_and_sent_no_more() {
     let wrong = desk.run(&["list", "--queue", "writers"]).await;
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("there are orchestrator, writer,"));
 }
+
+#[tokio::test]
+async fn a_parked_group_is_left_out_until_it_is_released_and_both_are_on_record() {
+    let Some(desk) = Desk::open().await else { return };
+    for (group, number) in [(0, 1), (0, 2), (1, 3)] {
+        desk.bury(&desk.event(group, number), "no route").await;
+    }
+    let group = desk.event(0, 0).conversation.to_string();
+    let nameless = desk.run(&["park", &group]).await;
+    assert!(String::from_utf8_lossy(&nameless.stderr).contains("--reason"));
+    let park = ["park", &group, "--reason", "Ann looks into it", "--as", "Ann"];
+    assert!(desk.run(&park).await.status.success());
+    assert_eq!(desk.run(&park).await.status.code(), Some(NOTHING), "it is parked already");
+    let parked = desk.json(&["park"]).await;
+    assert_eq!((&parked[0]["group"], &parked[0]["waiting"]), (&group.as_str().into(), &2.into()));
+    let plan = async || String::from_utf8(desk.run(&["replay", "--dry-run"]).await.stdout).unwrap();
+    let planned = plan().await;
+    assert!(planned.contains("1 letters of 1 groups"), "{planned}");
+    assert!(planned.contains("2 letters left out: their groups are parked"), "{planned}");
+
+    assert!(desk.run(&["release", &group, "--as", "Ben"]).await.status.success());
+    assert_eq!(desk.run(&["release", &group]).await.status.code(), Some(NOTHING));
+    assert!(plan().await.contains("3 letters of 2 groups"));
+    let one = desk.json(&["show", "1"]).await;
+    let acts: Vec<_> = one["acts"].as_array().unwrap().iter().map(|a| &a["act"]).collect();
+    assert_eq!(acts, ["park", "release"]);
+}
+
+/// The bar of issue 6: 10,000 letters over 500 groups. Takes a minute: run it with `--run-ignored only`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement"]
+async fn ten_thousand_letters_are_planned_and_replayed_in_order_killed_and_resumed() {
+    const LETTERS: usize = 10_000;
+    const GROUPS: usize = 500;
+    let Some(desk) = Desk::open().await else { return };
+    let mut wanted = vec![Vec::new(); GROUPS];
+    for number in 0..LETTERS {
+        let event = desk.event(number % GROUPS, number);
+        wanted[number % GROUPS].push(event.event_id);
+        desk.bury(&event, "failed 5 times, at last: no route to the model").await;
+    }
+    let begun = std::time::Instant::now();
+    let plan = desk.run(&["replay", "--dry-run"]).await;
+    println!("plan: {} ms with the start of the program", begun.elapsed().as_millis());
+    let plan = String::from_utf8(plan.stdout).unwrap();
+    assert!(plan.contains("10000 letters of 500 groups"), "{plan}");
+
+    let (told, mut handled) = mpsc::unbounded_channel();
+    let cache = Cache::connect(&desk.stores.redis_url, &desk.prefix).unwrap();
+    let stop = CancellationToken::new();
+    let source = Source::Shared(Queue::Orchestrator);
+    let consumer = Consumer::new(desk.bus.clone(), source, Arc::new(Told(told)), Arc::new(cache));
+    let running = tokio::spawn(consumer.run(stop.clone()));
+    let replay = ["replay", "--rate", "500", "--yes", "--as", "Ann", "--wait-seconds", "120"];
+    let begun = std::time::Instant::now();
+    let mut first =
+        desk.command(&replay).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut seen = Vec::new();
+    while seen.len() < LETTERS / 2 {
+        seen.push(handled.recv().await.unwrap());
+    }
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let second = desk.run(&replay).await;
+    assert!(second.status.success(), "{}", String::from_utf8_lossy(&second.stderr));
+    println!("replayed, killed and resumed: {} s", begun.elapsed().as_secs());
+    while seen.len() < LETTERS {
+        seen.push(handled.recv().await.unwrap());
+    }
+    stop.cancel();
+    running.await.unwrap();
+    assert!(handled.try_recv().is_err(), "nothing is handled twice");
+    for (group, wanted) in wanted.iter().enumerate() {
+        let conversation = desk.event(group, 0).conversation;
+        let of_group = seen.iter().filter(|event| event.conversation == conversation);
+        assert_eq!(of_group.map(|event| event.event_id).collect::<Vec<_>>(), *wanted);
+    }
+    assert_eq!(desk.states().await, [("processed".to_owned(), LETTERS as i64)]);
+}

@@ -51,6 +51,28 @@ pub enum Command {
         #[arg(long = "as")]
         actor: Option<String>,
     },
+    /// Leave the letters of a group alone: no replay takes them until it is released. Without a group, show those parked.
+    Park {
+        /// The group: a conversation or a call, as `list` shows it.
+        group: Option<String>,
+        /// Why, for the record.
+        #[arg(long, default_value = "")]
+        reason: String,
+        /// Who asks, for the record [default: $USER].
+        #[arg(long = "as")]
+        actor: Option<String>,
+        /// Print JSON, also on a terminal.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let replays take the letters of a parked group again.
+    Release {
+        /// The group.
+        group: String,
+        /// Who asks, for the record [default: $USER].
+        #[arg(long = "as")]
+        actor: Option<String>,
+    },
     /// Give letters up for good. They stay to be seen.
     Discard {
         /// Which.
@@ -72,9 +94,11 @@ impl Command {
     pub(super) fn actor(&self) -> Option<&str> {
         match self {
             Self::List { .. } => None,
-            Self::Show { actor, .. } | Self::Replay { actor, .. } | Self::Discard { actor, .. } => {
-                actor.as_deref()
-            }
+            Self::Show { actor, .. }
+            | Self::Replay { actor, .. }
+            | Self::Park { actor, .. }
+            | Self::Release { actor, .. }
+            | Self::Discard { actor, .. } => actor.as_deref(),
         }
     }
 }

@@ -129,6 +129,7 @@ fn tell(plan: &Plan, how: &How) {
         (plan.expired, "left out: their time is over (--expired)"),
         (plan.quarantined, "left out: died too often (--quarantined)"),
         (plan.undecodable, "left out: nobody can decode them"),
+        (plan.parked, "left out: their groups are parked (dlq park)"),
     ] {
         if letters > 0 {
             println!("{letters:>8} letters {left_out}");

@@ -112,11 +112,10 @@ impl Edge {
             .with_context(|| format!("listen on SB_EDGE_LISTEN {}", config.listen))?;
         let address = listener.local_addr().context("ask for the listening address")?;
         let common = &config.common;
-        let cache = Cache::connect(credentials.redis_url.current().reveal(), &common.queue_prefix)?;
+        let cache = Cache::following(credentials.redis_url.clone().follow(), &common.queue_prefix)?;
         let keys = FieldKeys::new(aws_sdk_kms::Client::new(aws), config.kms_key.clone());
-        let database_url = credentials.database_url.current();
-        let store =
-            Store::connect(database_url.reveal(), config.database_connections, Arc::new(keys))?;
+        let database_url = credentials.database_url.clone().follow();
+        let store = Store::following(database_url, config.database_connections, Arc::new(keys))?;
         let bus = Bus::new(
             aws,
             BusSettings {
@@ -267,7 +266,10 @@ impl Edge {
             tokens: token_verifier(&config, &credentials)?,
             origins: Origins::listed(config.cors_origins.clone()),
             dependencies: dependencies.clone(),
-            settings: ApiSettings { requests_per_minute: config.api_requests_per_minute },
+            settings: ApiSettings {
+                requests_per_minute: config.api_requests_per_minute,
+                queue_prefix: common.queue_prefix.clone(),
+            },
         });
         let border = web::Data::new(Border {
             adapters,
@@ -382,14 +384,17 @@ async fn own_queue(bus: &Bus, task: &str, stop: &CancellationToken) -> anyhow::R
 }
 
 fn stream_tokens(credentials: &Credentials) -> StreamTokens {
-    let keys = match &credentials.stream_token_key {
-        Some(key) => key.accepted().iter().map(|k| k.reveal().as_bytes().to_vec()).collect(),
+    match credentials.stream_token_key.clone() {
+        Some(key) => StreamTokens::following(move || {
+            key.accepted().iter().map(|k| k.reveal().as_bytes().to_vec()).collect()
+        }),
         None => {
-            let tokens = credentials.twilio_auth_token.accepted();
-            tokens.iter().map(|t| StreamTokens::derived_key(t.reveal())).collect()
+            let token = credentials.twilio_auth_token.clone();
+            StreamTokens::following(move || {
+                token.accepted().iter().map(|t| StreamTokens::derived_key(t.reveal())).collect()
+            })
         }
-    };
-    StreamTokens::new(keys)
+    }
 }
 
 fn token_verifier(config: &Config, credentials: &Credentials) -> anyhow::Result<TokenVerifier> {

@@ -35,13 +35,14 @@ async fn run() -> anyhow::Result<()> {
         aws_sdk_secretsmanager::Client::new(&aws),
         common.secrets_prefix.clone(),
     );
-    let redis_url = secrets.get("REDIS_URL").await.context("find Redis")?.current();
-    let database_url = secrets.get("DATABASE_URL").await.context("find PostgreSQL")?.current();
+    let redis_url = secrets.get("REDIS_URL").await.context("find Redis")?;
+    let database_url = secrets.get("DATABASE_URL").await.context("find PostgreSQL")?;
     let cache =
-        Cache::connect(redis_url.reveal(), &common.queue_prefix).context("prepare Redis")?;
+        Cache::following(redis_url.follow(), &common.queue_prefix).context("prepare Redis")?;
     let keys = FieldKeys::new(aws_sdk_kms::Client::new(&aws), config.kms_key.clone());
-    let store = Store::connect(database_url.reveal(), config.database_connections, Arc::new(keys))
-        .context("prepare PostgreSQL")?;
+    let store =
+        Store::following(database_url.follow(), config.database_connections, Arc::new(keys))
+            .context("prepare PostgreSQL")?;
     let bus = Bus::new(
         &aws,
         BusSettings {

@@ -50,7 +50,7 @@ impl Service {
     /// When a credential of a configured vendor is missing.
     pub async fn build(config: &Config, aws: &SdkConfig, secrets: Secrets) -> anyhow::Result<Self> {
         let common = &config.common;
-        let redis_url = secrets.get("REDIS_URL").await?.current();
+        let redis_url = secrets.get("REDIS_URL").await?;
         let bus = Bus::new(
             aws,
             BusSettings {
@@ -64,7 +64,7 @@ impl Service {
         let vendors = Vendors::new(config, aws, &secrets)?;
         Ok(Self {
             bus,
-            cache: Cache::connect(redis_url.reveal(), &common.queue_prefix)?,
+            cache: Cache::following(redis_url.follow(), &common.queue_prefix)?,
             recorder: Recorder::new(aws, &common.s3_bucket),
             ears: Arc::new(vendors.ears().await?),
             mouths: Arc::new(vendors.mouths().await?),

@@ -48,8 +48,8 @@ pub async fn run(
     let database_url = secrets.get("DATABASE_URL").await?;
     let redis_url = secrets.get("REDIS_URL").await?;
     let keys = Arc::new(FieldKeys::new(aws_sdk_kms::Client::new(&aws), &config.kms_key));
-    let store = Store::connect(database_url.current().reveal(), config.database_connections, keys)?;
-    let cache = Cache::connect(redis_url.current().reveal(), &config.common.queue_prefix)
+    let store = Store::following(database_url.follow(), config.database_connections, keys)?;
+    let cache = Cache::following(redis_url.follow(), &config.common.queue_prefix)
         .context("read REDIS_URL")?;
     let bus = Bus::new(&aws, bus_settings(&config.common));
 

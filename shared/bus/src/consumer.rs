@@ -436,6 +436,7 @@ impl Worker {
         metrics::histogram!("messaging_process_duration_seconds",
             "messaging_destination_name" => self.label, "event" => event, "error_type" => error_type)
         .record(begun.elapsed().as_secs_f64());
+        tracing::debug!(error_type, took_ms = begun.elapsed().as_millis(), "handled");
         match outcome {
             Outcome::Done => {
                 if envelope.replays > 0 {

@@ -1,4 +1,8 @@
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use deadpool_redis::redis::{
     RedisResult,
@@ -19,6 +23,9 @@ use crate::{CacheError, outage::Outage};
 /// that a turn survives one such wait.
 pub const OPERATION_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// How often it is tried to connect with other credentials, where those in use are no longer the current ones.
+const REPLACE_EVERY: Duration = Duration::from_secs(2);
+
 /// Redis, as a value to clone. Clones share one connection per node, over which commands are
 /// pipelined and which mends itself. A pool in front of it would ping it before each operation
 /// (0.5 ms an operation instead of 0.2 ms, in a development build against a Redis beside it).
@@ -28,10 +35,72 @@ pub struct Cache {
 }
 
 struct Shared {
-    client: ClusterClient,
-    connection: OnceCell<ClusterConnection>,
+    /// The URLs that may be right at this moment, the likeliest first.
+    urls: Box<dyn Fn() -> Vec<String> + Send + Sync>,
+    made: Mutex<Arc<Made>>,
     outage: Outage,
     prefix: String,
+}
+
+/// What is connected with one URL.
+struct Made {
+    url: String,
+    client: ClusterClient,
+    connection: OnceCell<ClusterConnection>,
+    /// When it was tried last to make another in its place.
+    replaced_at: Mutex<Option<std::time::Instant>>,
+}
+
+impl Made {
+    fn with(url: String) -> Result<Self, CacheError> {
+        // What is asked at once is written one after the other: by Nagle's algorithm the second
+        // question would leave when the first is answered.
+        let client = ClusterClientBuilder::new([url.as_str()])
+            .tcp_settings(TcpSettings::default().set_nodelay(true))
+            .build()?;
+        Ok(Self { url, client, connection: OnceCell::new(), replaced_at: Mutex::default() })
+    }
+
+    async fn connection(&self) -> Result<ClusterConnection, CacheError> {
+        let connect = || self.client.get_async_connection();
+        Ok(self.connection.get_or_try_init(connect).await?.clone())
+    }
+
+    /// Whether this caller is to try another in its place: one at a time, now and then.
+    fn may_be_replaced(&self, now: std::time::Instant) -> bool {
+        let mut last = self.replaced_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = last.is_none_or(|at| now.duration_since(at) >= REPLACE_EVERY);
+        if may {
+            *last = Some(now);
+        }
+        may
+    }
+}
+
+impl Shared {
+    fn made(&self) -> Arc<Made> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The connection, made anew where another URL is the right one by now (E4). The old one serves while the new
+    /// one cannot be had.
+    async fn connection(&self) -> Result<ClusterConnection, CacheError> {
+        let made = self.made();
+        let urls = (self.urls)();
+        let is_current = urls.first().is_none_or(|url| *url == made.url);
+        if is_current || !made.may_be_replaced(std::time::Instant::now()) {
+            return made.connection().await;
+        }
+        for url in urls.into_iter().take_while(|url| *url != made.url) {
+            let Ok(new) = Made::with(url) else { continue };
+            if let Ok(connection) = new.connection().await {
+                *self.made.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
+                tracing::info!("connected to Redis with rotated credentials");
+                return Ok(connection);
+            }
+        }
+        made.connection().await
+    }
 }
 
 impl Cache {
@@ -43,14 +112,26 @@ impl Cache {
     /// # Errors
     /// When the URL is none that Redis understands.
     pub fn connect(redis_url: &str, prefix: &str) -> Result<Self, CacheError> {
-        // What is asked at once is written one after the other: by Nagle's algorithm the second
-        // question would leave when the first is answered.
-        let client = ClusterClientBuilder::new([redis_url])
-            .tcp_settings(TcpSettings::default().set_nodelay(true))
-            .build()?;
-        let prefix = prefix.to_owned();
-        let shared =
-            Shared { client, connection: OnceCell::new(), outage: Outage::default(), prefix };
+        let url = redis_url.to_owned();
+        Self::following(move || vec![url.clone()], prefix)
+    }
+
+    /// As [`Self::connect`], following the URL while its credentials are rotated: the current one first, then those that
+    /// still may be right (E4).
+    ///
+    /// # Errors
+    /// When the first URL is none that Redis understands.
+    pub fn following(
+        urls: impl Fn() -> Vec<String> + Send + Sync + 'static,
+        prefix: &str,
+    ) -> Result<Self, CacheError> {
+        let first = urls().into_iter().next().unwrap_or_default();
+        let shared = Shared {
+            made: Mutex::new(Arc::new(Made::with(first)?)),
+            urls: Box::new(urls),
+            outage: Outage::default(),
+            prefix: prefix.to_owned(),
+        };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -79,12 +160,9 @@ impl Cache {
         R: Future<Output = RedisResult<T>>,
     {
         let begun = Instant::now();
-        let result = timeout(OPERATION_TIMEOUT, async {
-            let connect = || self.shared.client.get_async_connection();
-            let connection = self.shared.connection.get_or_try_init(connect).await?;
-            Ok(f(connection.clone()).await?)
-        })
-        .await;
+        let result =
+            timeout(OPERATION_TIMEOUT, async { Ok(f(self.shared.connection().await?).await?) })
+                .await;
         let result = match result {
             Ok(done) => done,
             Err(_) => Err(CacheError::TimedOut),

@@ -2,6 +2,7 @@
 //! it, under a role of their own and outside row-level security.
 
 mod operator;
+pub mod own;
 
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use uuid::Uuid;
 use crate::{Store, StoreError, moment, plain};
 
 pub use operator::{
-    Act, Count, DeadLetters, Filter, Including, Letter, Plan, QUARANTINED_AFTER, State,
+    Act, Count, DeadLetters, Filter, Including, Letter, Parked, Plan, QUARANTINED_AFTER, State,
 };
 
 const BODY: &str = "dead_letters.body";

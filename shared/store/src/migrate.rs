@@ -41,6 +41,8 @@ migrations![
     "0080_agent_versions",
     "0090_media",
     "0095_dead_letter_counts",
+    "0096_parked_groups",
+    "0097_own_dead_letters",
 ];
 
 /// Only one may migrate a database at a time; the others wait here. (`swbd` in ASCII.)

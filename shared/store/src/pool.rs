@@ -8,11 +8,18 @@ use std::{
 };
 
 use deadpool_postgres::{
-    Client, Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime,
+    Client, ConfigConnectImpl, Connect, Hook, HookError, Manager, ManagerConfig, Pool, PoolError,
+    RecyclingMethod, Runtime,
 };
 use domain::{BoxFuture, Dependency, FieldCipher, KeyRing, TenantId};
 use tokio::sync::OnceCell;
-use tokio_postgres::{Config, NoTls, Row, SimpleQueryMessage, config::SslMode, types::ToSql};
+use tokio_postgres::{
+    Config, NoTls, Row, SimpleQueryMessage, Socket,
+    config::SslMode,
+    error::SqlState,
+    tls::{MakeTlsConnect, TlsConnect},
+    types::ToSql,
+};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use uuid::Uuid;
 
@@ -55,9 +62,25 @@ impl Store {
         max_connections: usize,
         keys: Arc<dyn KeyRing>,
     ) -> anyhow::Result<Self> {
+        let url = database_url.to_owned();
+        Self::following(move || vec![url.clone()], max_connections, keys)
+    }
+
+    /// As [`Self::connect`], asking for the URL at each new connection: the current one first, then those that still may
+    /// be right while a password is rotated (E4). Connections that are open stay so. Whether TLS is spoken is decided
+    /// by the first.
+    ///
+    /// # Errors
+    /// As [`Self::connect`], about the first URL.
+    pub fn following(
+        urls: impl Fn() -> Vec<String> + Send + Sync + 'static,
+        max_connections: usize,
+        keys: Arc<dyn KeyRing>,
+    ) -> anyhow::Result<Self> {
+        let urls: Urls = Arc::new(urls);
         Ok(Self {
-            pool: pool(database_url, max_connections.saturating_sub(1).max(1))?,
-            probe: pool(database_url, 1)?,
+            pool: pool(&urls, max_connections.saturating_sub(1).max(1))?,
+            probe: pool(&urls, 1)?,
             keys,
             ciphers: Arc::default(),
             was_up: Arc::new(AtomicBool::new(true)),
@@ -214,6 +237,11 @@ impl TenantTx {
         Ok(held.entry(self.tenant).or_insert(cipher).clone())
     }
 
+    /// What wraps and unwraps data keys that are no tenant's.
+    pub(crate) fn key_ring(&self) -> &Arc<dyn KeyRing> {
+        &self.store.keys
+    }
+
     async fn make_key(&self) -> Result<Arc<dyn FieldCipher>, StoreError> {
         let wrapped = self.store.keys.generate(self.tenant).await?;
         // Another transaction may be first: this waits for its end, and its key is the one that
@@ -290,12 +318,63 @@ impl Drop for TenantTx {
     }
 }
 
-fn pool(database_url: &str, size: usize) -> anyhow::Result<Pool> {
-    let config = read_url(database_url)?;
+/// The URLs that may be right at this moment, the likeliest first.
+type Urls = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
+
+/// Connects with the URL of the moment.
+struct Following<T> {
+    urls: Urls,
+    tls: T,
+}
+
+impl<T> Connect for Following<T>
+where
+    T: MakeTlsConnect<Socket> + Clone + Sync + Send + 'static,
+    T::Stream: Sync + Send,
+    T::TlsConnect: Sync + Send,
+    <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
+{
+    fn connect(&self, config: &Config) -> BoxFuture<'_, Result<Connected, tokio_postgres::Error>> {
+        let mut configs: Vec<Config> =
+            (self.urls)().iter().filter_map(|url| read_url(url).ok()).collect();
+        if configs.is_empty() {
+            configs.push(config.clone());
+        }
+        let with = ConfigConnectImpl { tls: self.tls.clone() };
+        Box::pin(async move {
+            let last = configs.len() - 1;
+            for config in &configs[..last] {
+                match with.connect(config).await {
+                    Err(error) if is_refused_login(&error) => {}
+                    connected => return connected,
+                }
+            }
+            with.connect(&configs[last]).await
+        })
+    }
+}
+
+type Connected = (tokio_postgres::Client, tokio::task::JoinHandle<()>);
+
+fn is_refused_login(error: &tokio_postgres::Error) -> bool {
+    [SqlState::INVALID_PASSWORD, SqlState::INVALID_AUTHORIZATION_SPECIFICATION]
+        .iter()
+        .any(|refused| error.code() == Some(refused))
+}
+
+fn pool(urls: &Urls, size: usize) -> anyhow::Result<Pool> {
+    let first = urls().into_iter().next().unwrap_or_default();
+    let config = read_url(&first)?;
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let manager = match config.get_ssl_mode() {
-        SslMode::Require => Manager::from_config(config, tls()?, recycling),
-        _ => Manager::from_config(config, NoTls, recycling),
+        SslMode::Require => {
+            let following = Following { urls: urls.clone(), tls: tls()? };
+            Manager::from_connect(config, following, recycling)
+        }
+        _ => {
+            let following = Following { urls: urls.clone(), tls: NoTls };
+            Manager::from_connect(config, following, recycling)
+        }
     };
     Ok(Pool::builder(manager)
         .max_size(size)

@@ -201,6 +201,12 @@ impl RotatingSecret {
         std::iter::once(&values.current).chain(previous).cloned().collect()
     }
 
+    /// The values as whoever connects somewhere asks for them, each time anew: the current one first, then, for a while
+    /// after a rotation, the one before it.
+    pub fn follow(self: Arc<Self>) -> impl Fn() -> Vec<String> + Send + Sync + 'static {
+        move || self.accepted().iter().map(|value| value.reveal().to_owned()).collect()
+    }
+
     fn take_in(&self, new: Values) {
         *self.values.write().unwrap_or_else(PoisonError::into_inner) = new;
     }

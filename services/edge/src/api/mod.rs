@@ -13,6 +13,7 @@ pub mod caller;
 pub mod calls;
 pub mod conversations;
 pub mod cors;
+pub mod dead_letters;
 pub mod docs;
 pub mod escalations;
 pub mod events;
@@ -86,6 +87,8 @@ pub struct Api {
 pub struct ApiSettings {
     /// `SB_API_REQUESTS_PER_MINUTE` (E2).
     pub requests_per_minute: u32,
+    /// `SB_QUEUE_PREFIX`: what became of replays is noted under the names of queues.
+    pub queue_prefix: String,
 }
 
 impl Api {
@@ -136,6 +139,13 @@ pub fn routes(app: &mut web::ServiceConfig, api: &web::Data<Api>) {
         .service(at("/escalations", [(Method::GET, get().to(escalations::list))]))
         .service(at("/escalations/{id}/claim", [(Method::POST, post().to(escalations::claim))]))
         .service(at("/escalations/{id}/close", [(Method::POST, post().to(escalations::close))]))
+        .service(at("/dead-letters", [(Method::GET, get().to(dead_letters::list))]))
+        .service(at("/dead-letters/{id}/replay", [(Method::POST, post().to(dead_letters::replay))]))
+        .service(at(
+            "/dead-letters/{id}/discard",
+            [(Method::POST, post().to(dead_letters::discard))],
+        ))
+        .service(at("/dead-letters/{id}", [(Method::GET, get().to(dead_letters::show))]))
         .service(at("/users", [(Method::GET, get().to(users::list))]))
         .service(at("/users/{id}", [(Method::GET, get().to(users::show))]))
         .service(at(

@@ -15,8 +15,8 @@ use utoipa::{
 };
 
 use super::{
-    answer, appointments, calls, conversations, escalations, events, files, health, keys, tenant,
-    users,
+    answer, appointments, calls, conversations, dead_letters, escalations, events, files, health,
+    keys, tenant, users,
 };
 
 #[derive(OpenApi)]
@@ -51,6 +51,10 @@ The tenant follows from the credential alone. Requests over the limit are answer
         escalations::show,
         escalations::claim,
         escalations::close,
+        dead_letters::list,
+        dead_letters::show,
+        dead_letters::replay,
+        dead_letters::discard,
         users::list,
         users::show,
         tenant::show,

@@ -7,6 +7,7 @@ use bus::{Destination, Queue, SendError};
 use cache::{CacheError, HeardSoFar};
 use domain::{CallSid, Envelope, Timestamp};
 use tokio::{sync::mpsc, task::JoinHandle};
+use tracing::Instrument as _;
 
 use super::CallServices;
 
@@ -79,7 +80,7 @@ pub(super) struct Effects {
 impl Effects {
     pub(super) fn start(services: &Arc<CallServices>, call: CallSid, holder: String) -> Self {
         let (queue, todo) = mpsc::channel(LONGEST_QUEUE);
-        let work = work(services.clone(), call, holder, todo);
+        let work = work(services.clone(), call, holder, todo).in_current_span();
         let worker = services.unfinished.spawn_on(work, &services.runtime);
         Self { queue, worker }
     }

@@ -6,8 +6,9 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_ws::{AggregatedMessage, AggregatedMessageStream, CloseCode, CloseReason};
 use bytes::Bytes;
-use domain::{CallSid, Channel, Timestamp};
+use domain::{CallSid, Channel, ConversationId, Timestamp};
 use tokio::sync::mpsc;
+use tracing::Instrument as _;
 
 use super::{
     CallServices,
@@ -135,7 +136,12 @@ async fn serve(
         admit(&services, stream_sid, &call_sid, &token, clock, door).await
     };
     match admitted.await {
-        Ok(admitted) => Session::run(services, admitted, stream, socket).await,
+        Ok(admitted) => {
+            let claims = &admitted.claims;
+            let span = tracing::info_span!("call", call = %claims.call, tenant = %claims.tenant,
+                conversation = %ConversationId::of_call(claims.tenant, &claims.call));
+            Session::run(services, admitted, stream, socket).instrument(span).await;
+        }
         Err(kind) => {
             let channel = door.channel().to_string();
             metrics::counter!("edge_requests_refused_total", "channel" => channel, "kind" => kind)

@@ -63,7 +63,7 @@ impl TokenFault {
 
 /// Makes and opens tokens. All edge tasks share the key.
 pub struct StreamTokens {
-    keys: Vec<Vec<u8>>,
+    keys: Box<dyn Fn() -> Vec<Vec<u8>> + Send + Sync>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -73,7 +73,12 @@ impl StreamTokens {
     /// Makes tokens with the first of `keys` and opens those made with any, so that an old key is good while it
     /// rotates (E4). Nothing opens without a key.
     pub fn new(keys: Vec<Vec<u8>>) -> Self {
-        Self { keys }
+        Self::following(move || keys.clone())
+    }
+
+    /// The same with the keys of the moment: a task that runs while they rotate opens what a newer one made.
+    pub fn following(keys: impl Fn() -> Vec<Vec<u8>> + Send + Sync + 'static) -> Self {
+        Self { keys: Box::new(keys) }
     }
 
     /// A key for installations that name none: all edge tasks derive the same from a secret they share.
@@ -94,8 +99,8 @@ impl StreamTokens {
             Uuid::new_v4(),
         );
         let body = URL_SAFE_NO_PAD.encode(serde_json::to_vec(&sealed).unwrap_or_default());
-        let key = self.keys.first().map_or(&[][..], Vec::as_slice);
-        let seal = URL_SAFE_NO_PAD.encode(mac(key, body.as_bytes()).finalize().into_bytes());
+        let key = (self.keys)().into_iter().next().unwrap_or_default();
+        let seal = URL_SAFE_NO_PAD.encode(mac(&key, body.as_bytes()).finalize().into_bytes());
         format!("{body}.{seal}")
     }
 
@@ -106,7 +111,7 @@ impl StreamTokens {
     pub fn open(&self, token: &str, now: Timestamp) -> Result<OpenedToken, TokenFault> {
         let (body, seal) = token.split_once('.').ok_or(TokenFault::Forged)?;
         let seal = URL_SAFE_NO_PAD.decode(seal).map_err(|_| TokenFault::Forged)?;
-        if !self.keys.iter().any(|key| mac(key, body.as_bytes()).verify_slice(&seal).is_ok()) {
+        if !(self.keys)().iter().any(|key| mac(key, body.as_bytes()).verify_slice(&seal).is_ok()) {
             return Err(TokenFault::Forged);
         }
         let json = URL_SAFE_NO_PAD.decode(body).map_err(|_| TokenFault::Forged)?;
@@ -161,6 +166,19 @@ mod tests {
         assert!("token".len() + token.len() <= 500, "{}", token.len());
         let long = StreamClaims { from: format!("sip:{}", "x".repeat(300)).into(), ..claims() };
         assert!(tokens(&["k"]).issue(&long, NOW).len() <= 495);
+    }
+
+    #[test]
+    fn a_task_that_runs_while_the_key_rotates_opens_what_a_newer_one_made() {
+        let keys = std::sync::Arc::new(std::sync::Mutex::new(vec![b"old".to_vec()]));
+        let held = keys.clone();
+        let running = StreamTokens::following(move || held.lock().unwrap().clone());
+        let before = running.issue(&claims(), NOW);
+        *keys.lock().unwrap() = vec![b"new".to_vec(), b"old".to_vec()];
+        let of_a_newer_task = tokens(&["new", "old"]).issue(&claims(), NOW);
+        assert!(running.open(&of_a_newer_task, NOW).is_ok());
+        assert!(running.open(&before, NOW).is_ok());
+        assert!(tokens(&["new"]).open(&running.issue(&claims(), NOW), NOW).is_ok());
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod counters;
 mod leases;
 mod ledger;
 mod outage;
+mod rotation;
 mod turns;
 
 use cache::Cache;

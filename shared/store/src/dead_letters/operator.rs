@@ -30,7 +30,8 @@ const MATCHES: &str = "($1::text IS NULL OR queue = $1)
 /// May be replayed: it is whole, is not being replayed with success, and has not died too often. What was begun and not
 /// finished is sent again as it was, and the broker and the handlers see that it is the same.
 const REPLAYABLE: &str = "state IN ('waiting', 'pending') AND event IS NOT NULL
-    AND ($10 OR replays < $11) AND ($12 OR expires_at IS NULL)";
+    AND ($10 OR replays < $11) AND ($12 OR expires_at IS NULL)
+    AND message_group NOT IN (SELECT message_group FROM parked_groups)";
 
 /// What became of a letter.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -220,6 +221,8 @@ pub struct Plan {
     pub quarantined: i64,
     /// Letters nobody can decode: they are always left out.
     pub undecodable: i64,
+    /// Letters of parked groups: they are left out until these are released.
+    pub parked: i64,
 }
 
 impl Plan {
@@ -227,6 +230,21 @@ impl Plan {
     pub fn letters(&self) -> i64 {
         self.queues.iter().map(|(_, letters)| letters).sum()
     }
+}
+
+/// A group that is left alone.
+#[derive(Clone, Debug)]
+pub struct Parked {
+    /// The group: a conversation or a call.
+    pub group: String,
+    /// Why.
+    pub reason: String,
+    /// By whom.
+    pub actor: String,
+    /// Since when.
+    pub parked_at: Timestamp,
+    /// Letters of it that wait.
+    pub waiting: i64,
 }
 
 /// Letters a replay takes that it otherwise leaves out.
@@ -373,7 +391,8 @@ impl DeadLetters {
         let left_out = format!(
             "SELECT count(*) FILTER (WHERE event IS NOT NULL AND expires_at IS NOT NULL AND NOT $10),
                 count(*) FILTER (WHERE event IS NOT NULL AND replays >= $12 AND NOT $11),
-                count(*) FILTER (WHERE event IS NULL)
+                count(*) FILTER (WHERE event IS NULL),
+                count(*) FILTER (WHERE message_group IN (SELECT message_group FROM parked_groups))
              FROM dead_letters WHERE {MATCHES} AND state IN ('waiting', 'pending')"
         );
         let context = "plan a replay";
@@ -397,6 +416,7 @@ impl DeadLetters {
             expired: left_out.get(0),
             quarantined: left_out.get(1),
             undecodable: left_out.get(2),
+            parked: left_out.get(3),
         })
     }
 
@@ -459,6 +479,74 @@ impl DeadLetters {
             .await
             .context("note what became of dead letters")?;
         Ok(())
+    }
+
+    /// Parks a group: no replay takes its letters until it is released. Gives how many letters it has; nothing when it is
+    /// parked already.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub async fn park(
+        &self,
+        group: &str,
+        actor: &str,
+        reason: &str,
+    ) -> anyhow::Result<Option<u64>> {
+        // One statement, so that no group is parked without a record of it.
+        let sql = "WITH parked AS (
+                INSERT INTO parked_groups (message_group, reason, actor) VALUES ($1, $2, $3)
+                ON CONFLICT DO NOTHING RETURNING message_group),
+            noted AS (
+                INSERT INTO dead_letter_acts (letter, act, actor, detail)
+                SELECT l.number, 'park', $3, $2 FROM dead_letters l JOIN parked USING (message_group)
+                RETURNING letter)
+            SELECT (SELECT count(*) FROM parked), (SELECT count(*) FROM noted)";
+        self.change_group(sql, &[&group, &reason, &actor]).await.context("park a group")
+    }
+
+    /// Releases a parked group. Gives how many letters it has; nothing when it is not parked.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub async fn release(&self, group: &str, actor: &str) -> anyhow::Result<Option<u64>> {
+        let sql = "WITH released AS (
+                DELETE FROM parked_groups WHERE message_group = $1 RETURNING message_group),
+            noted AS (
+                INSERT INTO dead_letter_acts (letter, act, actor)
+                SELECT l.number, 'release', $2 FROM dead_letters l JOIN released USING (message_group)
+                RETURNING letter)
+            SELECT (SELECT count(*) FROM released), (SELECT count(*) FROM noted)";
+        self.change_group(sql, &[&group, &actor]).await.context("release a group")
+    }
+
+    async fn change_group(
+        &self,
+        sql: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> anyhow::Result<Option<u64>> {
+        let row = self.client.query_one(sql, values).await?;
+        let (changed, letters): (i64, i64) = (row.get(0), row.get(1));
+        Ok((changed > 0).then_some(letters.unsigned_abs()))
+    }
+
+    /// The groups that are parked, the longest parked first.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub async fn parked(&self) -> anyhow::Result<Vec<Parked>> {
+        let sql = "SELECT p.message_group, p.reason, p.actor, p.parked_at,
+                (SELECT count(*) FROM dead_letters l
+                    WHERE l.message_group = p.message_group AND l.state = 'waiting')
+            FROM parked_groups p ORDER BY p.parked_at";
+        let rows = self.client.query(sql, &[]).await.context("list parked groups")?;
+        let parked = |row: &Row| Parked {
+            group: row.get(0),
+            reason: row.get(1),
+            actor: row.get(2),
+            parked_at: time(row.get(3)),
+            waiting: row.get(4),
+        };
+        Ok(rows.iter().map(parked).collect())
     }
 
     /// Notes which published letters have died again: each has a letter of its own with one replay more.

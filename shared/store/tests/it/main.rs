@@ -8,5 +8,6 @@ mod knowledge;
 mod migrations;
 mod people;
 mod search;
+mod rotation;
 mod tenants;
 mod transactions;

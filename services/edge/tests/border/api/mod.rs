@@ -1,5 +1,6 @@
 //! The API as others use it: over HTTP, with keys and tokens, against a real database.
 
+mod dead_letters;
 mod events;
 mod isolation;
 mod reading;

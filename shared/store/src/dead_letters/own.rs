@@ -1,0 +1,136 @@
+//! A tenant's own dead letters, as the API shows and moves them.
+
+use domain::Timestamp;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::{Act, BODY, NOBODY, State};
+use crate::{
+    StoreError, TenantTx,
+    history::{Conditions, at, maybe_at},
+};
+
+const COLUMNS: &str = "number, queue, message_group, reason, starts, receives, died_at, conversation, event, event_name,
+    turn, replays, expires_at, trace_id, state, is_parked";
+
+/// A letter of the tenant, without its body.
+#[derive(Clone, Debug)]
+pub struct OwnLetter {
+    /// Its number.
+    pub number: i64,
+    /// The queue it was meant for.
+    pub queue: String,
+    /// Its group.
+    pub group: String,
+    /// Why it was given up.
+    pub reason: String,
+    /// How often a handler had begun it.
+    pub starts: i32,
+    /// How often the broker had handed it out.
+    pub receives: i32,
+    /// When it was given up.
+    pub died_at: Timestamp,
+    /// What it is about.
+    pub conversation: Option<Uuid>,
+    /// Its event.
+    pub event: Option<Uuid>,
+    /// The name of its payload.
+    pub event_name: Option<String>,
+    /// Its turn.
+    pub turn: Option<i32>,
+    /// How often it had been replayed when it died.
+    pub replays: i32,
+    /// When it became worthless.
+    pub expires_at: Option<Timestamp>,
+    /// Its trace.
+    pub trace_id: Option<String>,
+    /// What became of it.
+    pub state: State,
+    /// Whether its group is left alone.
+    pub is_parked: bool,
+}
+
+/// Up to `limit` letters, the newest first, before the one with the number `before`.
+pub async fn page(
+    tx: &TenantTx,
+    state: Option<State>,
+    before: Option<i64>,
+    limit: i64,
+) -> Result<Vec<OwnLetter>, StoreError> {
+    let mut wanted = Conditions::default();
+    if let Some(state) = state {
+        wanted.add("state = $", state.name());
+    }
+    if let Some(before) = before {
+        wanted.add("number < $", before);
+    }
+    let limit = wanted.value(limit);
+    let conditions = wanted.sql();
+    let sql = format!(
+        "SELECT {COLUMNS} FROM own_dead_letters {conditions} ORDER BY number DESC LIMIT {limit}"
+    );
+    Ok(tx.query(&sql, &wanted.values()).await?.iter().filter_map(letter).collect())
+}
+
+/// One letter.
+pub async fn find(tx: &TenantTx, number: i64) -> Result<Option<OwnLetter>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM own_dead_letters WHERE number = $1");
+    Ok(tx.query_opt(&sql, &[&number]).await?.as_ref().and_then(letter))
+}
+
+/// What was done to a letter, in order.
+pub async fn acts(tx: &TenantTx, number: i64) -> Result<Vec<Act>, StoreError> {
+    let sql =
+        "SELECT at, act, actor, detail FROM own_dead_letter_acts WHERE letter = $1 ORDER BY at";
+    let act =
+        |row: &Row| Act { at: at(row, 0), act: row.get(1), actor: row.get(2), detail: row.get(3) };
+    Ok(tx.query(sql, &[&number]).await?.iter().map(act).collect())
+}
+
+/// The body of a letter, as it was buried.
+pub async fn body(tx: &TenantTx, number: i64) -> Result<Option<String>, StoreError> {
+    let sql = "SELECT wrapped_key, body_enc FROM own_dead_letters WHERE number = $1";
+    let Some(row) = tx.query_opt(sql, &[&number]).await? else { return Ok(None) };
+    let (wrapped, sealed): (Vec<u8>, &[u8]) = (row.get(0), row.get(1));
+    let cipher = tx.key_ring().cipher(NOBODY, &wrapped).await?;
+    Ok(Some(cipher.open(BODY, sealed)?.into_revealed()))
+}
+
+/// Moves a letter from one of `from` to `to`, with a record of who did it. False when it stands elsewhere by now.
+pub async fn set(
+    tx: &TenantTx,
+    number: i64,
+    (from, to): (&[State], State),
+    (act, actor, detail): (&str, &str, &str),
+) -> Result<bool, StoreError> {
+    let from: Vec<&str> = from.iter().map(|state| state.name()).collect();
+    let sql = "UPDATE own_dead_letters SET state = $2 WHERE number = $1 AND state = ANY ($3)";
+    let moved = tx.execute(sql, &[&number, &to.name(), &from]).await? > 0;
+    if moved {
+        let note = "SELECT note_own_dead_letter($1, $2, $3, $4)";
+        tx.query(note, &[&number, &act, &actor, &crate::plain(detail)]).await?;
+    }
+    Ok(moved)
+}
+
+/// Nothing for a state that a later release made.
+fn letter(row: &Row) -> Option<OwnLetter> {
+    Some(OwnLetter {
+        number: row.get(0),
+        queue: row.get(1),
+        group: row.get(2),
+        reason: row.get(3),
+        starts: row.get(4),
+        receives: row.get(5),
+        died_at: at(row, 6),
+        conversation: row.get(7),
+        event: row.get(8),
+        event_name: row.get(9),
+        turn: row.get(10),
+        replays: row.get(11),
+        expires_at: maybe_at(row, 12),
+        trace_id: row.get(13),
+        state: State::named(row.get(14))?,
+        is_parked: row.get(15),
+    })
+}
