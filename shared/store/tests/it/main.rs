@@ -7,7 +7,7 @@ mod isolation;
 mod knowledge;
 mod migrations;
 mod people;
-mod search;
 mod rotation;
+mod search;
 mod tenants;
 mod transactions;
