@@ -39,7 +39,7 @@ CREATE INDEX IF NOT EXISTS messages_by_words ON messages USING gin (words_said(t
 -- The conversations of the entered tenant in which `wanted` was said; none but one NULL where more than `most` messages
 -- say it: whoever looks for so common a word walks the newest conversations, and soon has a page of them.
 CREATE FUNCTION conversations_that_say(wanted text, most integer) RETURNS SETOF uuid
-    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     found uuid[];
 BEGIN
@@ -56,5 +56,9 @@ BEGIN
     RETURN QUERY SELECT DISTINCT said FROM unnest(found) AS said;
 END
 $$;
+-- Whoever is to own something in a schema must be able to make it there, at that moment.
+GRANT USAGE, CREATE ON SCHEMA public TO switchboard_search;
+ALTER FUNCTION conversations_that_say(text, integer) OWNER TO switchboard_search;
+REVOKE CREATE ON SCHEMA public FROM switchboard_search;
 REVOKE ALL ON FUNCTION conversations_that_say(text, integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION conversations_that_say(text, integer) TO switchboard_service;

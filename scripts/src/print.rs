@@ -64,6 +64,6 @@ mod tests {
     #[test]
     fn columns_are_as_wide_as_what_stands_in_them_and_hold_no_control_character() {
         let rows = [["a".to_owned(), "1".to_owned()], ["\u{1b}[31mlong".to_owned(), String::new()]];
-        assert_eq!(table(["N", "C"], &rows), "N        C\na        1\n[31mlong");
+        assert_eq!(table(["N", "C"], &rows), "N         C\na         1\n[31mlong");
     }
 }

@@ -151,5 +151,5 @@ async fn a_channel_nobody_knew_is_answered_like_any_other() {
     let marker = json!({"from": "kim", "id": "2", "text": "bye"}).to_string();
     assert_eq!(post("sesame", &marker).await, 200);
     let next = tokio::time::timeout(PATIENCE, replies.recv()).await.expect("a reply").unwrap();
-    assert_eq!(next, "kim: You said bye");
+    assert!(next.starts_with("kim: You said bye"), "{next}");
 }
