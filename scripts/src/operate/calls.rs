@@ -122,7 +122,8 @@ fn task_of(queue: &str, prefix: &str) -> String {
     task.unwrap_or(queue).to_owned()
 }
 
-fn phase(record: &CallRecord) -> &'static str {
+/// How far a call has come.
+pub(super) fn phase(record: &CallRecord) -> &'static str {
     match record.phase {
         CallPhase::Live => "live",
         // Not to whom: that is somebody's number.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, bail};
 use boot::Environment;
-use cache::{CallPhase, CallRecord, Ledger};
+use cache::{CallRecord, Ledger};
 use domain::{CallSid, ConversationId, Stage, TenantId, Timestamp, Turn};
 use serde_json::{Value, json};
 use store::TenantTx;
@@ -13,6 +13,7 @@ use store::history::{self, Account, Call, Conversation, Message};
 use uuid::Uuid;
 
 use super::Sight;
+use super::calls::phase;
 use super::sight::open_letters;
 use crate::ended::Ended;
 use crate::print;
@@ -354,14 +355,6 @@ fn waterfall(stages: &[Stage]) -> Vec<String> {
 fn total_ms(stages: &[Stage]) -> Option<f64> {
     let (first, last) = stages.first().zip(stages.last())?;
     Some(last.at.since(first.at).as_micros() as f64 / 1_000.0)
-}
-
-fn phase(record: &CallRecord) -> &'static str {
-    match record.phase {
-        CallPhase::Live => "live",
-        CallPhase::Transferring(_) => "transferring",
-        CallPhase::Ended => "ended",
-    }
 }
 
 #[cfg(test)]

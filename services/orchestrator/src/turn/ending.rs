@@ -7,8 +7,8 @@ use dialogue_core::{
     tool::{Done, Escalated, Outcome, ToolRequest},
 };
 use domain::{
-    CallSid, Envelope, Handover, MessageSent, OfferedChoice, ReplyFinished, ReplyWritten, Stage,
-    Timestamp, TurnAccount,
+    CallSid, Envelope, Handover, MessageSent, OfferedChoice, Payload, ReplyFinished, ReplyWritten,
+    Stage, Timestamp, TurnAccount,
 };
 use serde::{Deserialize, Serialize};
 
@@ -105,13 +105,7 @@ impl TurnRun<'_> {
             account: ending.account(self),
             choices: ending.choices.iter().map(StoredOffer::choice).collect(),
         };
-        let now = Timestamp::now();
-        let mut sent = self.envelope.follow("message-sent", now, sent).with_turn(self.turn);
-        sent.stamp(Stage::ORCHESTRATOR_STARTED, self.started_at);
-        if let Some(at) = ending.first_sentence_us {
-            sent.stamp(Stage::FIRST_SENTENCE, Timestamp::from_micros(at));
-        }
-        sent.stamp(Stage::REPLY_FINISHED, now);
+        let sent = self.finished("message-sent", sent, ending).with_turn(self.turn);
         self.out.publish(&[sent]).await.context("publish the reply")
     }
 
@@ -165,14 +159,20 @@ impl TurnRun<'_> {
         let Some(queue) = self.envelope.reply_to.clone() else {
             return kept.context("nobody asked for the reply, and it is not kept");
         };
-        let now = Timestamp::now();
-        let mut job = self.envelope.follow(&format!("reply-written:{attempt}"), now, reply);
-        job.stamp(Stage::ORCHESTRATOR_STARTED, self.started_at);
-        if let Some(at) = ending.first_sentence_us {
-            job.stamp(Stage::FIRST_SENTENCE, Timestamp::from_micros(at));
-        }
-        job.stamp(Stage::REPLY_FINISHED, now);
+        let job = self.finished(&format!("reply-written:{attempt}"), reply, ending);
         self.send_to_edge(queue, job).await.context("give the reply to the edge task")
+    }
+
+    /// What tells of the whole reply, with the stages that it has passed here.
+    fn finished(&self, name: &str, payload: impl Into<Payload>, ending: &Ending) -> Envelope {
+        let now = Timestamp::now();
+        let mut envelope = self.envelope.follow(name, now, payload);
+        envelope.stamp(Stage::ORCHESTRATOR_STARTED, self.started_at);
+        if let Some(at) = ending.first_sentence_us {
+            envelope.stamp(Stage::FIRST_SENTENCE, Timestamp::from_micros(at));
+        }
+        envelope.stamp(Stage::REPLY_FINISHED, now);
+        envelope
     }
 
     fn handover(&self, ending: &Ending) -> Option<Handover> {
