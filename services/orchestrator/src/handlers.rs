@@ -62,29 +62,30 @@ pub(crate) async fn message_received(
 ) -> anyhow::Result<()> {
     let started_at = Timestamp::now();
     crash_point("orchestrator.received");
-    // Without Redis the agent answers: better twice than never.
-    let is_chat = !envelope.channel.is_spoken();
-    if is_chat && shell.cache.is_with_human(envelope.conversation).await.unwrap_or(false) {
-        metrics::counter!("orchestrator_turns_left_to_human_total").increment(1);
-        return Ok(());
-    }
-    let with_words = voice_notes::with_words(&shell.cache, envelope, event).await;
-    let event = with_words.as_ref().unwrap_or(event);
     let tenant = shell.tenants.get(envelope.tenant);
     let loading = Context::load(&shell.cache, &shell.store, &tenant.desk, envelope);
     let open = |turn| TurnLedger::open(&shell.cache, envelope.conversation, turn);
-    let (context, turn, ledger) = if envelope.channel.is_spoken() {
-        // The caller waits: one round trip for both.
+    let with_words;
+    // Someone waits: what can be asked for together takes one round trip.
+    let (context, turn, ledger, event) = if envelope.channel.is_spoken() {
         let (context, ledger) = tokio::join!(loading, open(envelope.turn));
-        (context, envelope.turn, ledger)
+        (context, envelope.turn, ledger, event)
     } else {
-        let context = loading.await;
-        let turn = shell
-            .cache
-            .next_turn(envelope.conversation, envelope.event_id, context.state.last_turn)
-            .await
-            .context("number the turn of the chat")?;
-        (context, turn, open(turn).await)
+        let with_human = shell.cache.is_with_human(envelope.conversation);
+        let (with_human, context) = tokio::join!(with_human, loading);
+        // Without Redis the agent answers: better twice than never.
+        if with_human.unwrap_or(false) {
+            metrics::counter!("orchestrator_turns_left_to_human_total").increment(1);
+            return Ok(());
+        }
+        with_words = voice_notes::with_words(&shell.cache, envelope, event).await;
+        let last = context.state.last_turn;
+        let numbering = shell.cache.next_turn(envelope.conversation, envelope.event_id, last);
+        let (turn, ledger) = tokio::join!(numbering, open(last.next()));
+        let turn = turn.context("number the turn of the chat")?;
+        // A message that came before has the number it got then.
+        let ledger = if turn == last.next() { ledger } else { open(turn).await };
+        (context, turn, ledger, with_words.as_ref().unwrap_or(event))
     };
     if turn < context.state.last_turn {
         // Delivered again long after: later turns have built on it.
