@@ -127,6 +127,26 @@ impl Inbox {
     pub async fn next(&mut self) -> Envelope {
         timeout(HANG, self.0.recv()).await.expect("something arrives").unwrap()
     }
+
+    /// The next sentence: what came with its first part, and the audio of all its parts.
+    pub async fn sentence(&mut self) -> (Envelope, Result<Vec<u8>, String>) {
+        let first = self.next().await;
+        let mut part = first.clone();
+        let mut audio = Vec::new();
+        for place in 0.. {
+            let Payload::SentenceSpoken(spoken) = part.payload else { panic!("not a sentence") };
+            assert_eq!(spoken.part, place, "in order");
+            match spoken.result {
+                Ok(codes) => audio.extend(codes),
+                Err(failure) => return (first, Err(failure.0)),
+            }
+            if !spoken.more {
+                break;
+            }
+            part = self.next().await;
+        }
+        (first, Ok(audio))
+    }
 }
 
 struct Taker(mpsc::UnboundedSender<Envelope>);

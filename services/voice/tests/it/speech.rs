@@ -52,7 +52,7 @@ async fn a_sentence_is_spoken_and_understood_again_without_a_fault() {
     let call = Call::new();
     let job = sentence(&call, 1, 0, "Your table is booked for eight.").answering_to(&queue);
     mesh.give(Queue::Speak, &job).await;
-    let answer = edge.next().await;
+    let (answer, codes) = edge.sentence().await;
     assert_eq!(answer.event_id, job.event_id.child("sentence-spoken"));
     assert_eq!(answer.turn, Turn(1));
     let stages: Vec<_> = answer.stages.iter().map(|s| s.name.as_ref()).collect();
@@ -60,7 +60,8 @@ async fn a_sentence_is_spoken_and_understood_again_without_a_fault() {
     let said = spoken(&answer);
     assert_eq!((said.attempt, said.index), (7, 0));
     assert_eq!(said.text.reveal(), "Your table is booked for eight.");
-    let codes = said.result.clone().unwrap();
+    assert!(said.more, "its beginning does not wait for the rest");
+    let codes = codes.unwrap();
     assert_eq!(codes, audio::write_mulaw(&modem::encode("Your table is booked for eight.")));
 
     mesh.give(Queue::Transcribe, &segment(&call, 2, codes).answering_to(&queue)).await;
@@ -140,15 +141,19 @@ async fn a_passing_fault_is_not_heard() {
 }
 
 #[tokio::test]
-async fn a_cut_answer_is_thrown_away_and_asked_for_again() {
+async fn a_cut_answer_is_asked_for_again_and_heard_once() {
     let Some(mesh) = Mesh::start(&[]).await else { return };
     let (queue, mut edge) = mesh.edge("edge-1").await;
-    let cut = Fault { cut_after_bytes: Some(2000), times: Some(1), ..Fault::default() };
-    mesh.world.faults.put("deepgram", Some("speak"), cut);
-    let job = sentence(&Call::new(), 1, 0, "All of it, please.").answering_to(&queue);
-    mesh.give(Queue::Speak, &job).await;
-    let codes = spoken(&edge.next().await).result.clone().unwrap();
-    assert_eq!(codes, audio::write_mulaw(&modem::encode("All of it, please.")));
+    let text = "All of it, please, to the last word of the sentence.";
+    // Before its first part has left, and after.
+    for (index, bytes) in [(0, 2_000), (1, 9_000)] {
+        let cut = Fault { cut_after_bytes: Some(bytes), times: Some(1), ..Fault::default() };
+        mesh.world.faults.put("deepgram", Some("speak"), cut);
+        let job = sentence(&Call::new(), 1, index, text).answering_to(&queue);
+        mesh.give(Queue::Speak, &job).await;
+        let codes = edge.sentence().await.1.unwrap();
+        assert_eq!(codes, audio::write_mulaw(&modem::encode(text)), "cut after {bytes}");
+    }
 }
 
 #[tokio::test]
@@ -160,7 +165,7 @@ async fn the_second_vendor_takes_over_in_the_same_turn() {
     let call = Call::new();
     let job = sentence(&call, 1, 0, "Another voice.").answering_to(&queue);
     mesh.give(Queue::Speak, &job).await;
-    let codes = spoken(&edge.next().await).result.clone().unwrap();
+    let codes = edge.sentence().await.1.unwrap();
     assert_eq!(modem::decode(&audio::read_mulaw(&codes)).text(), "Another voice.");
     mesh.give(Queue::Transcribe, &segment(&call, 2, codes).answering_to(&queue)).await;
     let answer = edge.next().await;

@@ -6,7 +6,7 @@ use domain::{
 };
 use simulator::{audio, faults::Fault, modem};
 
-use crate::mesh::{Call, Inbox, Mesh};
+use crate::mesh::{Call, Mesh};
 
 fn down() -> Fault {
     Fault { status: Some(503), ..Fault::default() }
@@ -30,20 +30,6 @@ fn sentence(call: &Call, index: u32, text: &str, vendors: &[&str]) -> SpeakSente
     }
 }
 
-/// The audio of the next sentence, of all its parts.
-async fn audio_of(edge: &mut Inbox) -> Result<Vec<u8>, String> {
-    let mut audio = Vec::new();
-    loop {
-        let Payload::SentenceSpoken(spoken) = edge.next().await.payload else {
-            panic!("not a sentence");
-        };
-        audio.extend(spoken.result.map_err(|failure| failure.0)?);
-        if !spoken.more {
-            return Ok(audio);
-        }
-    }
-}
-
 fn words_in(codes: &[u8]) -> String {
     modem::decode(&audio::read_mulaw(codes)).text()
 }
@@ -61,13 +47,17 @@ async fn a_tenants_own_order_wins_and_the_next_of_it_takes_over_in_the_same_turn
     // The usual vendor is away; the tenant's are Amazon's and OpenAI's.
     mesh.world.faults.put("deepgram", None, down());
     speak(&mesh, &call, &queue, sentence(&call, 0, "From Polly.", &["polly", "openai"])).await;
-    let codes = audio_of(&mut edge).await.unwrap();
+    let codes = edge.sentence().await.1.unwrap();
     assert_eq!(codes, audio::write_mulaw(&modem::encode("From Polly.")));
 
-    let cut = Fault { cut_after_bytes: Some(5000), ..Fault::default() };
-    mesh.world.faults.put("polly", None, cut);
-    speak(&mesh, &call, &queue, sentence(&call, 1, "From the next.", &["polly", "openai"])).await;
-    assert_eq!(words_in(&audio_of(&mut edge).await.unwrap()), "From the next.");
+    // Before its first part has left, and after.
+    for (index, bytes) in [(1, 4_000), (2, 20_000)] {
+        let cut = Fault { cut_after_bytes: Some(bytes), ..Fault::default() };
+        mesh.world.faults.put("polly", None, cut);
+        let both = sentence(&call, index, "From the next.", &["polly", "openai"]);
+        speak(&mesh, &call, &queue, both).await;
+        assert_eq!(words_in(&edge.sentence().await.1.unwrap()), "From the next.");
+    }
 
     let segment = TranscribeSegment {
         call: call.sid.clone(),
@@ -91,10 +81,10 @@ async fn a_vendor_that_keeps_failing_is_left_alone() {
     for index in 0..3 {
         let both = sentence(&call, index, "Somebody says it.", &["deepgram", "openai"]);
         speak(&mesh, &call, &queue, both).await;
-        assert_eq!(words_in(&audio_of(&mut edge).await.unwrap()), "Somebody says it.");
+        assert_eq!(words_in(&edge.sentence().await.1.unwrap()), "Somebody says it.");
     }
     speak(&mesh, &call, &queue, sentence(&call, 3, "Alone.", &["deepgram"])).await;
-    let failure = audio_of(&mut edge).await.unwrap_err();
+    let failure = edge.sentence().await.1.unwrap_err();
     assert_eq!(failure, "deepgram: it failed lately and was not asked");
 }
 
@@ -106,19 +96,19 @@ async fn a_greeting_is_heard_while_every_vendor_is_away() {
     let text = "Hello, this is the front desk.";
     let greeting = SpeakSentence { cacheable: true, ..sentence(&call, 0, text, &[]) };
     speak(&mesh, &call, &queue, greeting.clone()).await;
-    let first = audio_of(&mut edge).await.unwrap();
+    let first = edge.sentence().await.1.unwrap();
     mesh.world.faults.put("deepgram", None, down());
     speak(&mesh, &call, &queue, greeting.clone()).await;
-    assert_eq!(audio_of(&mut edge).await.unwrap(), first);
+    assert_eq!(edge.sentence().await.1.unwrap(), first);
     // Where another is asked first that is away as well.
     mesh.world.faults.put("openai", None, down());
     let voice = sentence(&call, 0, "", &["openai", "deepgram"]).voice;
     speak(&mesh, &call, &queue, SpeakSentence { voice, ..greeting.clone() }).await;
-    assert_eq!(audio_of(&mut edge).await.unwrap(), first);
+    assert_eq!(edge.sentence().await.1.unwrap(), first);
     // What is not for everybody is kept nowhere.
     let personal = SpeakSentence { cacheable: false, ..greeting };
     speak(&mesh, &call, &queue, personal).await;
-    assert!(audio_of(&mut edge).await.is_err());
+    assert!(edge.sentence().await.1.is_err());
 }
 
 #[tokio::test]
@@ -132,7 +122,7 @@ async fn every_vendor_speaks_slower_when_asked() {
         let rate = SpeechRate::SLOWER;
         let slow = SpeakSentence { rate, ..sentence(&call, index as u32, text, &[vendor]) };
         speak(&mesh, &call, &queue, slow).await;
-        let codes = audio_of(&mut edge).await.unwrap();
+        let codes = edge.sentence().await.1.unwrap();
         assert_eq!(words_in(&codes), text, "{vendor}");
         assert!(codes.len() > usual * 11 / 10, "{vendor}: {} after {usual}", codes.len());
     }
