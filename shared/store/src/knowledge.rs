@@ -2,6 +2,9 @@
 //!
 //! The pieces hold no personal field: what a tenant puts here is what its agents may tell anybody.
 
+use domain::Timestamp;
+use sha2::{Digest as _, Sha256};
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::{StoreError, TenantTx, moment, plain};
@@ -30,33 +33,99 @@ pub struct NewDocument<'a> {
     pub source: &'a str,
     /// The text; paragraphs are separated by empty lines.
     pub text: &'a str,
-    /// Of title and text, so that an unchanged one keeps its embeddings.
-    pub sha256: &'a [u8],
 }
 
-/// Puts a document in place of what had its id; `false` where it is there unchanged.
+/// A document without its text.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Listed {
+    /// Its id.
+    pub id: Uuid,
+    /// Its title.
+    pub title: String,
+    /// Where it came from.
+    pub source: String,
+    /// When it was put there, or last changed.
+    pub updated_at: Timestamp,
+    /// How many pieces it was cut into.
+    pub pieces: i64,
+    /// How many of them have an embedding, of whichever model.
+    pub embedded: i64,
+}
+
+/// A document as it was given.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Document {
+    /// What a list tells of it.
+    pub listed: Listed,
+    /// Its text; of one that was put there before texts were kept, its pieces.
+    pub text: String,
+}
+
+const LISTED: &str = "d.id, d.title, d.source, d.updated_at,
+    (SELECT count(*) FROM knowledge_chunks c WHERE c.tenant = d.tenant AND c.document = d.id),
+    (SELECT count(c.embedding_model) FROM knowledge_chunks c WHERE c.tenant = d.tenant AND c.document = d.id)";
+
+fn listed(row: &Row) -> Listed {
+    Listed {
+        id: row.get(0),
+        title: row.get(1),
+        source: row.get(2),
+        updated_at: row.get::<_, std::time::SystemTime>(3).into(),
+        pieces: row.get(4),
+        embedded: row.get(5),
+    }
+}
+
+/// Up to `limit` documents in the order of their ids, after the one whose id is `after`.
+pub async fn list(
+    tx: &TenantTx,
+    after: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<Listed>, StoreError> {
+    let sql = format!(
+        "SELECT {LISTED} FROM knowledge_documents d WHERE $1::uuid IS NULL OR d.id > $1
+         ORDER BY d.id LIMIT $2"
+    );
+    Ok(tx.query(&sql, &[&after, &limit]).await?.iter().map(listed).collect())
+}
+
+/// A document; `None` where there is none of this id.
+pub async fn get(tx: &TenantTx, id: Uuid) -> Result<Option<Document>, StoreError> {
+    let sql = format!(
+        "SELECT {LISTED}, coalesce(d.text, (SELECT string_agg(c.text, E'\\n\\n' ORDER BY c.number)
+             FROM knowledge_chunks c WHERE c.tenant = d.tenant AND c.document = d.id), '')
+         FROM knowledge_documents d WHERE d.id = $1"
+    );
+    let row = tx.query_opt(&sql, &[&id]).await?;
+    Ok(row.map(|row| Document { listed: listed(&row), text: row.get(6) }))
+}
+
+/// Puts a document in place of what had its id; `false` where it is there unchanged, which keeps its embeddings.
 pub async fn put(
     tx: &TenantTx,
     document: &NewDocument<'_>,
-    at: domain::Timestamp,
+    at: Timestamp,
 ) -> Result<bool, StoreError> {
-    let NewDocument { id, title, source, text, sha256 } = document;
+    let NewDocument { id, title, source, text } = document;
+    // No title holds a NUL, so no two documents are written alike.
+    let (title, source, text) = (plain(title), plain(source), plain(text));
+    let sha256 = Sha256::digest(format!("{title}\0{text}")).to_vec();
     let changed = tx
         .execute(
-            "INSERT INTO knowledge_documents (tenant, id, title, source, sha256, updated_at)
-             VALUES (app_tenant(), $1, $2, $3, $4, $5)
-             ON CONFLICT (tenant, id) DO UPDATE SET title = excluded.title,
-                source = excluded.source, sha256 = excluded.sha256, updated_at = excluded.updated_at
+            "INSERT INTO knowledge_documents (tenant, id, title, source, sha256, updated_at, text)
+             VALUES (app_tenant(), $1, $2, $3, $4, $5, $6)
+             ON CONFLICT (tenant, id) DO UPDATE SET title = excluded.title, source = excluded.source,
+                sha256 = excluded.sha256, updated_at = excluded.updated_at, text = excluded.text
              WHERE knowledge_documents.sha256 <> excluded.sha256
                 OR knowledge_documents.source <> excluded.source",
-            &[id, &plain(title), &plain(source), sha256, &moment(at)],
+            &[id, &title, &source, &sha256, &moment(at), &text],
         )
         .await?;
     if changed == 0 {
         return Ok(false);
     }
     tx.execute("DELETE FROM knowledge_chunks WHERE document = $1", &[id]).await?;
-    for (number, piece) in (0_i32..).zip(pieces(&plain(text))) {
+    for (number, piece) in (0_i32..).zip(pieces(&text)) {
         tx.execute(
             "INSERT INTO knowledge_chunks (tenant, document, number, text)
              VALUES (app_tenant(), $1, $2, $3)",
@@ -125,11 +194,7 @@ pub async fn unembedded(
             &[&model, &limit],
         )
         .await?;
-    let piece = |r: &tokio_postgres::Row| Unembedded {
-        document: r.get(0),
-        number: r.get(1),
-        text: r.get(2),
-    };
+    let piece = |r: &Row| Unembedded { document: r.get(0), number: r.get(1), text: r.get(2) };
     Ok(rows.iter().map(piece).collect())
 }
 
@@ -200,7 +265,7 @@ pub async fn search(
             )
             .await?;
         // A piece found both ways counts with both.
-        let key = |r: &tokio_postgres::Row| (r.get::<_, Uuid>(5), r.get::<_, i32>(6));
+        let key = |r: &Row| (r.get::<_, Uuid>(5), r.get::<_, i32>(6));
         rows.retain(|row| near.iter().all(|n| key(n) != key(row)));
         rows.extend(near);
     }
@@ -210,7 +275,7 @@ pub async fn search(
     Ok(found)
 }
 
-fn fitting(row: &tokio_postgres::Row) -> Option<Found> {
+fn fitting(row: &Row) -> Option<Found> {
     let about: Option<f32> = row.get(3);
     let (about, share): (f32, f32) = (about.unwrap_or(0.0), row.get(4));
     let score = about.max(share);
