@@ -6,6 +6,7 @@
 //! for is read from the sound at the caller's ear as well.
 
 mod calls;
+mod contexts;
 mod figures;
 mod history;
 mod interrupt;
@@ -30,6 +31,7 @@ use crate::history::History;
 use crate::outside::Outside;
 
 pub use calls::{CallLoad, CallsReport, ServiceUse, calls};
+pub use contexts::{ContextLoad, ContextReport, contexts};
 pub use figures::{Hop, Spread, Waterfall};
 pub use history::{HistoryLoad, HistoryReport, history};
 pub use interrupt::{InterruptReport, interrupt};

@@ -85,11 +85,12 @@ pub(crate) fn environment(
         }
     }
 
-    // Amazon's speech, which no stand-in has, where Amazon is a stand-in.
+    // Amazon's speech and models, which no stand-in has, where Amazon is a stand-in.
     if stores.contains_key("AWS_ENDPOINT_URL") {
         own.push(("AWS_ENDPOINT_URL_POLLY", format!("http://{simulator}/polly")));
         let transcribe = format!("http://{simulator}/transcribe");
         own.push(("AWS_ENDPOINT_URL_TRANSCRIBE_STREAMING", transcribe));
+        own.push(("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", format!("http://{simulator}/bedrock")));
     }
 
     let mut environment = stores.clone();
@@ -112,7 +113,8 @@ pub(crate) fn of_services(environment: &Environment, given: &Environment) -> Env
 
 /// True for a variable the services read; the rest of an environment they inherit as it is.
 fn is_ours(name: &str) -> bool {
-    const PREFIXES: [&str; 6] = ["SB_", "AWS_", "TWILIO_", "WHATSAPP_", "DEEPGRAM_", "OPENAI_"];
+    const PREFIXES: [&str; 7] =
+        ["SB_", "AWS_", "TWILIO_", "WHATSAPP_", "DEEPGRAM_", "OPENAI_", "BEDROCK_"];
     matches!(name, "DATABASE_URL" | "REDIS_URL")
         || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }

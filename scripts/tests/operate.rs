@@ -227,6 +227,36 @@ async fn tenants_and_their_agents_are_shown_and_a_bad_setting_is_told() {
     assert!(String::from_utf8_lossy(&wrong.stdout).contains("voise"));
 }
 
+#[tokio::test]
+async fn a_document_is_put_listed_and_removed_and_each_change_is_on_record() {
+    let Some(scene) = Scene::open().await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("prices.txt");
+    std::fs::write(&file, "A visit is 40 dollars.\n\nChildren pay half.").unwrap();
+    let file = file.to_str().unwrap();
+    let put =
+        ["knowledge", "put", file, "--tenant", "demo", "--title", "Our prices", "--as", "ann"];
+    let said = scene.run(&put).await;
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    let again = scene.run(&put).await;
+    assert!(String::from_utf8_lossy(&again.stdout).starts_with("unchanged"));
+
+    let listed = scene.json(&["knowledge", "list", "--tenant", "demo"]).await;
+    let documents = listed.as_array().unwrap();
+    let ours = documents.iter().find(|d| d["title"] == "Our prices").unwrap();
+    assert_eq!((&ours["pieces"], &ours["source"]), (&json!(2), &json!("Our prices")));
+    let id = ours["id"].as_str().unwrap();
+    let remove = ["knowledge", "remove", id, "--tenant", "demo", "--as", "ann"];
+    assert!(scene.run(&remove).await.status.success());
+    assert_eq!(scene.run(&remove).await.status.code(), Some(NOTHING));
+
+    let sql =
+        "SELECT action FROM audit_log WHERE actor = 'operator:ann' AND subject = $1 ORDER BY at";
+    let rows = scene.db.owner().await.query(sql, &[&id]).await.unwrap();
+    let actions: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    assert_eq!(actions, ["knowledge.put", "knowledge.remove"]);
+}
+
 /// A task's operators' port, which answers with this health and these metrics.
 async fn ops(health: (u16, &'static str), metrics: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use call_core::{Action, event_log};
 use clap::{Parser, Subcommand};
 use dialogue_core::understand::{Case, score};
-use scripts::bench::{self, CallLoad, HistoryLoad, Load, Process};
+use scripts::bench::{self, CallLoad, ContextLoad, HistoryLoad, Load, Process};
 use scripts::log::{Echo, Log};
 use scripts::mesh::{Mesh, Options};
 
@@ -53,6 +53,20 @@ enum Command {
         #[arg(long, default_value_t = 100)]
         asks: u32,
     },
+    /// Measure what contexts cost to read when Redis holds very many, in a Redis of its own or the one of REDIS_URL.
+    ///
+    /// Fails when a read takes 50 ms or longer at its p99.
+    Contexts {
+        /// Contexts in Redis, of 2.4 KB each.
+        #[arg(long, default_value_t = 1_000_000)]
+        contexts: u32,
+        /// Turns: each reads a context and writes it back.
+        #[arg(long, default_value_t = 100_000)]
+        turns: u32,
+        /// Turns at a time.
+        #[arg(long, default_value_t = 64)]
+        at_once: usize,
+    },
     /// Let a call happen again from its event log, in virtual time, and compare what is decided with what was.
     ///
     /// `edge` keeps the log of each call where `SB_CALL_LOG_DIR` says. Fails where the log does not replay byte for byte.
@@ -76,6 +90,8 @@ enum Command {
 const UNDERSTOOD_MIN: f64 = 0.95;
 /// What a page of the history may take.
 const HISTORY_P99_MS: f64 = 500.0;
+/// What the read of a context may take (C4).
+const CONTEXT_P99_MS: f64 = 50.0;
 
 #[derive(Debug, clap::Args)]
 struct TurnArguments {
@@ -156,6 +172,9 @@ async fn main() -> ExitCode {
         &Command::History { messages, conversations, asks } => {
             history(HistoryLoad { messages, conversations, asks }).await
         }
+        &Command::Contexts { contexts, turns, at_once } => {
+            measure_contexts(ContextLoad { contexts, turns, at_once }).await
+        }
         Command::Replay { file, steps } => replay(file, *steps),
         Command::Understand { file } => understand(file),
         Command::Turn(arguments) => match &arguments.at {
@@ -185,6 +204,13 @@ async fn history(load: HistoryLoad) -> anyhow::Result<ExitCode> {
     let report = bench::history(load).await?;
     print!("{report}");
     let is_met = report.questions.iter().all(|question| question.p99_ms < HISTORY_P99_MS);
+    Ok(if is_met { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn measure_contexts(load: ContextLoad) -> anyhow::Result<ExitCode> {
+    let report = bench::contexts(load).await?;
+    print!("{report}");
+    let is_met = report.read_p99_ms < CONTEXT_P99_MS;
     Ok(if is_met { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

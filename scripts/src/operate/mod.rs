@@ -3,6 +3,7 @@
 mod agents;
 mod calls;
 mod exposition;
+mod knowledge;
 mod sight;
 mod status;
 mod tail;
@@ -92,6 +93,14 @@ pub enum Command {
         #[command(flatten)]
         form: Form,
     },
+    /// Put, list and remove the documents that the agents answer from.
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  switchboardctl knowledge put prices.txt --tenant demo --title Prices --source \"our price list\"
+  switchboardctl knowledge list --tenant demo"
+    )]
+    Knowledge(knowledge::Command),
     /// Show the agents that are switched on.
     #[command(after_help = "Example:\n  switchboardctl agents --tenant demo")]
     Agents {
@@ -149,6 +158,7 @@ pub async fn run(command: Command, environment: &Environment) -> anyhow::Result<
         Command::Tenants { form } => {
             tenants::show(&Sight::open(environment).await?, form.json).await
         }
+        Command::Knowledge(command) => knowledge::run(command, environment).await,
         Command::Agents { tenant, form } => {
             let sight = Sight::open(environment).await?;
             agents::show(&sight, tenant.as_deref(), form.json).await

@@ -10,7 +10,7 @@ use crate::desk::{Desk, GREETING, OUR_NUMBER, said};
 
 /// What the rules engine answers to what it cannot do, and the sentence after it.
 const OFFER: &str = "I can make, move or cancel an appointment.";
-const BEYOND_THE_RULES: &str = "What is the capital of France?";
+const BEYOND_THE_RULES: &str = "The weather is nice.";
 const INTERRUPTION: &str = "Hold on please";
 
 /// What it takes to notice that somebody speaks over the agent: 64 ms of voice, and the way.

@@ -48,8 +48,8 @@ async fn a_caller_and_a_writer_leave_with_an_appointment() {
 
 #[tokio::test]
 async fn a_caller_leaves_with_an_appointment_that_a_model_made() {
-    let desk = Desk::open_with("model", &[("SB_LLM", "openai,rules")]).await;
-    model::books(&desk).await;
+    let desk = Desk::open_with("model", &[("SB_LLM", "openai,bedrock,rules")]).await;
+    model::book(&desk).await;
     desk.close().await;
 }
 

@@ -7,13 +7,18 @@ use store::seed::DEMO;
 
 use crate::desk::{Desk, OUR_NUMBER};
 
-const CALLER: &str = "+15557771011";
+/// A model behind each protocol books; the second takes over where the first fails.
+pub async fn book(desk: &Desk) {
+    books(desk, "+15557771011", "gpt-4o-mini").await;
+    desk.outside.put("/sim/faults/openai/completions", &json!({"status": 503})).await.unwrap();
+    books(desk, "+15557771012", "amazon.nova-lite-v1:0").await;
+}
 
 /// The simulated model asks, looks, offers and books; one appointment stands.
-pub async fn books(desk: &Desk) {
+async fn books(desk: &Desk, caller: &str, model: &str) {
     desk.outside.put("/sim/model", &json!({"mode": "front_desk"})).await.unwrap();
     let script = CallScript::new(
-        CALLER,
+        caller,
         OUR_NUMBER,
         [
             "I would like to make an appointment",
@@ -34,6 +39,7 @@ pub async fn books(desk: &Desk) {
     assert_eq!(desk.rows(sql, &[conversation.as_uuid()]).await.len(), 1, "booked once");
     desk.kept(&report, report.said.len() + report.heard.len()).await;
     let sql = "SELECT 1 FROM messages
-        WHERE conversation = $1 AND role = 'agent' AND model <> 'rules' AND tokens_out > 0";
-    assert_eq!(desk.rows(sql, &[conversation.as_uuid()]).await.len(), 5, "all by the model");
+        WHERE conversation = $1 AND role = 'agent' AND model = $2 AND tokens_out > 0";
+    let by_it = desk.rows(sql, &[conversation.as_uuid(), &model]).await.len();
+    assert_eq!(by_it, 5, "all by {model}");
 }

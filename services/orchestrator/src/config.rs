@@ -3,7 +3,9 @@
 use boot::{CommonSettings, ConfigError, Environment, Reader};
 
 use crate::{
-    llm::{EmbeddingSettings, OpenAi, OpenAiSettings, Price, RulesEngine},
+    llm::{
+        Bedrock, BedrockSettings, EmbeddingSettings, OpenAi, OpenAiSettings, Price, RulesEngine,
+    },
     tools::WeatherSettings,
 };
 
@@ -33,6 +35,8 @@ pub enum ModelSettings {
     Rules,
     /// An OpenAI-compatible endpoint; its key is the secret `{NAME}_API_KEY`.
     OpenAi(OpenAiSettings),
+    /// A model of Amazon Bedrock; a key of Bedrock's own is the secret `{NAME}_API_KEY`.
+    Bedrock(BedrockSettings),
 }
 
 impl ModelSettings {
@@ -42,13 +46,18 @@ impl ModelSettings {
     }
 }
 
-/// `SB_EMBEDDINGS` names an endpoint as `SB_LLM` does; `{NAME}_EMBEDDING_MODEL` its model.
+/// `SB_EMBEDDINGS` names an endpoint as `SB_LLM` does; `{NAME}_EMBEDDING_MODEL` its model. `bedrock` is Amazon Titan.
 fn embedder(r: &mut Reader<'_>, name: String) -> Option<EmbeddingSettings> {
     if !is_name(&name) {
         r.fault("SB_EMBEDDINGS", format!("{name} is no name"));
         return None;
     }
     let key = |what: &str| -> &'static str { String::leak(variable(&name, what)) };
+    if name == Bedrock::NAME {
+        let model = r.optional("BEDROCK_EMBEDDING_MODEL");
+        let model = model.unwrap_or_else(|| "amazon.titan-embed-text-v2:0".into());
+        return Some(EmbeddingSettings { name, base_url: bedrock_url(r), model });
+    }
     let is_openai = name == OpenAi::NAME;
     let base_url = r.url(key("BASE_URL"), is_openai.then_some("https://api.openai.com/v1"));
     let model = match is_openai {
@@ -83,18 +92,49 @@ fn endpoint(r: &mut Reader<'_>, name: &str) -> OpenAiSettings {
         true => r.optional("OPENAI_MODEL").unwrap_or_else(|| "gpt-4o-mini".into()),
         false => r.required(key("MODEL")),
     };
+    let price = price(r, name);
+    let api_version = r.optional(&variable(name, "API_VERSION"));
+    OpenAiSettings { name: name.to_owned(), base_url, model, api_version, price }
+}
+
+/// `{NAME}_PRICE_IN` and `_PRICE_OUT`, in US dollars a million tokens.
+fn price(r: &mut Reader<'_>, name: &str) -> Price {
     let mut price = |what| {
-        let key = key(what);
+        let key: &'static str = String::leak(variable(name, what));
         let price: f64 = r.parsed(key, 0.0);
         if !(0.0..=10_000.0).contains(&price) {
             r.fault(key, "must be US dollars a million tokens");
         }
         price
     };
-    let price = Price { tokens_in: price("PRICE_IN"), tokens_out: price("PRICE_OUT") };
-    let api_version = r.optional(&variable(name, "API_VERSION"));
-    OpenAiSettings { name: name.to_owned(), base_url, model, api_version, price }
+    Price { tokens_in: price("PRICE_IN"), tokens_out: price("PRICE_OUT") }
 }
+
+/// Where the SDK would look for it.
+fn bedrock_url(r: &mut Reader<'_>) -> String {
+    let region = r.optional("AWS_REGION").or_else(|| r.optional("AWS_DEFAULT_REGION"));
+    let region = region.unwrap_or_else(|| DEFAULT_REGION.to_owned());
+    let usual = r.optional("AWS_ENDPOINT_URL");
+    let usual = usual.unwrap_or_else(|| format!("https://bedrock-runtime.{region}.amazonaws.com"));
+    r.url("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", Some(&usual))
+}
+
+/// `bedrock` has a usual model, `bedrock-haiku` names its own by `BEDROCK_HAIKU_MODEL`.
+fn bedrock(r: &mut Reader<'_>, name: &str) -> BedrockSettings {
+    let base_url = bedrock_url(r);
+    let model = match name == Bedrock::NAME {
+        true => r.optional("BEDROCK_MODEL").unwrap_or_else(|| "amazon.nova-lite-v1:0".to_owned()),
+        false => r.required(String::leak(variable(name, "MODEL"))),
+    };
+    BedrockSettings { name: name.to_owned(), base_url, model, price: price(r, name) }
+}
+
+fn is_bedrock(name: &str) -> bool {
+    name.strip_prefix(Bedrock::NAME).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+}
+
+/// G4.
+const DEFAULT_REGION: &str = "ap-south-1";
 
 /// The most connections a task may hold (D1).
 const DATABASE_CONNECTIONS_MAX: usize = 20;
@@ -115,6 +155,9 @@ impl Config {
         for name in names {
             match name.as_str() {
                 RulesEngine::NAME => models.push(ModelSettings::Rules),
+                bedrock if is_name(bedrock) && is_bedrock(bedrock) => {
+                    models.push(ModelSettings::Bedrock(self::bedrock(&mut r, bedrock)));
+                }
                 endpoint if is_name(endpoint) => {
                     models.push(ModelSettings::OpenAi(self::endpoint(&mut r, endpoint)));
                 }
@@ -190,6 +233,33 @@ mod tests {
         assert_eq!(azure.price, Price { tokens_in: 2.5, tokens_out: 10.0 });
         assert_eq!(own.base_url, "http://10.0.0.7:8000/v1");
         assert_eq!(ModelSettings::key_of(&own.name), "OWN_VLLM_API_KEY");
+    }
+
+    #[test]
+    fn bedrock_is_found_where_its_sdk_would_find_it() {
+        let config = read(&[
+            ("SB_LLM", "bedrock,bedrock-haiku,rules"),
+            ("AWS_REGION", "eu-west-1"),
+            ("BEDROCK_HAIKU_MODEL", "eu.anthropic.claude-haiku-4-5-20251001-v1:0"),
+            ("BEDROCK_HAIKU_PRICE_IN", "1"),
+        ]);
+        let config = config.unwrap();
+        let [ModelSettings::Bedrock(usual), ModelSettings::Bedrock(haiku), ModelSettings::Rules] =
+            config.models.as_slice()
+        else {
+            panic!("{:?}", config.models)
+        };
+        assert_eq!(usual.base_url, "https://bedrock-runtime.eu-west-1.amazonaws.com");
+        assert_eq!(usual.model, "amazon.nova-lite-v1:0");
+        assert_eq!((haiku.name.as_str(), haiku.price.tokens_in), ("bedrock-haiku", 1.0));
+        let stand_in = ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "http://127.0.0.1:4700/bedrock");
+        let config = read(&[("SB_LLM", "bedrock"), stand_in]).unwrap();
+        let [ModelSettings::Bedrock(given)] = config.models.as_slice() else { panic!() };
+        assert_eq!(given.base_url, stand_in.1);
+        let embeddings = read(&[("SB_EMBEDDINGS", "bedrock"), stand_in]).unwrap().embeddings;
+        let embeddings = embeddings.expect("an endpoint of embeddings");
+        assert_eq!(embeddings.base_url, stand_in.1);
+        assert_eq!(embeddings.model, "amazon.titan-embed-text-v2:0");
     }
 
     #[test]

@@ -191,6 +191,7 @@ enum StoredQuestion {
     Which,
     Confirm,
     AnythingElse,
+    Human,
     /// One that another release asks.
     #[serde(other)]
     Unknown,
@@ -221,6 +222,7 @@ impl Stored {
                 Question::Which => StoredQuestion::Which,
                 Question::Confirm => StoredQuestion::Confirm,
                 Question::AnythingElse => StoredQuestion::AnythingElse,
+                Question::Human => StoredQuestion::Human,
             }),
             name: enquiry.name.as_ref().map(|n| n.reveal().to_owned()),
             day: enquiry.day.map(|d| d.to_string()),
@@ -264,6 +266,7 @@ impl Stored {
                 StoredQuestion::Which => Some(Question::Which),
                 StoredQuestion::Confirm => Some(Question::Confirm),
                 StoredQuestion::AnythingElse => Some(Question::AnythingElse),
+                StoredQuestion::Human => Some(Question::Human),
                 StoredQuestion::Unknown => None,
             }),
             enquiry: Enquiry {

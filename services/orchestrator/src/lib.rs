@@ -19,18 +19,22 @@ mod tests;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use aws_config::SdkConfig;
 use cache::Cache;
 use store::Store;
 use tokio_util::sync::CancellationToken;
-use vault::Secrets;
+use vault::{RotatingSecret, Secrets};
 
 pub use config::{Config, ModelSettings};
 pub use handlers::Orchestrator;
-pub use llm::{EmbeddingSettings, OpenAiSettings, Price, sse};
+pub use llm::{BedrockSettings, EmbeddingSettings, OpenAiSettings, Price, sse};
 pub use tools::{HeldBookings, WeatherSettings};
 
 use crate::{
-    llm::{Embeddings, Guarded, LanguageModel, OpenAi, RulesEngine},
+    llm::{
+        AwsIdentity, Bedrock, BedrockAccess, Embeddings, Guarded, LanguageModel, OpenAi,
+        RulesEngine,
+    },
     tenants::Tenants,
     tools::{OpenMeteo, Tools},
 };
@@ -52,6 +56,7 @@ impl Orchestrator {
     /// When a model's key cannot be had, or its client not be built.
     pub async fn start(
         config: &Config,
+        aws: &SdkConfig,
         cache: Cache,
         store: Store,
         secrets: &Secrets,
@@ -68,6 +73,14 @@ impl Orchestrator {
                         .context("find the model's key")?;
                     Arc::new(Guarded::new(Arc::new(OpenAi::new(openai.clone(), key)?)))
                 }
+                ModelSettings::Bedrock(bedrock) => {
+                    let key = secrets
+                        .find(&ModelSettings::key_of(&bedrock.name))
+                        .await
+                        .context("find the model's key")?;
+                    let access = bedrock_access(key, aws)?;
+                    Arc::new(Guarded::new(Arc::new(Bedrock::new(bedrock.clone(), access)?)))
+                }
             });
         }
         let tenants = Arc::new(Tenants::new(store.clone()));
@@ -78,7 +91,10 @@ impl Orchestrator {
                     .find(&ModelSettings::key_of(&settings.name))
                     .await
                     .context("find the key of the embeddings")?;
-                Some(Arc::new(Embeddings::new(settings.clone(), key)?))
+                Some(Arc::new(match settings.name == Bedrock::NAME {
+                    true => Embeddings::titan(settings.clone(), bedrock_access(key, aws)?)?,
+                    false => Embeddings::new(settings.clone(), key)?,
+                }))
             }
             None => None,
         };
@@ -95,4 +111,15 @@ impl Orchestrator {
     pub fn held_bookings(&self) -> HeldBookings {
         HeldBookings { shell: self.shell.clone() }
     }
+}
+
+/// With a key of Bedrock's own, else as we are at AWS.
+fn bedrock_access(
+    key: Option<Arc<RotatingSecret>>,
+    aws: &SdkConfig,
+) -> anyhow::Result<BedrockAccess> {
+    Ok(match key {
+        Some(key) => BedrockAccess::Key(key),
+        None => BedrockAccess::Signed(AwsIdentity::new(aws)?),
+    })
 }

@@ -60,7 +60,8 @@ async fn run() -> anyhow::Result<()> {
     tokio::spawn(secrets.clone().keep_fresh(SECRETS_FRESH_EVERY));
 
     let handler =
-        Orchestrator::start(&config, cache.clone(), store.clone(), &secrets, stop.clone()).await?;
+        Orchestrator::start(&config, &aws, cache.clone(), store.clone(), &secrets, stop.clone())
+            .await?;
     tracing::info!(task = common.task, "orchestrator is up");
     // What was held while PostgreSQL was away waits until it is back.
     let held = Consumer::new(

@@ -172,7 +172,12 @@ mod tests {
         let mut refused = Vec::new();
         let agents = agents_of(
             vec![
-                row("welcome", "greeting", json!({"instructions": "Be brief.", "tools": []})),
+                row(
+                    "welcome",
+                    "greeting",
+                    json!({"instructions": "Be brief.", "tools": [], "keeps_above": 0.8, "wins_from": 0.6,
+                           "language": "fr-CA", "voice": "aura-2-agathe-fr"}),
+                ),
                 row("odd", "telepathy", json!({})),
                 row("moody", "task", json!({"tools": ["find_slots", "fly"]})),
                 row("typo", "task", json!({"instruction": "Be brief."})),
@@ -185,6 +190,10 @@ mod tests {
             kind: AgentKind::Greeting,
             instructions: "Be brief.".into(),
             tools: Vec::new(),
+            keeps_above_percent: Some(80),
+            wins_from_percent: Some(60),
+            language: Some("fr-CA".into()),
+            voice: Some("aura-2-agathe-fr".into()),
         };
         assert_eq!(agents, [expected, before[0].clone()], "what was good before stays");
         assert_eq!(refused.len(), 3);

@@ -4,6 +4,7 @@
 //! is sent, so that whoever runs the turn next sends the same sentences under the same ids and goes
 //! on from there.
 
+mod choosing;
 mod ending;
 mod spent;
 mod thinking;
@@ -18,7 +19,7 @@ use dialogue_core::{
     tool::{ArgumentError, Outcome, ToolRequest},
 };
 use domain::{
-    CallSid, Envelope, MessageReceived, SpeakSentence, SpeechRate, Stage, Timestamp, Turn,
+    CallSid, Envelope, MessageReceived, SpeakSentence, SpeechRate, Stage, Timestamp, Turn, Voice,
 };
 use futures::StreamExt as _;
 use serde::{Deserialize, Serialize};
@@ -85,7 +86,7 @@ impl TurnRun<'_> {
         mut context: Context,
         mut ledger: TurnLedger<'_>,
     ) -> anyhow::Result<()> {
-        let Self { shell, tenant, envelope, turn, .. } = self;
+        let Self { shell, envelope, turn, .. } = self;
         if let Some(finished) = ledger.finished() {
             return self.publish_again(&ledger, finished).await;
         }
@@ -101,14 +102,13 @@ impl TurnRun<'_> {
             spoken: self.call.is_some(),
             from: self.message.from.clone(),
         };
-        let Some(choice) = tenant.desk.choose(&context.state, &message) else {
-            return Ok(());
-        };
+        let mut spent = Spent::default();
+        let chosen = self.choose(&ledger, &context.state, &message, &mut spent).await;
+        let Some(choice) = chosen else { return Ok(()) };
         let (choice, is_fenced) =
             tokio::join!(record_choice(&mut ledger, choice), self.is_fenced());
         let choice = choice?;
         metrics::counter!("orchestrator_turns_total", "agent" => choice.agent.clone()).increment(1);
-        let mut spent = Spent::default();
         let mut thinking = Thinking::resume(&self, &ledger, &context.state, &message, &choice)?;
         let end = match is_fenced {
             true => End::Cut,
@@ -385,7 +385,7 @@ impl TurnRun<'_> {
             attempt,
             index: u32::try_from(index).unwrap_or(u32::MAX),
             text: ledger.sentences()[index].trim().into(),
-            voice: self.tenant.settings.voice.clone(),
+            voice: self.voice(ledger),
             rate: SpeechRate::NORMAL,
             cacheable: false,
         };
@@ -401,6 +401,16 @@ impl TurnRun<'_> {
         }
         let to = Destination::Shared(Queue::Speak);
         self.out.send(&to, &[job]).await.context("send a sentence to be spoken")
+    }
+
+    /// The voice of the agent that has the turn.
+    fn voice(&self, ledger: &TurnLedger<'_>) -> Voice {
+        let chosen =
+            ledger.value(CHOICE).and_then(|c| serde_json::from_str::<StoredChoice>(c).ok());
+        match chosen {
+            Some(choice) => self.tenant.desk.voice(&choice.agent),
+            None => self.tenant.settings.voice.clone(),
+        }
     }
 
     /// Whether the caller has gone on to a later turn. Redis away: not as far as we know; the edge

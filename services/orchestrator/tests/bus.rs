@@ -61,9 +61,10 @@ impl Mesh {
         let config = Config::read(&Environment::default()).unwrap();
         let secrets = Secrets::new(|_| None, aws_sdk_secretsmanager::Client::new(&aws), &prefix);
         let store = db.store().await;
-        let handler = Orchestrator::start(&config, cache.clone(), store, &secrets, stop.clone())
-            .await
-            .unwrap();
+        let handler =
+            Orchestrator::start(&config, &aws, cache.clone(), store, &secrets, stop.clone())
+                .await
+                .unwrap();
         let mesh = Self { bus, cache, tenant, stop, _db: db };
         mesh.consume(Source::Shared(Queue::Orchestrator), Arc::new(handler));
         Some(mesh)

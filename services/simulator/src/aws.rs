@@ -1,4 +1,4 @@
-//! Signatures (SigV4) as AWS checks them, for [`polly`](crate::polly) and [`transcribe`](crate::transcribe).
+//! Signatures (SigV4) as AWS checks them, for [`polly`](crate::polly), [`transcribe`](crate::transcribe) and [`bedrock`](crate::bedrock).
 
 use actix_web::{HttpRequest, http::header::HeaderMap};
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -117,10 +117,12 @@ fn canonical_request(
         let value = request.headers().get(name).and_then(|value| value.to_str().ok());
         format!("{name}:{}\n", value.unwrap_or_default().trim())
     };
+    // What is escaped in the address is escaped once more, everywhere but in S3.
+    let path: Vec<String> = request.path().split('/').map(escaped).collect();
     format!(
         "{}\n{}\n{}\n{}\n{signed_headers}\n{}",
         request.method(),
-        request.path(),
+        path.join("/"),
         pairs.join("&"),
         signed_headers.split(';').map(header).collect::<String>(),
         hex::encode(Sha256::digest(body)),

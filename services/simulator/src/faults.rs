@@ -1,6 +1,6 @@
 //! The fault switchboard: every vendor can be slowed, failed or cut (DESIGN 8).
 //!
-//! A fault is set for a vendor (`twilio`, `graph`, `deepgram`, `openai`, `polly`, `transcribe`) or for one point of it. The point of an HTTP
+//! A fault is set for a vendor (`twilio`, `graph`, `deepgram`, `openai`, `polly`, `transcribe`, `bedrock`) or for one point of it. The point of an HTTP
 //! request is the last segment of its path without an extension, in lower case (`listen`, `completions`, `messages`);
 //! what happens outside a request asks by a name of its own through [`Faults::strike`].
 
@@ -203,7 +203,7 @@ fn vendor_error(vendor: &str, status: StatusCode) -> HttpResponse {
         "graph" => response.json(json!({"error": {
             "message": format!("(#2) {message}"), "type": "OAuthException", "code": 2, "fbtrace_id": "simulated",
         }})),
-        "polly" | "transcribe" => {
+        "polly" | "transcribe" | "bedrock" => {
             let kind = match status {
                 StatusCode::TOO_MANY_REQUESTS => "ThrottlingException",
                 status if status.is_server_error() => "ServiceFailureException",

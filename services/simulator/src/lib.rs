@@ -1,4 +1,4 @@
-//! The outside world on one machine (DESIGN 8): Twilio, Meta, Deepgram, OpenAI and Amazon's speech, each speaking its real protocol
+//! The outside world on one machine (DESIGN 8): Twilio, Meta, Deepgram, OpenAI and Amazon's speech and models, each speaking its real protocol
 //! under a path prefix of one server, so that the services run unchanged with only their base URLs pointed here.
 //!
 //! | prefix | vendor |
@@ -9,10 +9,12 @@
 //! | `/openai` | [`openai`] |
 //! | `/polly` | [`polly`] |
 //! | `/transcribe` | [`transcribe`] |
+//! | `/bedrock` | [`bedrock`] |
 //! | `/sim` | control of all of them; [`faults`] |
 
 pub mod audio;
 pub mod aws;
+pub mod bedrock;
 pub mod caller;
 pub mod config;
 pub mod deepgram;
@@ -79,6 +81,7 @@ pub fn configure(cfg: &mut web::ServiceConfig) {
         .service(
             web::scope("/transcribe").wrap(from_fn(faults::apply)).configure(transcribe::configure),
         )
+        .service(web::scope("/bedrock").wrap(from_fn(faults::apply)).configure(bedrock::configure))
         .service(web::scope("/twilio").wrap(from_fn(faults::apply)).configure(twilio::configure))
         .service(web::scope("/graph").wrap(from_fn(faults::apply)).configure(meta::configure))
         .service(

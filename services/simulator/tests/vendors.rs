@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 
 use actix_web::{dev::ServerHandle, web};
+use aws_smithy_eventstream::{frame::read_message_from, smithy::parse_response_headers};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use futures::StreamExt as _;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
@@ -405,5 +406,78 @@ async fn an_unknown_setting_is_refused() -> anyhow::Result<()> {
     assert!(simulator.control("PUT", "/faults/openai", json!({"latency": 5})).await.is_err());
     assert!(simulator.control("PUT", "/model", json!({"mode": "sulk"})).await.is_err());
     assert!(simulator.control("DELETE", "/faults/openai", Value::Null).await.is_err());
+    Ok(())
+}
+
+/// The events of a Bedrock stream: kind and body.
+fn frames(bytes: &[u8]) -> anyhow::Result<Vec<(String, Value)>> {
+    let (mut rest, mut events) = (bytes, Vec::new());
+    while !rest.is_empty() {
+        let length = u32::from_be_bytes(rest[..4].try_into()?) as usize;
+        let message = read_message_from(&rest[..length])?;
+        let kind = parse_response_headers(&message)?.smithy_type.as_str().to_owned();
+        events.push((kind, serde_json::from_slice(message.payload())?));
+        rest = &rest[length..];
+    }
+    Ok(events)
+}
+
+#[actix_web::test]
+async fn bedrock_streams_words_tools_and_what_they_took_in_frames() -> anyhow::Result<()> {
+    let simulator = Simulator::start()?;
+    let converse = |body: &Value| {
+        let path = "/bedrock/model/amazon.nova-lite-v1%3A0/converse-stream";
+        simulator.post(path).bearer_auth("key").json(body)
+    };
+    let body = json!({
+        "system": [{"text": "You are a front desk."}],
+        "messages": [{"role": "user", "content": [{"text": "Tuesday?"}]}],
+    });
+    let answer = converse(&body).send().await?;
+    assert_eq!(answer.headers()["content-type"], "application/vnd.amazon.eventstream");
+    let events = frames(&answer.bytes().await?)?;
+    let text: String =
+        events.iter().filter_map(|(_, body)| body["delta"]["text"].as_str()).collect();
+    assert_eq!(text, "I heard: Tuesday. That is noted. What else can I do for you?");
+    let ends: Vec<&str> = events.iter().rev().take(2).map(|(kind, _)| kind.as_str()).collect();
+    assert_eq!(ends, ["metadata", "messageStop"]);
+
+    let calls = json!([{"name": "book", "arguments": {"day": "2026-11-24"}}]);
+    let script = json!({"mode": "script", "script": [{"tool_calls": calls}]});
+    simulator.control("PUT", "/model", script).await?;
+    let events = frames(&converse(&body).send().await?.bytes().await?)?;
+    let (_, start) = events.iter().find(|(kind, _)| kind == "contentBlockStart").expect("a tool");
+    assert_eq!(start["start"]["toolUse"]["name"], "book");
+    let input: String =
+        events.iter().filter_map(|(_, b)| b["delta"]["toolUse"]["input"].as_str()).collect();
+    assert_eq!(input, "{\"day\":\"2026-11-24\"}");
+
+    let greeted = json!({"messages": [{"role": "assistant", "content": [{"text": "Hello!"}]}]});
+    assert_eq!(converse(&greeted).send().await?.status(), StatusCode::BAD_REQUEST);
+    let unsigned = simulator.post("/bedrock/model/m/converse-stream").json(&body).send().await?;
+    assert_eq!(unsigned.status(), StatusCode::FORBIDDEN);
+    simulator.control("PUT", "/faults/bedrock", json!({"status": 429})).await?;
+    let throttled = converse(&body).send().await?;
+    assert_eq!(throttled.headers()["x-amzn-errortype"], "ThrottlingException");
+    Ok(())
+}
+
+#[actix_web::test]
+async fn a_form_that_bedrock_must_fill_is_filled() -> anyhow::Result<()> {
+    let simulator = Simulator::start()?;
+    let schema = json!({"type": "object", "properties": {
+        "confidence": {"type": "number", "minimum": 0.25}}});
+    let body = json!({
+        "messages": [{"role": "user", "content": [{"text": "hi"}]}],
+        "toolConfig": {
+            "tools": [{"toolSpec": {"name": "score", "inputSchema": {"json": schema}}}],
+            "toolChoice": {"tool": {"name": "score"}},
+        },
+    });
+    let asked = simulator.post("/bedrock/model/m/converse-stream").bearer_auth("key").json(&body);
+    let events = frames(&asked.send().await?.bytes().await?)?;
+    let input: String =
+        events.iter().filter_map(|(_, b)| b["delta"]["toolUse"]["input"].as_str()).collect();
+    assert_eq!(input, "{\"confidence\":0.25}");
     Ok(())
 }

@@ -27,7 +27,8 @@ pub use ids::{CallSid, ConversationId, EventId, TenantId};
 pub use keys::{CipherError, FieldCipher, KeyError, KeyRing};
 pub use personal::Personal;
 pub use tenant::{
-    Address, AddressMode, Template, Templates, TenantSettings, TurnTaking, VendorVoice, Voice,
+    Address, AddressMode, Selection, Template, Templates, TenantSettings, TurnTaking, VendorVoice,
+    Voice,
 };
 pub use time::Timestamp;
 pub use turn::{Heard, Stage, StageName, Turn};

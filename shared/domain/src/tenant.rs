@@ -136,6 +136,23 @@ pub struct Templates {
     pub operator: Option<Template>,
 }
 
+/// How the agent of a turn is chosen (C2, C3).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Selection {
+    /// Above this confidence the current agent keeps the turn; hundredths.
+    pub keeps_above_percent: u8,
+    /// Under this confidence the fallback takes the turn; hundredths.
+    pub fallback_under_percent: u8,
+    /// The language model, by its name in `SB_LLM`, that says how sure the agents are; `None`: the rules do.
+    pub scored_by: Option<String>,
+}
+
+impl Default for Selection {
+    fn default() -> Self {
+        Self { keeps_above_percent: 70, fallback_under_percent: 50, scored_by: None }
+    }
+}
+
 /// What a tenant says about itself. Held in memory by `edge` and `orchestrator`, refreshed from
 /// PostgreSQL every few seconds.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -155,6 +172,8 @@ pub struct TenantSettings {
     /// The language models to ask, by their names in `SB_LLM`, in the order in which one takes over from another; empty
     /// means all of them in the order of `SB_LLM` (C7).
     pub models: Vec<String>,
+    /// How the agent of a turn is chosen (C2).
+    pub selection: Selection,
     /// Spoken when a call begins.
     pub greeting: String,
     /// Spoken when the mesh has been silent for 2.5 s.
@@ -217,6 +236,7 @@ impl Default for TenantSettings {
             voice: Voice::named("aura-2-thalia-en", "en-US"),
             stt: Vec::new(),
             models: Vec::new(),
+            selection: Selection::default(),
             greeting: "Hello, how can I help you today?".into(),
             filler: "One moment, please.".into(),
             apology: "I am sorry, this is taking too long. Let me get someone to help you.".into(),

@@ -2,7 +2,9 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use domain::{Template, Templates, TenantId, TenantSettings, TurnTaking, VendorVoice, Voice};
+use domain::{
+    Selection, Template, Templates, TenantId, TenantSettings, TurnTaking, VendorVoice, Voice,
+};
 use serde::Deserialize;
 
 use crate::{Store, StoreError, TenantTx};
@@ -101,6 +103,8 @@ struct Column {
     tts: Vec<VendorColumn>,
     #[serde(default)]
     models: Vec<String>,
+    #[serde(default)]
+    selection: SelectionColumn,
     recording: Option<bool>,
     recording_consent: Option<String>,
     greeting: Option<String>,
@@ -121,6 +125,39 @@ struct Column {
     nobody_free: Option<String>,
     #[serde(default)]
     whatsapp_templates: TemplatesColumn,
+}
+
+/// Confidences from 0 to 1.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct SelectionColumn {
+    keeps_above: Option<f64>,
+    fallback_under: Option<f64>,
+    scored_by: Option<String>,
+}
+
+impl SelectionColumn {
+    fn settings(self) -> Result<Selection, String> {
+        let usual = Selection::default();
+        let percent = |key, value: Option<f64>, usual| match value {
+            None => Ok(usual),
+            Some(share) if (0.0..=1.0).contains(&share) => Ok((share * 100.0).round() as u8),
+            Some(share) => Err(format!("selection.{key}: {share} is not within 0 and 1")),
+        };
+        Ok(Selection {
+            keeps_above_percent: percent(
+                "keeps_above",
+                self.keeps_above,
+                usual.keeps_above_percent,
+            )?,
+            fallback_under_percent: percent(
+                "fallback_under",
+                self.fallback_under,
+                usual.fallback_under_percent,
+            )?,
+            scored_by: self.scored_by,
+        })
+    }
 }
 
 #[derive(Deserialize, Default)]
@@ -259,6 +296,7 @@ pub fn parse(
         },
         stt: column.stt,
         models: column.models,
+        selection: column.selection.settings()?,
         recording: column.recording.unwrap_or(usual.recording),
         recording_consent: column.recording_consent,
         greeting: column.greeting.unwrap_or(usual.greeting),
@@ -342,6 +380,19 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn thresholds_of_the_selection_are_confidences() {
+        let tenant = TenantId::from_uuid(uuid::Uuid::nil());
+        let with = |selection: serde_json::Value| {
+            parse(tenant, "demo", json!({"business": "Maple Dental", "selection": selection}))
+        };
+        let read = with(json!({"keeps_above": 0.85, "scored_by": "openai"})).unwrap().selection;
+        assert_eq!((read.keeps_above_percent, read.fallback_under_percent), (85, 50));
+        assert_eq!(read.scored_by.as_deref(), Some("openai"));
+        let refused = with(json!({"fallback_under": 50})).unwrap_err();
+        assert!(refused.contains("selection.fallback_under"), "{refused}");
+    }
 
     #[test]
     fn templates_are_read_and_one_without_a_name_is_refused() {

@@ -1,6 +1,6 @@
 //! The agents (C1) and what each of them bids for a turn and says in it.
 
-use domain::Personal;
+use domain::{Personal, Voice};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -37,22 +37,52 @@ pub struct Agent {
     pub instructions: String,
     /// The names of the tools a language model may use in its part (C5).
     pub tools: Vec<String>,
+    /// As the current agent it keeps the turn above this confidence, in hundredths; `None`: as the tenant's (C2).
+    pub keeps_above_percent: Option<u8>,
+    /// From this confidence on it can win a turn, in hundredths; `None`: as the tenant's (C2).
+    pub wins_from_percent: Option<u8>,
+    /// What it speaks, BCP 47; `None`: as the tenant.
+    pub language: Option<String>,
+    /// The vendor's name of its voice; `None`: the tenant's.
+    pub voice: Option<String>,
 }
 
 impl Agent {
     fn new(name: &str, kind: AgentKind, instructions: &str) -> Self {
         let tools = USUAL_TOOLS.map(str::to_owned).to_vec();
-        Self { name: name.to_owned(), kind, instructions: instructions.to_owned(), tools }
+        Self {
+            name: name.to_owned(),
+            kind,
+            instructions: instructions.to_owned(),
+            tools,
+            keeps_above_percent: None,
+            wins_from_percent: None,
+            language: None,
+            voice: None,
+        }
     }
 
-    /// The agent of a tenant's row, whose `config` is `{"instructions": "...", "tools": ["find_slots"]}`. What is left
-    /// out is as with the built-in agent of the kind.
+    /// The agent of a tenant's row, whose `config` is `{"instructions": "...", "tools": ["find_slots"], "keeps_above": 0.8,
+    /// "wins_from": 0.6, "language": "fr-CA", "voice": "aura-2-agathe-fr"}`. What is left out is as with the built-in
+    /// agent of the kind, and as the tenant has it.
     ///
     /// # Errors
     /// What is wrong with it, for the tenant's operator.
     pub fn read(name: &str, kind: AgentKind, config: &Value) -> Result<Self, String> {
-        let Config { instructions, tools } =
+        let Config { instructions, tools, keeps_above, wins_from, language, voice } =
             Config::deserialize(config).map_err(|e| e.to_string())?;
+        let percent = |key: &str, share: Option<f64>| match share {
+            Some(share) if !(0.0..=1.0).contains(&share) => {
+                Err(format!("{key}: {share} is not within 0 and 1"))
+            }
+            share => Ok(share.map(|share| (share * 100.0).round() as u8)),
+        };
+        if let Some(tag) = language.as_deref().filter(|tag| !is_language(tag)) {
+            return Err(format!("language: {tag:?} is no tag such as en-US"));
+        }
+        if voice.as_deref().is_some_and(|name| name.trim().is_empty()) {
+            return Err("voice: must not be empty; leave it out".to_owned());
+        }
         let built_in = default_agents().into_iter().find(|a| a.kind == kind);
         let instructions = match instructions {
             Some(text) if text.trim().is_empty() => {
@@ -71,8 +101,43 @@ impl Agent {
         if let Some(unknown) = tools.iter().find(|t| !known.contains(t)) {
             return Err(format!("tools: {unknown:?} is none of {}", known.join(", ")));
         }
-        Ok(Self { name: name.to_owned(), kind, instructions, tools })
+        Ok(Self {
+            name: name.to_owned(),
+            kind,
+            instructions,
+            tools,
+            keeps_above_percent: percent("keeps_above", keeps_above)?,
+            wins_from_percent: percent("wins_from", wins_from)?,
+            language,
+            voice,
+        })
     }
+
+    /// The tenant's voice, as far as the agent has none of its own. One of its own is asked for at every vendor of the
+    /// tenant's.
+    pub(crate) fn voice(&self, usual: &Voice) -> Voice {
+        let mut voice = usual.clone();
+        if let Some(language) = &self.language {
+            voice.language.clone_from(language);
+        }
+        if let Some(own) = &self.voice {
+            voice.model.clone_from(own);
+            for vendor in &mut voice.vendors {
+                vendor.name = Some(own.clone());
+            }
+        }
+        voice
+    }
+}
+
+/// Whether it looks like a tag of BCP 47.
+fn is_language(tag: &str) -> bool {
+    let mut parts = tag.split('-');
+    let is_plain = |part: &str| {
+        (2..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric())
+    };
+    parts.next().is_some_and(|first| (2..=3).contains(&first.len()) && is_plain(first))
+        && parts.all(is_plain)
 }
 
 /// Longer instructions cost time and tokens with every turn.
@@ -83,6 +148,10 @@ const INSTRUCTIONS_CHARS_MAX: usize = 8_000;
 struct Config {
     instructions: Option<String>,
     tools: Option<Vec<String>>,
+    keeps_above: Option<f64>,
+    wins_from: Option<f64>,
+    language: Option<String>,
+    voice: Option<String>,
 }
 
 impl AgentKind {
@@ -138,6 +207,9 @@ const NOT_UNDERSTOOD: &str = "Sorry, I did not catch that. Could you say it agai
 const ANYTHING_ELSE: &str = "Sorry, I did not catch that. Is there anything else?";
 const OFFER: &str = "I can make, move or cancel an appointment. Would you like one?";
 const OFFER_AGAIN: &str = "Sorry, I can only help with appointments. Would you like one?";
+const NOT_KNOWN: &str = "Sorry, I do not know that. Would you like to talk to a person?";
+const NOT_LOOKED_UP: &str =
+    "Sorry, I cannot look that up right now. Would you like to talk to a person?";
 
 /// So many turns in a row that were not understood end with a human (B3).
 const MISSES_MAX: u32 = 3;
@@ -178,7 +250,7 @@ pub(crate) fn confidence(kind: AgentKind, is_current: bool, state: &State, text:
     {
         return 0.9;
     }
-    if understand::wish(text) == Some(Wish::Task(Intent::Human)) {
+    if wants_human(understand::wish(text), state, text) {
         return if kind == AgentKind::Task { 0.9 } else { 0.1 };
     }
     match kind {
@@ -202,8 +274,9 @@ pub(crate) fn reply(
     scene: &Scene<'_>,
 ) -> Result<Scripted, Wanted> {
     let wish = understand::wish(text);
-    if wish == Some(Wish::Task(Intent::Human)) {
+    if wants_human(wish, state, text) {
         state.misses = 0;
+        state.asked = None;
         return hand_over(state, EscalationReason::Asked, scene.tools);
     }
     let scripted = by_kind(kind, state, wish, text, scene)?;
@@ -214,6 +287,12 @@ pub(crate) fn reply(
         return hand_over(state, EscalationReason::Ladder, scene.tools);
     }
     Ok(scripted)
+}
+
+/// A human is asked for, or agreed to.
+fn wants_human(wish: Option<Wish>, state: &State, text: &str) -> bool {
+    let is_agreed = || state.asked == Some(Question::Human) && wish.is_none() && is_yes(text);
+    wish == Some(Wish::Task(Intent::Human)) || is_agreed()
 }
 
 fn by_kind(
@@ -235,11 +314,12 @@ fn by_kind(
             if text.trim().is_empty() {
                 return Ok(Scripted::missed(NOT_UNDERSTOOD));
             }
-            if is_question(text)
-                && let Some(answer) = looked_up(text, scene.tools)?
-            {
+            if is_question(text) {
+                return answer(state, text, scene.tools);
+            }
+            if state.asked == Some(Question::Human) && is_no(text) {
                 state.asked = Some(Question::AnythingElse);
-                return Ok(answer.into());
+                return Ok("All right. Anything else?".into());
             }
             // Noise after all is done is no wish for something else.
             if state.asked == Some(Question::AnythingElse) && state.misses == 0 {
@@ -324,13 +404,29 @@ fn is_question(text: &str) -> bool {
     words.len() > 2 && (asks || text.trim_end().ends_with('?'))
 }
 
-/// What the tenant's documents say to a question, and which of them; `None` where none says anything (C5).
-fn looked_up(question: &str, tools: &Tools<'_>) -> Result<Option<String>, Wanted> {
+/// Answers a question from the tenant's documents, and says which of them; one that they do not answer is said not to be
+/// known, and a human offered: nothing is invented (C5).
+fn answer(state: &mut State, question: &str, tools: &Tools<'_>) -> Result<Scripted, Wanted> {
     let request = ToolRequest::SearchKnowledge(SearchKnowledge { query: question.into() });
-    let Outcome::Passages(found) = tools.run(request)? else { return Ok(None) };
-    let Some(best) = found.first() else { return Ok(None) };
+    let unanswered = match tools.run(request)? {
+        Outcome::Passages(found) => match found.first() {
+            Some(best) => {
+                state.asked = Some(Question::AnythingElse);
+                return Ok(told(question, &best.source, &best.text).into());
+            }
+            None => NOT_KNOWN,
+        },
+        _ => NOT_LOOKED_UP,
+    };
+    // The second in a row is a step down the ladder: a human comes at its end, asked for or not.
+    let was_offered = state.asked.replace(Question::Human) == Some(Question::Human);
+    Ok(Scripted { is_miss: was_offered, ..unanswered.into() })
+}
+
+/// What a piece of a document says to a question.
+fn told(question: &str, source: &str, text: &str) -> String {
     let asked = understand::words(question);
-    let told = sentences(&best.text);
+    let told = sentences(text);
     let shared = |sentence: &String| {
         understand::words(sentence).iter().filter(|word| asked.contains(word)).count()
     };
@@ -340,7 +436,7 @@ fn looked_up(question: &str, tools: &Tools<'_>) -> Result<Option<String>, Wanted
     let answer: String = told.iter().skip(at).take(SENTENCES_READ).map(String::as_str).collect();
     let answer = answer.trim();
     let stop = if answer.ends_with(['.', '!', '?']) { "" } else { "." };
-    Ok(Some(format!("{answer}{stop} That is from {}. Anything else?", best.source)))
+    format!("{answer}{stop} That is from {source}. Anything else?")
 }
 
 /// As much of a document as is read to a person.

@@ -1,7 +1,8 @@
 //! A tenant's front desk: one turn from the words that came in to what is to be done.
 
 use domain::{
-    Heard, MediaKind, MessageKind, OfferedChoice, Personal, TenantSettings, Timestamp, Turn,
+    Heard, MediaKind, MessageKind, OfferedChoice, Personal, Selection, TenantSettings, Timestamp,
+    Turn, Voice,
 };
 use jiff::tz::TimeZone;
 
@@ -9,7 +10,8 @@ use crate::{
     agents::{self, Agent, AgentKind},
     appointment::{self, Scene},
     routing::Rule,
-    selection::{Choice, select},
+    scoring::{self, Scores, Scoring},
+    selection::{Bidder, Choice, select},
     state::{Enquiry, Offer, Question, Role, State, Utterance},
     tool::{
         self, ArgumentError, Call, Done, Outcome, PastCall, ToolRequest, ToolSchema, Tools, Wanted,
@@ -142,6 +144,8 @@ pub struct Desk {
     agents: Vec<Agent>,
     /// Tried from the first on.
     rules: Vec<Rule>,
+    selection: Selection,
+    voice: Voice,
 }
 
 impl Desk {
@@ -162,6 +166,8 @@ impl Desk {
             region: region_of(&settings.voice.language),
             agents,
             rules: Vec::new(),
+            selection: settings.selection.clone(),
+            voice: settings.voice.clone(),
         }
     }
 
@@ -181,15 +187,80 @@ impl Desk {
         State::of_call(greeting.into(), self.name_of(AgentKind::Greeting))
     }
 
-    /// Which agent takes the turn (C2); `None` when the message wants no answer.
+    /// Which agent takes the turn, by the rules' own judgement (C2); `None` when the message wants no answer.
     pub fn choose(&self, state: &State, message: &Message) -> Option<Choice> {
-        let fallback = self.name_of(AgentKind::Fallback);
+        Some(match self.settled_without_asking(message)? {
+            Some(choice) => choice,
+            None => {
+                let (words, current) = (message.words(), state.agent.as_deref());
+                let heard = with_heard(state, message);
+                select(&self.bidders(), current, self.name_of(AgentKind::Fallback), |agent| {
+                    let is_current = current == Some(agent);
+                    agents::confidence(self.kind_of(agent), is_current, &heard, words.reveal())
+                })
+            }
+        })
+    }
+
+    /// Which agent takes the turn where a model said how sure they are (C2). `by` is the model's name.
+    pub fn choose_by(
+        &self,
+        state: &State,
+        message: &Message,
+        scores: &Scores,
+        by: &str,
+    ) -> Option<Choice> {
+        Some(match self.settled_without_asking(message)? {
+            Some(choice) => choice,
+            None => {
+                let (current, fallback) =
+                    (state.agent.as_deref(), self.name_of(AgentKind::Fallback));
+                let choice =
+                    select(&self.bidders(), current, fallback, |agent| scores.confidence(agent));
+                let reason = format!("{}; scored by {by}: {}", choice.reason, scores.told());
+                Choice { reason, ..choice }
+            }
+        })
+    }
+
+    /// The model that scores the agents, by its name in `SB_LLM`, and what it is asked; `None` where the rules do, or there
+    /// is nothing to choose.
+    pub fn scoring(&self, state: &State, message: &Message) -> Option<(&str, Scoring)> {
+        let by = self.selection.scored_by.as_deref()?;
+        let words = message.words();
+        let is_open = matches!(self.settled_without_asking(message), Some(None));
+        if !is_open || words.is_empty() {
+            return None;
+        }
+        let asked: Vec<(&str, &str)> =
+            self.bidding().map(|a| (a.name.as_str(), a.instructions.as_str())).collect();
+        if asked.is_empty() {
+            return None;
+        }
+        let mut heard = state.clone();
+        heard.hear(message.heard.as_ref());
+        heard.person_said(message.turn, &message.shown());
+        let from = heard.history.len().saturating_sub(scoring::SHOWN + 1);
+        let talk = heard.history.split_off(from);
+        Some((by, Scoring::new(&asked, state.agent.as_deref(), talk)))
+    }
+
+    /// The voice of an agent (C3).
+    pub fn voice(&self, agent: &str) -> Voice {
+        let known = self.agents.iter().find(|a| a.name == agent);
+        known.map_or_else(|| self.voice.clone(), |agent| agent.voice(&self.voice))
+    }
+
+    /// The choice where no agent has to be asked; `None` where the message wants no answer.
+    fn settled_without_asking(&self, message: &Message) -> Option<Option<Choice>> {
         if let Some(kind) = message.unreadable() {
             let is_answered = !ANSWERLESS_KINDS.contains(&kind);
-            return is_answered.then(|| Choice {
-                agent: fallback.to_owned(),
-                confidence: 1.0,
-                reason: format!("no agent can read {kind}"),
+            return is_answered.then(|| {
+                Some(Choice {
+                    agent: self.name_of(AgentKind::Fallback).to_owned(),
+                    confidence: 1.0,
+                    reason: format!("no agent can read {kind}"),
+                })
             });
         }
         let words = message.words();
@@ -198,22 +269,26 @@ impl Desk {
             .iter()
             .zip(1..)
             .find(|(rule, _)| rule.applies(words.reveal(), message.spoken));
-        if let Some((rule, number)) = ruled {
+        Some(ruled.map(|(rule, number)| {
             let reason = format!("rule {number} of the tenant");
-            return Some(Choice { agent: rule.agent.clone(), confidence: 1.0, reason });
-        }
-        let bidders: Vec<&str> = self
-            .agents
-            .iter()
-            .filter(|a| a.kind != AgentKind::Fallback)
-            .map(|a| a.name.as_str())
-            .collect();
-        let current = state.agent.as_deref();
-        let heard = with_heard(state, message);
-        Some(select(&bidders, current, fallback, |agent| {
-            let is_current = current == Some(agent);
-            agents::confidence(self.kind_of(agent), is_current, &heard, words.reveal())
+            Choice { agent: rule.agent.clone(), confidence: 1.0, reason }
         }))
+    }
+
+    fn bidding(&self) -> impl Iterator<Item = &Agent> {
+        self.agents.iter().filter(|a| a.kind != AgentKind::Fallback)
+    }
+
+    /// The agents with their thresholds (C3).
+    fn bidders(&self) -> Vec<Bidder<'_>> {
+        let share = |own: Option<u8>, usual: u8| f32::from(own.unwrap_or(usual)) / 100.0;
+        let Selection { keeps_above_percent, fallback_under_percent, .. } = self.selection;
+        let bidders = self.bidding().map(|agent| Bidder {
+            name: &agent.name,
+            keeps_above: share(agent.keeps_above_percent, keeps_above_percent),
+            wins_from: share(agent.wins_from_percent, fallback_under_percent),
+        });
+        bidders.collect()
     }
 
     /// How `choice` answers the turn by the rules. `now` is when the message came, so that a second
@@ -400,6 +475,9 @@ impl Desk {
         let agent = self.agents.iter().find(|a| a.name == name);
         let mut lines = vec![format!("You are the front desk of {}.", self.business)];
         lines.extend(agent.map(|a| a.instructions.clone()));
+        if let Some(language) = agent.and_then(|a| a.language.as_ref()) {
+            lines.push(format!("Speak the language {language}."));
+        }
         lines.push(DATA_IS_NO_INSTRUCTION.to_owned());
         if self.allowed(name).is_empty() {
             lines.push(NO_TOOLS.to_owned());

@@ -16,6 +16,7 @@ mod appointment;
 mod desk;
 mod reply;
 mod routing;
+mod scoring;
 mod selection;
 mod sentence;
 mod state;
@@ -29,7 +30,8 @@ pub use reply::{
     ReplyInput, join,
 };
 pub use routing::Rule;
-pub use selection::{Choice, FALLBACK_UNDER, KEEPS_ABOVE, select};
+pub use scoring::{Scores, Scoring};
+pub use selection::{Bidder, Choice, FALLBACK_UNDER, KEEPS_ABOVE, select};
 pub use sentence::{Splitter, is_speakable, sentences};
 pub use state::{
     Enquiry, HISTORY_UTTERANCES_MAX, Number, Offer, Question, Role, State, Task, Utterance,

@@ -17,49 +17,67 @@ pub struct Choice {
     pub reason: String,
 }
 
+/// Who may take a turn, and from which confidence on (C3).
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Bidder<'a> {
+    /// The agent's name.
+    pub name: &'a str,
+    /// As the current agent it keeps the turn above this.
+    pub keeps_above: f32,
+    /// Under this the fallback takes the turn instead.
+    pub wins_from: f32,
+}
+
+impl<'a> Bidder<'a> {
+    /// An agent with the thresholds of the requirements.
+    pub fn new(name: &'a str) -> Self {
+        Self { name, keeps_above: KEEPS_ABOVE, wins_from: FALLBACK_UNDER }
+    }
+}
+
 /// The selection rule, exactly as C2 has it: the current agent keeps the turn at confidence > 0.7;
 /// else every agent is asked and the highest wins; under 0.5 the fallback takes it.
 ///
 /// Of equals the current agent wins, then the earlier of `agents`. `agents` does not contain the
 /// fallback: it takes what is left and bids for nothing.
 pub fn select(
-    agents: &[&str],
+    agents: &[Bidder<'_>],
     current: Option<&str>,
     fallback: &str,
     mut confidence: impl FnMut(&str) -> f32,
 ) -> Choice {
-    let mut ask = |agent: &str| {
-        let c = confidence(agent);
+    let mut ask = |agent: &Bidder<'_>| {
+        let c = confidence(agent.name);
         if c.is_nan() { 0.0 } else { c.clamp(0.0, 1.0) }
     };
-    let current = current.filter(|c| agents.contains(c));
+    let current = current.and_then(|c| agents.iter().find(|a| a.name == c));
     let held = current.map(|agent| (agent, ask(agent)));
     if let Some((agent, confidence)) = held
-        && confidence > KEEPS_ABOVE
+        && confidence > agent.keeps_above
     {
         return Choice {
-            agent: agent.to_owned(),
+            agent: agent.name.to_owned(),
             confidence,
             reason: format!("current agent keeps the turn at {confidence:.2}"),
         };
     }
     let mut best = held;
-    for &agent in agents.iter().filter(|a| Some(**a) != current) {
+    for agent in agents.iter().filter(|a| current.is_none_or(|c| c.name != a.name)) {
         let confidence = ask(agent);
         if best.is_none_or(|(_, highest)| confidence > highest) {
             best = Some((agent, confidence));
         }
     }
     match best {
-        Some((agent, confidence)) if confidence >= FALLBACK_UNDER => Choice {
-            agent: agent.to_owned(),
+        Some((agent, confidence)) if confidence >= agent.wins_from => Choice {
+            agent: agent.name.to_owned(),
             confidence,
             reason: format!("highest of {} at {confidence:.2}", agents.len()),
         },
-        Some((agent, confidence)) => Choice {
+        Some((Bidder { name, wins_from, .. }, confidence)) => Choice {
             agent: fallback.to_owned(),
             confidence,
-            reason: format!("highest was {agent} at {confidence:.2}, under {FALLBACK_UNDER:.2}"),
+            reason: format!("highest was {name} at {confidence:.2}, under {wins_from:.2}"),
         },
         None => Choice {
             agent: fallback.to_owned(),
@@ -76,7 +94,7 @@ mod tests {
     type Bids = [(&'static str, f32); 3];
 
     fn chosen(current: Option<&str>, bids: Bids) -> (String, f32, Vec<String>) {
-        let agents = bids.map(|(name, _)| name);
+        let agents = bids.map(|(name, _)| Bidder::new(name));
         let mut asked = Vec::new();
         let choice = select(&agents, current, "fallback", |agent| {
             asked.push(agent.to_owned());
@@ -123,10 +141,21 @@ mod tests {
 
     #[test]
     fn the_reason_tells_how_it_came_about() {
-        let kept = select(&["a"], Some("a"), "fallback", |_| 0.9);
+        let a = [Bidder::new("a")];
+        let kept = select(&a, Some("a"), "fallback", |_| 0.9);
         assert_eq!(kept.reason, "current agent keeps the turn at 0.90");
-        let lost = select(&["a"], None, "fallback", |_| 0.2);
+        let lost = select(&a, None, "fallback", |_| 0.2);
         assert_eq!((lost.agent.as_str(), lost.confidence), ("fallback", 0.2));
         assert_eq!(lost.reason, "highest was a at 0.20, under 0.50");
+    }
+
+    #[test]
+    fn an_agents_own_thresholds_are_its_own() {
+        let shy = Bidder { wins_from: 0.9, ..Bidder::new("shy") };
+        let clingy = Bidder { keeps_above: 0.3, ..Bidder::new("clingy") };
+        let bids = |name: &str| if name == "shy" { 0.8 } else { 0.4 };
+        assert_eq!(select(&[shy, clingy], None, "fallback", bids).agent, "fallback");
+        assert_eq!(select(&[shy, clingy], Some("clingy"), "fallback", bids).agent, "clingy");
+        assert_eq!(select(&[Bidder::new("shy"), clingy], None, "fallback", bids).agent, "shy");
     }
 }

@@ -50,12 +50,14 @@ pub enum Question {
     Confirm,
     /// Whether anything else is wanted.
     AnythingElse,
+    /// Whether a human is wanted, where nothing is known.
+    Human,
 }
 
 impl Question {
     /// Whether an appointment is under way while it stands open.
     pub(crate) const fn is_of_an_appointment(self) -> bool {
-        !matches!(self, Self::Offer | Self::AnythingElse)
+        !matches!(self, Self::Offer | Self::AnythingElse | Self::Human)
     }
 
     /// Whether a bare number answers it with a time of day.

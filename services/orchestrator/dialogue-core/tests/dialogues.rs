@@ -80,8 +80,8 @@ fn what_the_agents_cannot_do_ends_in_an_offer() {
     let offer = "I can make, move or cancel an appointment. Would you like one?";
     let again = "Sorry, I can only help with appointments. Would you like one?";
     call.holds(&[
-        ("What is the capital of France?", "fallback", offer),
-        ("Do you sell bicycles?", "fallback", again),
+        ("The sky is blue.", "fallback", offer),
+        ("The weather is nice.", "fallback", again),
         ("Yes.", "appointments", "Sure. What name is it for?"),
         (
             "The weather is nice.",
@@ -91,6 +91,31 @@ fn what_the_agents_cannot_do_ends_in_an_offer() {
         ("Never mind.", "appointments", "All right, I have dropped that. Anything else?"),
         ("Goodbye.", "greeting", "Thank you for calling. Goodbye."),
     ]);
+}
+
+#[test]
+fn what_is_not_known_is_said_not_to_be_known_and_a_human_offered() {
+    let unknown = "Sorry, I do not know that. Would you like to talk to a person?";
+    let mut call = Talk::call();
+    call.holds(&[
+        ("What is the capital of France?", "fallback", unknown),
+        ("No.", "fallback", "All right. Anything else?"),
+        ("Do you sell bicycles?", "fallback", unknown),
+        ("Yes please.", "appointments", "One moment, I will put you through."),
+    ]);
+    assert_eq!(call.clinic.escalations, ["Somebody asked for a person."]);
+
+    let mut call = Talk::call();
+    call.holds(&[
+        ("Do you sell bicycles?", "fallback", unknown),
+        ("I would like an appointment.", "appointments", "Sure. What name is it for?"),
+    ]);
+
+    let mut call = Talk::call();
+    call.clinic.is_away = true;
+    let (_, said) = call.say("Do you sell bicycles?");
+    let expected = "Sorry, I cannot look that up right now. Would you like to talk to a person?";
+    assert_eq!(said, expected, "not looked up is not unknown");
 }
 
 #[test]

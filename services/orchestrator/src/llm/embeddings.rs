@@ -5,9 +5,13 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use domain::breaker::{Breaker, Permit, Verdict};
-use serde::Deserialize;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::json;
+use tokio::time::timeout;
 use vault::RotatingSecret;
+
+use crate::llm::bedrock::{Access as BedrockAccess, post};
 
 /// How long an embedding of a question may take; the caller waits, and the words alone find something too.
 const QUESTION_WITHIN: Duration = Duration::from_millis(1500);
@@ -15,23 +19,39 @@ const QUESTION_WITHIN: Duration = Duration::from_millis(1500);
 /// How long a batch of pieces may take.
 const BATCH_WITHIN: Duration = Duration::from_secs(20);
 
+/// Requests on their way at a time to an endpoint that takes one text with each.
+const TEXTS_AT_ONCE: usize = 8;
+
 /// Where texts are embedded.
 #[derive(Clone, Debug)]
 pub struct EmbeddingSettings {
     /// Its name in `SB_EMBEDDINGS`.
     pub name: String,
-    /// Ends in `/v1`, without a slash after it.
+    /// Of an OpenAI-compatible endpoint it ends in `/v1`; without a slash at its end.
     pub base_url: String,
     /// The model's name there.
     pub model: String,
 }
 
-/// An OpenAI-compatible endpoint of embeddings (PROTOCOLS 4).
+/// An endpoint of embeddings.
 pub struct Embeddings {
     http: reqwest::Client,
     settings: EmbeddingSettings,
-    key: Option<Arc<RotatingSecret>>,
+    protocol: Protocol,
     breaker: Mutex<Breaker>,
+}
+
+enum Protocol {
+    /// OpenAI's, with its key (PROTOCOLS 4).
+    OpenAi(Option<Arc<RotatingSecret>>),
+    /// `InvokeModel` of Amazon Titan's text embeddings, one text a request.
+    Titan(BedrockAccess),
+}
+
+/// What Titan answers.
+#[derive(Deserialize)]
+struct TitanAnswer {
+    embedding: Vec<f32>,
 }
 
 #[derive(Deserialize)]
@@ -46,7 +66,7 @@ struct Embedding {
 }
 
 impl Embeddings {
-    /// A client of the endpoint, which is not asked yet.
+    /// A client of an OpenAI-compatible endpoint, which is not asked yet.
     ///
     /// # Errors
     /// When no HTTP client can be built.
@@ -54,11 +74,23 @@ impl Embeddings {
         settings: EmbeddingSettings,
         key: Option<Arc<RotatingSecret>>,
     ) -> anyhow::Result<Self> {
+        Self::speaking(settings, Protocol::OpenAi(key))
+    }
+
+    /// A client of Titan at Bedrock, which is not asked yet.
+    ///
+    /// # Errors
+    /// When no HTTP client can be built.
+    pub fn titan(settings: EmbeddingSettings, access: BedrockAccess) -> anyhow::Result<Self> {
+        Self::speaking(settings, Protocol::Titan(access))
+    }
+
+    fn speaking(settings: EmbeddingSettings, protocol: Protocol) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .context("build the HTTP client of the embeddings")?;
-        Ok(Self { http, settings, key, breaker: Mutex::default() })
+        Ok(Self { http, settings, protocol, breaker: Mutex::default() })
     }
 
     /// What embeddings are stored under: those of two models are not compared.
@@ -98,31 +130,60 @@ impl Embeddings {
     }
 
     async fn ask(&self, texts: &[&str], within: Duration) -> anyhow::Result<Vec<Vec<f32>>> {
+        let embedded = match &self.protocol {
+            Protocol::OpenAi(key) => self.ask_openai(key.as_deref(), texts, within).await?,
+            Protocol::Titan(access) => {
+                let each: Vec<_> = texts.iter().map(|text| self.ask_titan(access, text)).collect();
+                let all = stream::iter(each).buffered(TEXTS_AT_ONCE).try_collect();
+                timeout(within, all).await.context("wait")??
+            }
+        };
+        let is_whole = embedded.len() == texts.len()
+            && embedded.iter().all(|e| !e.is_empty() && e.iter().all(|n| n.is_finite()));
+        if !is_whole {
+            bail!("the answer is not one embedding for each text");
+        }
+        Ok(embedded)
+    }
+
+    async fn ask_openai(
+        &self,
+        key: Option<&RotatingSecret>,
+        texts: &[&str],
+        within: Duration,
+    ) -> anyhow::Result<Vec<Vec<f32>>> {
         let url = format!("{}/embeddings", self.settings.base_url);
         let body =
             json!({"model": self.settings.model, "input": texts, "encoding_format": "float"});
         let mut post = self.http.post(url).timeout(within).json(&body);
-        if let Some(key) = &self.key {
+        if let Some(key) = key {
             post = post.bearer_auth(key.current().reveal());
         }
-        let response = post.send().await.map_err(reqwest::Error::without_url).context("ask")?;
-        let status = response.status();
-        if !status.is_success() {
-            bail!("refused with status {}", status.as_u16());
-        }
-        let answer: Answer =
-            response.json().await.map_err(reqwest::Error::without_url).context("read")?;
+        let answer: Answer = read(post.send().await).await?;
         let mut data = answer.data;
         data.sort_by_key(|e| e.index);
-        let is_whole = data.len() == texts.len()
-            && data.iter().enumerate().all(|(place, e)| {
-                e.index == place
-                    && !e.embedding.is_empty()
-                    && e.embedding.iter().all(|n| n.is_finite())
-            });
-        if !is_whole {
+        if !data.iter().enumerate().all(|(place, e)| e.index == place) {
             bail!("the answer is not one embedding for each text");
         }
         Ok(data.into_iter().map(|e| e.embedding).collect())
     }
+
+    async fn ask_titan(&self, access: &BedrockAccess, text: &str) -> anyhow::Result<Vec<f32>> {
+        let EmbeddingSettings { base_url, model, .. } = &self.settings;
+        let body = json!({"inputText": text}).to_string().into_bytes();
+        let answer = post(&self.http, access, base_url, (model.as_str(), "invoke"), body).await?;
+        let answer: TitanAnswer = read(Ok(answer)).await?;
+        Ok(answer.embedding)
+    }
+}
+
+async fn read<T: DeserializeOwned>(
+    answer: reqwest::Result<reqwest::Response>,
+) -> anyhow::Result<T> {
+    let answer = answer.map_err(reqwest::Error::without_url).context("ask")?;
+    let status = answer.status();
+    if !status.is_success() {
+        bail!("refused with status {}", status.as_u16());
+    }
+    answer.json().await.map_err(reqwest::Error::without_url).context("read")
 }

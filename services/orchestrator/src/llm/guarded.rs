@@ -1,25 +1,27 @@
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
 use domain::breaker::{Breaker, Permit, Verdict};
 use futures::{StreamExt as _, stream};
 
-use crate::llm::{Delta, Deltas, LanguageModel, ModelError, Price, Request};
+use crate::llm::{Delta, Deltas, Filled, Form, LanguageModel, ModelError, Price, Request};
 
 /// A model behind a breaker: one that failed lately is not asked, so that the next in the list answers without the
 /// caller's waiting for this one first.
 pub struct Guarded {
     model: Arc<dyn LanguageModel>,
     breaker: Arc<Mutex<Breaker>>,
+    /// Of forms: a model may be too slow for them and still answer in time.
+    forms: Arc<Mutex<Breaker>>,
 }
 
 impl Guarded {
-    /// The model behind a breaker of its own.
+    /// The model behind breakers of its own.
     pub fn new(model: Arc<dyn LanguageModel>) -> Self {
-        Self { model, breaker: Arc::default() }
+        Self { model, breaker: Arc::default(), forms: Arc::default() }
     }
 }
 
@@ -57,6 +59,13 @@ impl LanguageModel for Guarded {
         });
         Ok(watched.boxed())
     }
+
+    async fn fill(&self, form: &Form, within: Duration) -> Result<Filled, ModelError> {
+        let mut asking = Asking::begin(&self.forms).ok_or(ModelError::Resting)?;
+        let filled = self.model.fill(form, within).await;
+        asking.settle(filled.as_ref().map_or_else(verdict, |_| Verdict::Works));
+        filled
+    }
 }
 
 /// A request on its way. Dropped before anything came of it, nothing is learned.
@@ -87,9 +96,17 @@ impl Drop for Asking {
 
 fn verdict(error: &ModelError) -> Verdict {
     match error {
+        // The credentials ended before their time.
+        ModelError::Refused { status: 403, code } if code.starts_with("ExpiredToken") => {
+            Verdict::Fails
+        }
         ModelError::Refused { status: 401 | 403 | 404, .. } => Verdict::FailsForGood,
         ModelError::Refused { status: 429, code } if code == "insufficient_quota" => {
             Verdict::FailsForGood
+        }
+        // Of AWS a 400 as well.
+        ModelError::Refused { status: 400, code } if code == "ServiceQuotaExceededException" => {
+            Verdict::Fails
         }
         // It refuses this request, and may take the next.
         ModelError::Refused { status: 400 | 413 | 422, .. } => Verdict::Works,

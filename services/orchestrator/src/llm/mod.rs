@@ -1,25 +1,37 @@
 //! Language models behind one trait, asked in the order of `SB_LLM` (C7).
 
+mod bedrock;
 mod embeddings;
 mod guarded;
 mod openai;
+mod patience;
 mod rules;
 pub mod sse;
+mod tool_calls;
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
-use dialogue_core::{Prompt, tool::ToolSchema};
-use futures::stream::BoxStream;
+use dialogue_core::{Prompt, Utterance, tool::ToolSchema};
+use domain::Personal;
+use futures::{StreamExt as _, stream::BoxStream};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use bedrock::{Access as BedrockAccess, AwsIdentity, Bedrock, BedrockSettings};
 pub use embeddings::{EmbeddingSettings, Embeddings};
 pub use guarded::Guarded;
-#[cfg(test)]
-pub(crate) use openai::Patience;
 pub use openai::{OpenAi, OpenAiSettings};
+#[cfg(test)]
+pub(crate) use patience::Patience;
 pub use rules::RulesEngine;
+
+/// What a model that goes on with a reply is told besides.
+const GO_ON: &str =
+    "You have begun to answer. Go on right after your last sentence and repeat nothing.";
+
+/// The most tokens one answer of a model may have; a spoken reply has some dozens.
+const ANSWER_TOKENS_MAX: u32 = 1_000;
 
 /// What a model is asked for one turn.
 #[derive(Clone, Debug)]
@@ -35,6 +47,14 @@ pub struct Request {
     pub tools: Vec<ToolSchema>,
     /// What it asked for in this turn and what came of it, in order.
     pub exchanges: Vec<Exchange>,
+}
+
+impl Request {
+    /// What stands in the ledger after the last tools were asked for: it is gone on with.
+    fn begun(&self) -> &[String] {
+        let told = self.exchanges.last().map_or(0, |e| e.said).min(self.said.len());
+        &self.said[told..]
+    }
 }
 
 /// A tool a model asked for, in its own words.
@@ -127,6 +147,57 @@ pub trait LanguageModel: Send + Sync {
     /// # Errors
     /// When the model does not begin to answer.
     async fn reply(&self, request: &Request) -> Result<Deltas, ModelError>;
+
+    /// Asks for JSON of a schema, whole, within `within`.
+    ///
+    /// # Errors
+    /// As [`reply`](Self::reply), when it breaks off or takes longer; always by a model that cannot.
+    async fn fill(&self, _form: &Form, _within: Duration) -> Result<Filled, ModelError> {
+        Err(ModelError::NoWords)
+    }
+}
+
+/// What a model is asked to say as JSON.
+#[derive(Clone, Debug)]
+pub struct Form {
+    /// Names the form to the model: letters, digits and `_`.
+    pub name: &'static str,
+    /// What it is told beforehand.
+    pub system: Personal,
+    /// The talk it is about.
+    pub messages: Vec<Utterance>,
+    /// The JSON Schema of the answer.
+    pub schema: Value,
+}
+
+/// A form as a model filled it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Filled {
+    /// JSON, if the model did as it was told.
+    pub text: String,
+    /// What it took, where the vendor says.
+    pub usage: Usage,
+}
+
+/// The longest filled form taken, in bytes.
+const FORM_BYTES_MAX: usize = 16 * 1024;
+
+/// Puts an answer together that is a filled form: text, or the arguments of the tool that had to be used.
+async fn filled(mut deltas: Deltas) -> Result<Filled, ModelError> {
+    let (mut text, mut usage) = (String::new(), Usage::default());
+    while let Some(delta) = deltas.next().await {
+        match delta? {
+            Delta::Text(piece) => text.push_str(&piece),
+            Delta::Asked(asked) => {
+                text = asked.into_iter().next().map(|a| a.arguments).unwrap_or_default();
+            }
+            Delta::Usage(told) => usage = told,
+        }
+        if text.len() > FORM_BYTES_MAX {
+            return Err(ModelError::Unreadable("a form has no end"));
+        }
+    }
+    Ok(Filled { text, usage })
 }
 
 /// Why a model did not answer, or broke off. Holds nothing of what was asked or answered.

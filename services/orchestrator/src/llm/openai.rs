@@ -9,36 +9,16 @@ use anyhow::Context as _;
 use async_trait::async_trait;
 use futures::{StreamExt as _, stream};
 use serde_json::Value;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use vault::RotatingSecret;
 
-use self::chunk::{Chunk, ToolCalls};
+use self::chunk::Chunk;
 use crate::llm::{
-    Delta, Deltas, LanguageModel, ModelError, Price, Request, Usage, Waiting,
+    Delta, Deltas, Filled, Form, LanguageModel, ModelError, Price, Request, Usage, Waiting, filled,
+    patience::{END_WITHIN, Patience},
     sse::{EventParser, TooLong},
+    tool_calls::ToolCalls,
 };
-
-/// How long the vendor is waited for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
-    pub(crate) connect: Duration,
-    pub(crate) first_token: Duration,
-    pub(crate) next_token: Duration,
-}
-
-impl Default for Patience {
-    /// A caller waits while we wait, and the next provider wants its share of the time.
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(2),
-            first_token: Duration::from_secs(4),
-            next_token: Duration::from_secs(3),
-        }
-    }
-}
-
-/// How long the usage and the end are waited for when the model has finished.
-const END_WITHIN: Duration = Duration::from_millis(500);
 
 /// As much of an error's body as is read for its code, in bytes.
 const ERROR_BODY_BYTES_MAX: usize = 16 * 1024;
@@ -63,7 +43,7 @@ pub struct OpenAiSettings {
 
 /// What differs between endpoints of the protocol.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Form {
+enum Dialect {
     OpenAi,
     Azure,
     /// vLLM, Ollama and others.
@@ -82,14 +62,14 @@ impl OpenAiSettings {
         }
     }
 
-    fn form(&self) -> Form {
+    fn dialect(&self) -> Dialect {
         let host = self.base_url.split_once("://").map_or("", |(_, rest)| rest);
         let host = host.split(['/', ':']).next().unwrap_or_default();
         match host {
-            _ if self.api_version.is_some() => Form::Azure,
-            host if host.ends_with(".azure.com") => Form::Azure,
-            "api.openai.com" => Form::OpenAi,
-            _ => Form::Compatible,
+            _ if self.api_version.is_some() => Dialect::Azure,
+            host if host.ends_with(".azure.com") => Dialect::Azure,
+            "api.openai.com" => Dialect::OpenAi,
+            _ => Dialect::Compatible,
         }
     }
 }
@@ -144,16 +124,26 @@ impl LanguageModel for OpenAi {
     }
 
     async fn reply(&self, request: &Request) -> Result<Deltas, ModelError> {
-        let body = body::body(&self.settings, request).ok_or(ModelError::NoWords)?;
+        self.stream(&body::body(&self.settings, request).ok_or(ModelError::NoWords)?).await
+    }
+
+    async fn fill(&self, form: &Form, within: Duration) -> Result<Filled, ModelError> {
+        let asked = async { filled(self.stream(&body::form(&self.settings, form)).await?).await };
+        timeout(within, asked).await.unwrap_or(Err(ModelError::TimedOut(Waiting::Next)))
+    }
+}
+
+impl OpenAi {
+    async fn stream(&self, body: &Value) -> Result<Deltas, ModelError> {
         let url = format!("{}/chat/completions", self.settings.base_url);
-        let mut post = self.http.post(url).json(&body);
+        let mut post = self.http.post(url).json(body);
         if let Some(version) = &self.settings.api_version {
             post = post.query(&[("api-version", version)]);
         }
         if let Some(key) = &self.key {
-            post = match self.settings.form() {
-                Form::Azure => post.header("api-key", key.current().reveal()),
-                Form::OpenAi | Form::Compatible => post.bearer_auth(key.current().reveal()),
+            post = match self.settings.dialect() {
+                Dialect::Azure => post.header("api-key", key.current().reveal()),
+                Dialect::OpenAi | Dialect::Compatible => post.bearer_auth(key.current().reveal()),
             };
         }
         let deadline = Instant::now() + self.patience.first_token;
@@ -288,7 +278,7 @@ impl Reading {
 }
 
 /// The error without its URL: the base may hold a credential.
-fn connection(e: reqwest::Error) -> ModelError {
+pub(super) fn connection(e: reqwest::Error) -> ModelError {
     ModelError::Connection(e.without_url().to_string())
 }
 

@@ -1,18 +1,24 @@
 //! What the documents of a tenant say, told with its source; and that nothing else is told.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use domain::Timestamp;
+use domain::{Envelope, Payload, Timestamp};
 use serde_json::json;
 use store::knowledge::{self, NewDocument};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
+    bedrock,
     desk::{GREETING, Outbox, World, openai, rules},
     model_server::{ModelServer, Step},
     tools::clinic_with,
 };
-use crate::llm::LanguageModel;
+use crate::{
+    llm::{EmbeddingSettings, Embeddings, LanguageModel},
+    tools::{OpenMeteo, Tools, WeatherSettings, keep_embedded},
+};
 
 const PARKING: &str =
     "You can park behind the house. It is free of charge. Bicycles stand in the yard.";
@@ -48,7 +54,60 @@ async fn the_rules_answer_a_question_from_the_documents_and_name_their_source() 
     );
     let out = Outbox::default();
     call.handle(&out, &call.says(2, "what is the capital of France", None)).await.unwrap();
-    assert!(!out.texts().concat().contains("visitor guide"), "{:?}", out.texts());
+    assert_eq!(
+        out.texts(),
+        ["Sorry, I do not know that.", "Would you like to talk to a person?"],
+        "nothing is invented"
+    );
+    let out = Outbox::default();
+    let asked = "Sorry, I do not know that. Would you like to talk to a person?";
+    call.handle(&out, &call.says(3, "yes please", Some(asked))).await.unwrap();
+    let escalated = |(_, e): &(_, Envelope)| matches!(e.payload, Payload::EscalationRequested(_));
+    assert!(out.all().iter().any(escalated), "{:?}", out.texts());
+}
+
+#[tokio::test]
+async fn what_is_put_in_is_embedded_in_the_background_and_found_in_other_words() {
+    let model = ModelServer::never_twice_alike().await;
+    boot::install_tls();
+    let settings = || EmbeddingSettings {
+        name: "own".to_owned(),
+        base_url: model.base_url.clone(),
+        model: "m".to_owned(),
+    };
+    let openai = Embeddings::new(settings(), None).unwrap();
+    let titan = Embeddings::titan(settings(), bedrock::access()).unwrap();
+    for embeddings in [openai, titan] {
+        let Some(world) = clinic(vec![rules()]).await else { return };
+        is_embedded_and_found(world, Arc::new(embeddings)).await;
+    }
+}
+
+async fn is_embedded_and_found(mut world: World, embeddings: Arc<Embeddings>) {
+    let weather = OpenMeteo::new(WeatherSettings::at("http://127.0.0.1:9")).unwrap();
+    world.shell.tools = Tools::new(weather, Some(embeddings.clone()), 4);
+    let stop = CancellationToken::new();
+    let (store, tenants) = (world.shell.store.clone(), world.shell.tenants.clone());
+    let at_work = tokio::spawn(keep_embedded(embeddings, store, tenants, stop.clone()));
+    let embedded = async {
+        loop {
+            let tx = world.shell.store.tenant(world.tenant).await.unwrap();
+            let documents = knowledge::list(&tx, None, 10).await.unwrap();
+            if documents.iter().all(|d| d.embedded == d.pieces) {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(20), embedded).await.expect("it is embedded");
+    stop.cancel();
+    at_work.await.unwrap();
+
+    let call = world.call().await;
+    let out = Outbox::default();
+    call.handle(&out, &call.says(1, "where do I leave my car", Some(GREETING))).await.unwrap();
+    assert_eq!(out.texts()[0], "You can park behind the house.");
+    assert_eq!(out.texts()[2], "That is from our visitor guide.");
 }
 
 #[tokio::test]

@@ -1,9 +1,11 @@
 //! Turns over real Redis and PostgreSQL, and a model behind real HTTP.
 
+mod bedrock;
 mod desk;
 mod knowledge;
 mod model_server;
 mod models;
+mod scoring;
 mod survival;
 mod tools;
 mod turns;

@@ -5,6 +5,8 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
+use aws_smithy_eventstream::frame::write_message_to;
+use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -20,6 +22,8 @@ pub(crate) enum Step {
     Tools(Vec<(&'static str, String)>),
     /// Writes this into the stream as it is.
     Raw(&'static str),
+    /// Ends with an exception in the stream, as Bedrock does.
+    Exception(&'static str),
     /// Says nothing more, until the client goes.
     Stall,
     /// Ends as the protocol has it.
@@ -102,14 +106,29 @@ fn said_already(body: &Value) -> usize {
 }
 
 async fn serve(mut socket: TcpStream, shared: Arc<Shared>) {
-    let Some(body) = read_request(&mut socket).await else { return };
+    let Some((path, body)) = read_request(&mut socket).await else { return };
+    if path.ends_with("/embeddings") {
+        let texts = body["input"].as_array().unwrap().iter().enumerate();
+        let data: Vec<Value> =
+            texts.map(|(i, text)| json!({"index": i, "embedding": about(text)})).collect();
+        return write_json(&mut socket, &json!({"data": data})).await;
+    }
+    if path.ends_with("/invoke") {
+        let answer = json!({"embedding": about(&body["inputText"]), "inputTextTokenCount": 3});
+        return write_json(&mut socket, &answer).await;
+    }
+    let form = if path.ends_with("/converse-stream") { Form::Bedrock } else { Form::OpenAi };
     let number = shared.count.fetch_add(1, Ordering::SeqCst);
     shared.requests.lock().unwrap().push(body.clone());
     let steps = match (shared.script)(number, &body) {
         Ok(steps) => steps,
         Err((status, body)) => {
+            let named = match form {
+                Form::Bedrock => format!("x-amzn-errortype: {body}:http://amazon.com/\r\n"),
+                Form::OpenAi => String::new(),
+            };
             let head = format!(
-                "HTTP/1.1 {status} No\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                "HTTP/1.1 {status} No\r\n{named}content-length: {}\r\nconnection: close\r\n\r\n{body}",
                 body.len()
             );
             socket.write_all(head.as_bytes()).await.ok();
@@ -121,30 +140,22 @@ async fn serve(mut socket: TcpStream, shared: Arc<Shared>) {
     socket.write_all(head.as_bytes()).await.ok();
     for step in steps {
         match step {
-            Step::Text(text) => {
-                let chunk = json!({"id": "c", "choices": [{"index": 0, "delta": {"content": text}}],
-                                   "usage": null, "obfuscation": "x"});
-                write_chunk(&mut socket, &format!("data: {chunk}\n\n")).await;
-            }
+            Step::Text(text) => write_chunk(&mut socket, &form.text(&text)).await,
             Step::Tools(calls) => {
                 for (index, (name, arguments)) in calls.into_iter().enumerate() {
                     let id = format!("call_{number}_{index}");
-                    let mut pieces = vec![json!({"index": index, "id": id, "type": "function",
-                        "function": {"name": name, "arguments": ""}})];
-                    pieces.extend(arguments.as_bytes().chunks(7).map(|piece| {
-                        let piece = String::from_utf8_lossy(piece);
-                        json!({"index": index, "function": {"arguments": piece}})
-                    }));
-                    for piece in pieces {
-                        let chunk =
-                            json!({"choices": [{"index": 0, "delta": {"tool_calls": [piece]}}]});
-                        write_chunk(&mut socket, &format!("data: {chunk}\n\n")).await;
+                    for piece in form.tool(index, &id, name, &arguments) {
+                        write_chunk(&mut socket, &piece).await;
                     }
                 }
-                write_chunk(&mut socket, &end("tool_calls")).await;
+                write_chunk(&mut socket, &form.end(true)).await;
             }
-            Step::Raw(raw) => write_chunk(&mut socket, raw).await,
-            Step::Done => write_chunk(&mut socket, &end("stop")).await,
+            Step::Raw(raw) => write_chunk(&mut socket, raw.as_bytes()).await,
+            Step::Exception(kind) => {
+                let body = json!({"message": "no"});
+                write_chunk(&mut socket, &frame("exception", kind, &body)).await;
+            }
+            Step::Done => write_chunk(&mut socket, &form.end(false)).await,
             Step::Stall => {
                 let mut byte = [0];
                 if matches!(socket.read(&mut byte).await, Ok(0) | Err(_)) {
@@ -157,21 +168,120 @@ async fn serve(mut socket: TcpStream, shared: Arc<Shared>) {
     socket.write_all(b"0\r\n\r\n").await.ok();
 }
 
-fn end(reason: &str) -> String {
-    format!(
-        "data: {{\"choices\":[{{\"delta\":{{}},\"finish_reason\":\"{reason}\"}}]}}\n\n\
-         data: {{\"choices\":[],\"usage\":{{\"prompt_tokens\":9,\"completion_tokens\":4}}}}\n\n\
-         data: [DONE]\n\n"
-    )
+/// A space of three directions is enough: parking, hours, and everything else.
+fn about(text: &Value) -> [f64; 3] {
+    let text = text.as_str().unwrap().to_lowercase();
+    let names = |words: &[&str]| if words.iter().any(|w| text.contains(w)) { 1.0 } else { 0.0 };
+    [names(&["park", "my car"]), names(&["open", "hours"]), 0.1]
 }
 
-async fn write_chunk(socket: &mut TcpStream, text: &str) {
-    let chunk = format!("{:x}\r\n{text}\r\n", text.len());
-    socket.write_all(chunk.as_bytes()).await.ok();
+async fn write_json(socket: &mut TcpStream, answer: &Value) {
+    let answer = answer.to_string();
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        answer.len()
+    );
+    socket.write_all(&[head.as_bytes(), answer.as_bytes()].concat()).await.ok();
+}
+
+/// The protocol a request came by.
+#[derive(Clone, Copy)]
+enum Form {
+    OpenAi,
+    Bedrock,
+}
+
+impl Form {
+    fn text(self, text: &str) -> Vec<u8> {
+        match self {
+            Self::OpenAi => {
+                let chunk = json!({"id": "c", "choices": [{"index": 0, "delta": {"content": text}}],
+                                   "usage": null, "obfuscation": "x"});
+                format!("data: {chunk}\n\n").into_bytes()
+            }
+            Self::Bedrock => {
+                let delta = json!({"contentBlockIndex": 0, "delta": {"text": text}, "p": "abc"});
+                event("contentBlockDelta", &delta)
+            }
+        }
+    }
+
+    fn tool(self, index: usize, id: &str, name: &str, arguments: &str) -> Vec<Vec<u8>> {
+        let pieces = arguments.as_bytes().chunks(7).map(|p| String::from_utf8_lossy(p));
+        match self {
+            Self::OpenAi => {
+                let first = json!({"index": index, "id": id, "type": "function",
+                    "function": {"name": name, "arguments": ""}});
+                let rest =
+                    pieces.map(|piece| json!({"index": index, "function": {"arguments": piece}}));
+                let chunk =
+                    |piece| json!({"choices": [{"index": 0, "delta": {"tool_calls": [piece]}}]});
+                let all = std::iter::once(first).chain(rest).map(chunk);
+                all.map(|chunk| format!("data: {chunk}\n\n").into_bytes()).collect()
+            }
+            Self::Bedrock => {
+                // Text is block 0.
+                let block = index + 1;
+                let start = json!({"contentBlockIndex": block,
+                    "start": {"toolUse": {"toolUseId": id, "name": name}}});
+                let mut events = vec![event("contentBlockStart", &start)];
+                events.extend(pieces.map(|piece| {
+                    let delta = json!({"contentBlockIndex": block,
+                        "delta": {"toolUse": {"input": piece}}});
+                    event("contentBlockDelta", &delta)
+                }));
+                events.push(event("contentBlockStop", &json!({"contentBlockIndex": block})));
+                events
+            }
+        }
+    }
+
+    fn end(self, asks: bool) -> Vec<u8> {
+        match self {
+            Self::OpenAi => {
+                let reason = if asks { "tool_calls" } else { "stop" };
+                format!(
+                    "data: {{\"choices\":[{{\"delta\":{{}},\"finish_reason\":\"{reason}\"}}]}}\n\n\
+                     data: {{\"choices\":[],\"usage\":{{\"prompt_tokens\":9,\"completion_tokens\":4}}}}\n\n\
+                     data: [DONE]\n\n"
+                )
+                .into_bytes()
+            }
+            Self::Bedrock => {
+                let reason = if asks { "tool_use" } else { "end_turn" };
+                let usage = json!({"usage": {"inputTokens": 9, "outputTokens": 4, "totalTokens": 13},
+                                   "metrics": {"latencyMs": 7}});
+                [event("messageStop", &json!({"stopReason": reason})), event("metadata", &usage)]
+                    .concat()
+            }
+        }
+    }
+}
+
+fn event(kind: &'static str, body: &Value) -> Vec<u8> {
+    frame("event", kind, body)
+}
+
+fn frame(message: &'static str, kind: &'static str, body: &Value) -> Vec<u8> {
+    let header = |name, value: &'static str| Header::new(name, HeaderValue::String(value.into()));
+    let type_header = if message == "event" { ":event-type" } else { ":exception-type" };
+    let message = Message::new(body.to_string().into_bytes())
+        .add_header(header(":message-type", message))
+        .add_header(header(type_header, kind))
+        .add_header(header(":content-type", "application/json"));
+    let mut bytes = Vec::new();
+    write_message_to(&message, &mut bytes).unwrap();
+    bytes
+}
+
+async fn write_chunk(socket: &mut TcpStream, bytes: &[u8]) {
+    let chunk = [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat();
+    socket.write_all(&chunk).await.ok();
     socket.flush().await.ok();
 }
 
-async fn read_request(socket: &mut TcpStream) -> Option<Value> {
+/// The path and the body.
+async fn read_request(socket: &mut TcpStream) -> Option<(String, Value)> {
     let mut bytes = Vec::new();
     loop {
         let mut piece = [0; 4096];
@@ -182,7 +292,8 @@ async fn read_request(socket: &mut TcpStream) -> Option<Value> {
         let length = head.lines().find_map(|l| l.strip_prefix("content-length: "))?;
         let body = &bytes[end + 4..];
         if body.len() >= length.trim().parse::<usize>().ok()? {
-            return serde_json::from_slice(body).ok();
+            let path = head.split(' ').nth(1)?.to_owned();
+            return Some((path, serde_json::from_slice(body).ok()?));
         }
     }
 }

@@ -95,7 +95,7 @@ async fn the_rules_engine_goes_on_by_counting() {
     call.handle(&second, &words).await.unwrap();
     assert_eq!(
         second.texts(),
-        ["I can make, move or cancel an appointment.", "Would you like one?"]
+        ["Sorry, I do not know that.", "Would you like to talk to a person?"]
     );
     assert_eq!(second.spoken()[0].0, first.spoken()[0].0, "the first again, under the same id");
 }

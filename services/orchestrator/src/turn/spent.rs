@@ -34,6 +34,11 @@ impl Spent {
         self.open = Some(Open { price, read_bytes, written_bytes: 0 });
     }
 
+    /// What a request took that is no part of the reply.
+    pub(super) fn also(&mut self, model: &dyn LanguageModel, usage: Usage) {
+        self.add(model.price(), usage);
+    }
+
     /// It did not answer: there is nothing to pay.
     pub(super) fn was_refused(&mut self) {
         self.open = None;

@@ -81,12 +81,14 @@ impl Head {
 }
 
 /// What happens next in a stream.
-enum Step {
+pub(crate) enum Step {
+    /// Nothing for so long.
     Wait(Duration),
     /// Bytes for the wire, and what the log shows of them.
     Send(Bytes, String),
     /// Nothing more, ever.
     Stall,
+    /// The connection is cut.
     Cut,
 }
 
@@ -166,7 +168,8 @@ fn rubbish() -> impl Iterator<Item = Bytes> {
     lines.into_iter().map(Bytes::from_static)
 }
 
-fn tokens(text: &str) -> impl Iterator<Item = String> {
+/// The tokens of a text.
+pub(crate) fn tokens(text: &str) -> impl Iterator<Item = String> {
     let mut rest = text.chars();
     std::iter::from_fn(move || {
         let token: String = rest.by_ref().take(TOKEN_CHARS).collect();
@@ -174,7 +177,8 @@ fn tokens(text: &str) -> impl Iterator<Item = String> {
     })
 }
 
-fn arguments(call: &ToolCall) -> String {
+/// The arguments of a call, as they are streamed.
+pub(crate) fn arguments(call: &ToolCall) -> String {
     match &call.arguments {
         Value::String(text) => text.clone(),
         other => other.to_string(),
@@ -182,7 +186,7 @@ fn arguments(call: &ToolCall) -> String {
 }
 
 /// Plays the steps. The entry in the log lives as long as the stream, so that a client who hangs up is noticed.
-fn play(steps: VecDeque<Step>, entry: Entry) -> impl Stream<Item = io::Result<Bytes>> {
+pub(crate) fn play(steps: VecDeque<Step>, entry: Entry) -> impl Stream<Item = io::Result<Bytes>> {
     stream::unfold((steps, entry), |(mut steps, mut entry)| async move {
         loop {
             let Some(step) = steps.pop_front() else {
@@ -258,7 +262,7 @@ async fn whole(
 }
 
 /// Counted as the simulated model counts: four characters a token.
-fn usage(body: &Value, answer: &Answer) -> Value {
+pub(crate) fn usage(body: &Value, answer: &Answer) -> Value {
     let count = |chars: usize| chars.div_ceil(TOKEN_CHARS);
     let prompt = count(body["messages"].to_string().chars().count());
     let completion = match answer {

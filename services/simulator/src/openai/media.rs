@@ -176,7 +176,7 @@ fn embed(world: &World, request: &HttpRequest, body: &[u8]) -> Result<HttpRespon
 }
 
 /// The sum of a few coordinates for each word, drawn from its hash, at length 1.
-fn embedding(text: &str, dimensions: usize) -> Vec<f32> {
+pub(crate) fn embedding(text: &str, dimensions: usize) -> Vec<f32> {
     let mut sum = vec![0.0_f32; dimensions];
     let words =
         text.split(|character: char| !character.is_alphanumeric()).filter(|word| !word.is_empty());

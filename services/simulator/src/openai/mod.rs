@@ -10,6 +10,8 @@ use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use serde_json::{Value, json};
 
 use crate::World;
+pub(crate) use chat::{Step, arguments, play, tokens, usage};
+pub(crate) use media::embedding;
 pub use model::{Answer, Mode, Model, Seen, Settings, ToolCall};
 
 /// Mounts the paths under `/openai`. The base URL a service is given ends in `/openai/v1`.

@@ -143,7 +143,7 @@ impl Model {
     }
 
     /// Notes a request.
-    pub(super) fn note(&self, body: Value) -> Entry {
+    pub(crate) fn note(&self, body: Value) -> Entry {
         let mut log = lock(&self.log.0);
         let number = log.last().map_or(1, |last| last.number + 1);
         if log.len() >= REQUESTS_MAX {
@@ -161,7 +161,7 @@ impl Model {
     }
 
     /// The answer to a request with these messages.
-    pub(super) fn answer(&self, body: &Value) -> Answer {
+    pub(crate) fn answer(&self, body: &Value) -> Answer {
         if let Some(format) = body.get("response_format").filter(|format| format["type"] != "text")
         {
             let given = lock(&self.settings).classification.clone();
@@ -269,7 +269,7 @@ fn least(schema: &Value) -> Value {
 }
 
 /// A request's place in the log. Dropped before it is finished, the client has closed the connection.
-pub(super) struct Entry {
+pub(crate) struct Entry {
     log: Arc<Log>,
     number: u64,
     finished: bool,
@@ -285,12 +285,12 @@ impl Entry {
     }
 
     /// Adds what is being sent.
-    pub(super) fn sent(&self, text: &str) {
+    pub(crate) fn sent(&self, text: &str) {
         self.change(|seen| seen.answer.push_str(text));
     }
 
     /// The answer is complete, as far as the model is to complete it.
-    pub(super) fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         self.finished = true;
         self.change(|seen| seen.finished_ms = Some(now_ms()));
     }

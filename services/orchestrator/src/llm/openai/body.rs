@@ -1,35 +1,20 @@
-use dialogue_core::{Role, join};
+use dialogue_core::{Role, Utterance, join};
 use serde_json::{Value, json};
 
-use super::{Form, OpenAiSettings};
-use crate::llm::{Exchange, Request};
-
-/// What a model that goes on with a reply is told besides.
-const GO_ON: &str =
-    "You have begun to answer. Go on right after your last sentence and repeat nothing.";
-
-/// The most tokens one answer of a model may have; a spoken reply has some dozens.
-const ANSWER_TOKENS_MAX: u32 = 1_000;
+use super::{Dialect, OpenAiSettings};
+use crate::llm::{ANSWER_TOKENS_MAX, Exchange, Form, GO_ON, Request};
 
 /// The body of a request; `None` where there are no words to answer.
 pub(super) fn body(settings: &OpenAiSettings, request: &Request) -> Option<Value> {
     let prompt = request.prompt.as_ref()?;
-    // What stands in the ledger after the last tools were asked for: it is gone on with.
-    let told = request.exchanges.last().map_or(0, |e| e.said).min(request.said.len());
-    let begun = &request.said[told..];
+    let begun = request.begun();
     let mut system = prompt.system.reveal().to_owned();
     if !begun.is_empty() {
         system.push('\n');
         system.push_str(GO_ON);
     }
     let mut messages = vec![json!({"role": "system", "content": system})];
-    messages.extend(prompt.messages.iter().map(|u| {
-        let role = match u.role {
-            Role::Person => "user",
-            Role::Agent => "assistant",
-        };
-        json!({"role": role, "content": u.text.reveal()})
-    }));
+    messages.extend(prompt.messages.iter().map(message));
     messages.extend(exchanged(&request.exchanges, &request.said));
     if !begun.is_empty() {
         messages.push(json!({"role": "assistant", "content": join(begun)}));
@@ -40,12 +25,7 @@ pub(super) fn body(settings: &OpenAiSettings, request: &Request) -> Option<Value
         "stream": true,
         "stream_options": {"include_usage": true},
     });
-    // OpenAI's own endpoints refuse the older name for some models, others do not know the newer one.
-    let limit = match settings.form() {
-        Form::OpenAi | Form::Azure => "max_completion_tokens",
-        Form::Compatible => "max_tokens",
-    };
-    body[limit] = json!(ANSWER_TOKENS_MAX);
+    body[limit_of(settings)] = json!(ANSWER_TOKENS_MAX);
     if !request.tools.is_empty() {
         let tools = request.tools.iter().map(|tool| {
             json!({"type": "function", "function": {
@@ -55,6 +35,39 @@ pub(super) fn body(settings: &OpenAiSettings, request: &Request) -> Option<Value
         body["tools"] = tools.collect();
     }
     Some(body)
+}
+
+/// The body of a request that is answered by a filled form.
+pub(super) fn form(settings: &OpenAiSettings, form: &Form) -> Value {
+    let mut messages = vec![json!({"role": "system", "content": form.system.reveal()})];
+    messages.extend(form.messages.iter().map(message));
+    let mut body = json!({
+        "model": settings.model,
+        "messages": messages,
+        "stream": true,
+        "stream_options": {"include_usage": true},
+        "response_format": {"type": "json_schema", "json_schema": {
+            "name": form.name, "strict": true, "schema": form.schema,
+        }},
+    });
+    body[limit_of(settings)] = json!(ANSWER_TOKENS_MAX);
+    body
+}
+
+fn message(utterance: &Utterance) -> Value {
+    let role = match utterance.role {
+        Role::Person => "user",
+        Role::Agent => "assistant",
+    };
+    json!({"role": role, "content": utterance.text.reveal()})
+}
+
+/// OpenAI's own endpoints refuse the older name for some models, others do not know the newer one.
+fn limit_of(settings: &OpenAiSettings) -> &'static str {
+    match settings.dialect() {
+        Dialect::OpenAi | Dialect::Azure => "max_completion_tokens",
+        Dialect::Compatible => "max_tokens",
+    }
 }
 
 /// Each round as the protocol has it: the assistant's message that asked, then a message for what came of each request.
@@ -84,7 +97,7 @@ fn exchanged(exchanges: &[Exchange], said: &[String]) -> Vec<Value> {
 
 #[cfg(test)]
 mod tests {
-    use dialogue_core::{Prompt, Utterance, tool};
+    use dialogue_core::{Prompt, tool};
     use domain::Turn;
 
     use super::*;

@@ -1,0 +1,25 @@
+//! How long models are waited for.
+
+use std::time::Duration;
+
+/// How long the vendor is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    pub(crate) connect: Duration,
+    pub(crate) first_token: Duration,
+    pub(crate) next_token: Duration,
+}
+
+impl Default for Patience {
+    /// A caller waits while we wait, and the next provider wants its share of the time.
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(2),
+            first_token: Duration::from_secs(4),
+            next_token: Duration::from_secs(3),
+        }
+    }
+}
+
+/// How long the usage and the end are waited for when the model has finished.
+pub(crate) const END_WITHIN: Duration = Duration::from_millis(500);
