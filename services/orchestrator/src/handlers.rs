@@ -11,7 +11,14 @@ use domain::{
 };
 
 use crate::{
-    Shell, context::Context, ledger::TurnLedger, outlet::Outlet, tools, turn::TurnRun, voice_notes,
+    Shell,
+    context::Context,
+    hooks::{self, Around},
+    ledger::TurnLedger,
+    outlet::Outlet,
+    tools,
+    turn::TurnRun,
+    voice_notes,
 };
 
 /// The handler of the orchestrator's queue.
@@ -23,11 +30,11 @@ pub struct Orchestrator {
 impl Handler for Orchestrator {
     async fn handle(&self, context: &bus::Context, message: &Envelope) -> Outcome {
         match &message.payload {
-            Payload::CallStarted(e) => call_started(&self.shell, message, e).await.into(),
+            Payload::CallStarted(e) => call_started(&self.shell, context, message, e).await.into(),
             Payload::MessageReceived(e) => {
                 message_received(&self.shell, context, message, e).await.into()
             }
-            Payload::CallEnded(e) => call_ended(&self.shell, message, e).await.into(),
+            Payload::CallEnded(e) => call_ended(&self.shell, context, message, e).await.into(),
             Payload::TransferUpdated(e) => transfer_updated(&self.shell, message, e).await.into(),
             Payload::ReminderDue(e) => {
                 tools::reminder_due(&self.shell, context, message, e).await.into()
@@ -41,6 +48,7 @@ impl Handler for Orchestrator {
 /// event came again, or the call came back to us (DESIGN 5).
 pub(crate) async fn call_started(
     shell: &Shell,
+    out: &dyn Outlet,
     envelope: &Envelope,
     event: &CallStarted,
 ) -> anyhow::Result<()> {
@@ -49,6 +57,7 @@ pub(crate) async fn call_started(
     if context.state.agent.is_none() && context.state.last_turn == Turn::GREETING {
         context.state = tenant.desk.call_started(&event.greeting);
         context.save(&shell.cache, envelope.conversation).await?;
+        hooks::before_call(&shell.hooks, &Around { out, tenant: &tenant, envelope }, event).await;
     }
     Ok(())
 }
@@ -101,6 +110,7 @@ pub(crate) async fn message_received(
 /// Takes in what was heard of the last reply and closes the context.
 pub(crate) async fn call_ended(
     shell: &Shell,
+    out: &dyn Outlet,
     envelope: &Envelope,
     event: &CallEnded,
 ) -> anyhow::Result<()> {
@@ -110,6 +120,9 @@ pub(crate) async fn call_ended(
         return Ok(());
     }
     context.state.call_ended(event.heard.as_ref());
+    // Before the end is kept: what fails is tried again.
+    let around = Around { out, tenant: &tenant, envelope };
+    hooks::after_call(&shell.hooks, &around, event, &context.state).await?;
     context.save(&shell.cache, envelope.conversation).await
 }
 

@@ -5,6 +5,7 @@
 mod config;
 mod context;
 mod handlers;
+mod hooks;
 mod ledger;
 mod llm;
 mod outlet;
@@ -31,6 +32,7 @@ pub use llm::{BedrockSettings, EmbeddingSettings, OpenAiSettings, Price, sse};
 pub use tools::{HeldBookings, WeatherSettings};
 
 use crate::{
+    hooks::CallHook,
     llm::{
         AwsIdentity, Bedrock, BedrockAccess, Embeddings, Guarded, LanguageModel, OpenAi,
         RulesEngine,
@@ -47,6 +49,7 @@ pub(crate) struct Shell {
     /// In the order they are asked.
     pub(crate) models: Vec<Arc<dyn LanguageModel>>,
     pub(crate) tools: Tools,
+    pub(crate) hooks: Vec<Arc<dyn CallHook>>,
 }
 
 impl Orchestrator {
@@ -104,7 +107,8 @@ impl Orchestrator {
         }
         let weather = OpenMeteo::new(config.weather.clone())?;
         let tools = Tools::new(weather, embeddings, config.database_connections);
-        Ok(Self { shell: Arc::new(Shell { cache, store, tenants, models, tools }) })
+        let hooks = hooks::all();
+        Ok(Self { shell: Arc::new(Shell { cache, store, tenants, models, tools, hooks }) })
     }
 
     /// The handler of the bookings that this orchestrator's turns held.

@@ -203,6 +203,8 @@ pub struct TenantSettings {
     pub recording_consent: Option<String>,
     /// Whether people are reminded of an appointment the day before (C10).
     pub reminders: bool,
+    /// What is done around calls besides the talk: some of [`FEATURES`](Self::FEATURES) (C10).
+    pub features: Vec<String>,
     /// The number calls fall back to when the platform cannot go on, E.164.
     pub fallback_number: Option<String>,
     /// Who takes the calls of people that want a human: E.164, or a SIP address; `None` means
@@ -219,6 +221,8 @@ impl TenantSettings {
     pub const STT_VENDORS: &'static [&'static str] = &["deepgram", "openai", "transcribe"];
     /// Who can be asked to speak: the names in `SB_TTS` and [`Voice::vendors`] (C8).
     pub const TTS_VENDORS: &'static [&'static str] = &["deepgram", "openai", "polly"];
+    /// What can be switched on: the desk is asked to call back who left in the middle of a booking (C10).
+    pub const FEATURES: &'static [&'static str] = &["follow_up"];
 
     /// Who takes the calls of people that want a human, if anybody does.
     pub fn human(&self) -> Option<&str> {
@@ -251,6 +255,7 @@ impl Default for TenantSettings {
             recording: true,
             recording_consent: None,
             reminders: true,
+            features: Vec::new(),
             fallback_number: None,
             transfer_to: None,
             nobody_free: "Nobody could take the call just now. What else can I do for you?".into(),

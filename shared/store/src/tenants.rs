@@ -120,6 +120,8 @@ struct Column {
     #[serde(default)]
     turn_taking: TurnTakingColumn,
     reminders: Option<bool>,
+    #[serde(default)]
+    features: Vec<String>,
     fallback_number: Option<String>,
     transfer_to: Option<String>,
     nobody_free: Option<String>,
@@ -311,6 +313,7 @@ pub fn parse(
         resumed: column.resumed.unwrap_or(usual.resumed),
         turn_taking: column.turn_taking.settings()?,
         reminders: column.reminders.unwrap_or(usual.reminders),
+        features: column.features,
         fallback_number: column.fallback_number,
         transfer_to: column.transfer_to,
         nobody_free: column.nobody_free.unwrap_or(usual.nobody_free),
@@ -340,6 +343,7 @@ pub fn parse(
     let speakers = settings.voice.vendors.iter().map(|v| &v.vendor);
     known("stt", TenantSettings::STT_VENDORS, settings.stt.iter())?;
     known("tts", TenantSettings::TTS_VENDORS, speakers)?;
+    known("features", TenantSettings::FEATURES, settings.features.iter())?;
     if settings.fallback_number.as_ref().is_some_and(|number| !is_e164(number)) {
         return Err("fallback_number: must be E.164, such as +15551234567".to_owned());
     }
@@ -392,6 +396,16 @@ mod tests {
         assert_eq!(read.scored_by.as_deref(), Some("openai"));
         let refused = with(json!({"fallback_under": 50})).unwrap_err();
         assert!(refused.contains("selection.fallback_under"), "{refused}");
+    }
+
+    #[test]
+    fn a_feature_that_nobody_knows_is_refused() {
+        let tenant = TenantId::from_uuid(uuid::Uuid::nil());
+        let with = |features: &[&str]| {
+            parse(tenant, "demo", json!({"business": "Maple Dental", "features": features}))
+        };
+        assert_eq!(with(&["follow_up"]).unwrap().features, ["follow_up"]);
+        assert!(with(&["fly"]).unwrap_err().contains("none of follow_up"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The agents (C1) and what each of them bids for a turn and says in it.
 
-use domain::{Personal, Voice};
+use domain::Voice;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -360,18 +360,10 @@ fn hand_over(
 
 /// Who it is, what made it necessary, and what is known so far.
 fn summary_of(state: &State, reason: EscalationReason) -> String {
-    let known = &state.enquiry;
-    let name = known.name.as_ref().map_or("Somebody", Personal::reveal);
-    let why = match reason {
+    state.enquiry.summary(match reason {
         EscalationReason::Ladder => "was not understood three times",
         _ => "asked for a person",
-    };
-    let moment = match (known.day, known.time) {
-        (Some(day), Some(time)) => format!("; about {day} {}", time.as_said()),
-        (Some(day), None) => format!("; about {day}"),
-        _ => String::new(),
-    };
-    format!("{name} {why}{moment}.")
+    })
 }
 
 fn greet(state: &mut State, wish: Option<Wish>, text: &str, spoken: bool) -> Scripted {

@@ -119,6 +119,19 @@ pub struct Enquiry {
     pub appointment: Option<Offer>,
 }
 
+impl Enquiry {
+    /// A sentence for a human: who it is, what they did, and what is known so far.
+    pub(crate) fn summary(&self, did: &str) -> String {
+        let name = self.name.as_ref().map_or("Somebody", Personal::reveal);
+        let moment = match (self.day, self.time) {
+            (Some(day), Some(time)) => format!("; about {day} {}", time.as_said()),
+            (Some(day), None) => format!("; about {day}"),
+            _ => String::new(),
+        };
+        format!("{name} {did}{moment}.")
+    }
+}
+
 /// The context of one conversation (C4). Plain data: the shell keeps it.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct State {
@@ -192,6 +205,12 @@ impl State {
     pub fn call_ended(&mut self, heard: Option<&Heard>) {
         self.hear(heard);
         self.ended = true;
+    }
+
+    /// What a human is told of a talk that ended before the appointment it was about was agreed; `None` of any other.
+    pub fn left_unfinished(&self) -> Option<Personal> {
+        let is_open = self.asked.is_some_and(Question::is_of_an_appointment);
+        is_open.then(|| self.enquiry.summary("left before an appointment was agreed").into())
     }
 
     pub(crate) fn person_said(&mut self, turn: Turn, text: &Personal) {

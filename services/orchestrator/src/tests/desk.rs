@@ -17,7 +17,7 @@ use testkit::TestDb;
 use tokio::sync::Notify;
 
 use crate::{
-    Shell, handlers,
+    Shell, handlers, hooks,
     llm::{LanguageModel, OpenAi, OpenAiSettings, RulesEngine},
     outlet::Outlet,
     tenants::Tenants,
@@ -60,7 +60,8 @@ impl World {
         // Nobody listens there.
         let weather = OpenMeteo::new(WeatherSettings::at("http://127.0.0.1:9")).unwrap();
         let tools = Tools::new(weather, None, CONNECTIONS);
-        Some(Self { db, shell: Shell { cache, store, tenants, models, tools }, tenant })
+        let hooks = hooks::all();
+        Some(Self { db, shell: Shell { cache, store, tenants, models, tools, hooks }, tenant })
     }
 
     pub(crate) async fn call(&self) -> Talk<'_> {
@@ -78,7 +79,7 @@ impl World {
             greeting: GREETING.into(),
         };
         let envelope = talk.envelope(Turn(0), started.clone());
-        handlers::call_started(&self.shell, &envelope, &started).await.unwrap();
+        handlers::call_started(&self.shell, &Outbox::default(), &envelope, &started).await.unwrap();
         talk
     }
 
@@ -146,15 +147,14 @@ impl Talk<'_> {
     }
 
     pub(crate) async fn ends(&self, heard: Heard) {
+        self.ends_by(CallEndReason::Caller, heard, &Outbox::default()).await;
+    }
+
+    pub(crate) async fn ends_by(&self, reason: CallEndReason, heard: Heard, out: &Outbox) {
         let call = self.call.clone().unwrap();
-        let ended = CallEnded {
-            call,
-            reason: CallEndReason::Caller,
-            started_at: Timestamp::now(),
-            heard: Some(heard),
-        };
+        let ended = CallEnded { call, reason, started_at: Timestamp::now(), heard: Some(heard) };
         let envelope = self.envelope(Turn(0), ended.clone());
-        handlers::call_ended(&self.world.shell, &envelope, &ended).await.unwrap();
+        handlers::call_ended(&self.world.shell, out, &envelope, &ended).await.unwrap();
     }
 }
 

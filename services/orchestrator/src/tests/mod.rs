@@ -2,6 +2,7 @@
 
 mod bedrock;
 mod desk;
+mod hooks;
 mod knowledge;
 mod model_server;
 mod models;

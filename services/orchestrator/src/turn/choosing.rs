@@ -7,7 +7,7 @@ use dialogue_core::{Choice, Message, Scores, Scoring, State};
 use super::{CHOICE, TurnRun, spent::Spent};
 use crate::{
     ledger::TurnLedger,
-    llm::{Form, LanguageModel, ModelError},
+    llm::{Form, LanguageModel, ModelError, RulesEngine},
 };
 
 /// How long the scores of a turn are waited for: the caller waits, and the rules have scores too.
@@ -31,9 +31,8 @@ impl TurnRun<'_> {
         if ledger.value(CHOICE).is_some() {
             return Some(by_the_rules);
         }
-        let Some((name, scoring)) = desk.scoring(state, message) else {
-            return Some(by_the_rules);
-        };
+        let scoring = desk.scoring(state, message).filter(|(name, _)| *name != RulesEngine::NAME);
+        let Some((name, scoring)) = scoring else { return Some(by_the_rules) };
         let because = |why: &str| Choice {
             reason: format!("{}; by the rules, for {name} {why}", by_the_rules.reason),
             ..by_the_rules.clone()
