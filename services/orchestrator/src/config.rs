@@ -1,12 +1,12 @@
 //! What the orchestrator is told by its environment (DESIGN 9).
 
-use boot::{CommonSettings, ConfigError, Environment, Reader};
+use boot::{CommonSettings, ConfigError, Deployment, Environment, Reader};
 
 use crate::{
     llm::{
         Bedrock, BedrockSettings, EmbeddingSettings, OpenAi, OpenAiSettings, Price, RulesEngine,
     },
-    tools::WeatherSettings,
+    tools::{OwnToolSettings, WeatherSettings},
 };
 
 /// Everything the orchestrator is told.
@@ -24,6 +24,8 @@ pub struct Config {
     pub concurrency: usize,
     /// Where the weather comes from.
     pub weather: WeatherSettings,
+    /// Where the tenants' own tools may be.
+    pub own_tools: OwnToolSettings,
     /// The KMS key that wraps the tenants' data keys.
     pub kms_key: String,
 }
@@ -175,6 +177,14 @@ impl Config {
             geocoding_url: r
                 .url("SB_GEOCODING_BASE_URL", Some("https://geocoding-api.open-meteo.com")),
         };
+        let hosts = r.list("SB_TOOL_HOSTS", "");
+        let own_tools = OwnToolSettings {
+            hosts: hosts.into_iter().map(|host| host.to_ascii_lowercase()).collect(),
+            loopback: r.parsed("SB_TOOL_LOOPBACK", false),
+        };
+        if own_tools.loopback && common.deployment != Deployment::Development {
+            r.fault("SB_TOOL_LOOPBACK", "is for development alone");
+        }
         let kms_key = r.optional("SB_KMS_KEY").unwrap_or_else(|| "alias/switchboard".into());
         r.finish(Self {
             common,
@@ -183,6 +193,7 @@ impl Config {
             database_connections,
             concurrency,
             weather,
+            own_tools,
             kms_key,
         })
     }

@@ -29,7 +29,7 @@ use vault::{RotatingSecret, Secrets};
 pub use config::{Config, ModelSettings};
 pub use handlers::Orchestrator;
 pub use llm::{BedrockSettings, EmbeddingSettings, OpenAiSettings, Price, sse};
-pub use tools::{HeldBookings, WeatherSettings};
+pub use tools::{HeldBookings, OwnToolSettings, WeatherSettings};
 
 use crate::{
     hooks::CallHook,
@@ -38,7 +38,7 @@ use crate::{
         RulesEngine,
     },
     tenants::Tenants,
-    tools::{OpenMeteo, Tools},
+    tools::{OpenMeteo, OwnTools, Tools},
 };
 
 /// What the handlers work with.
@@ -106,7 +106,8 @@ impl Orchestrator {
             tokio::spawn(tools::keep_embedded(embeddings, store, tenants.clone(), stop));
         }
         let weather = OpenMeteo::new(config.weather.clone())?;
-        let tools = Tools::new(weather, embeddings, config.database_connections);
+        let own = OwnTools::new(config.own_tools.clone(), Some(secrets.clone()))?;
+        let tools = Tools::new(weather, embeddings, config.database_connections).with_own(own);
         let hooks = hooks::all();
         Ok(Self { shell: Arc::new(Shell { cache, store, tenants, models, tools, hooks }) })
     }

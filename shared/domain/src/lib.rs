@@ -27,7 +27,8 @@ pub use ids::{CallSid, ConversationId, EventId, TenantId};
 pub use keys::{CipherError, FieldCipher, KeyError, KeyRing};
 pub use personal::Personal;
 pub use tenant::{
-    Address, AddressMode, Selection, Template, Templates, TenantSettings, TurnTaking, VendorVoice,
+    Address, AddressMode, HttpTool, Selection, Template, Templates, TenantSettings, TurnTaking,
+    VendorVoice,
     Voice,
 };
 pub use time::Timestamp;

@@ -153,6 +153,27 @@ impl Default for Selection {
     }
 }
 
+/// A tool of a tenant's own, over HTTP (C5). Which hosts may be asked is the platform's word, not the tenant's.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HttpTool {
+    /// Its name, as models ask for it.
+    pub name: String,
+    /// What it does and when to use it, for a model.
+    pub description: String,
+    /// The JSON Schema of its arguments, as text.
+    pub parameters: String,
+    /// Where it is asked.
+    pub url: String,
+    /// Whether it only looks (`GET`); else it may change something (`POST`), at most once a turn.
+    pub only_looks: bool,
+    /// How long it may take.
+    pub timeout: Duration,
+    /// The agents that may use it; empty means all.
+    pub agents: Vec<String>,
+    /// Whether a secret of its own is sent with each request.
+    pub has_secret: bool,
+}
+
 /// What a tenant says about itself. Held in memory by `edge` and `orchestrator`, refreshed from
 /// PostgreSQL every few seconds.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -214,6 +235,8 @@ pub struct TenantSettings {
     pub nobody_free: String,
     /// What goes out on WhatsApp to who did not write for 24 hours (A5).
     pub whatsapp_templates: Templates,
+    /// What agents can have done by systems of the tenant's own (C5).
+    pub tools: Vec<HttpTool>,
 }
 
 impl TenantSettings {
@@ -260,6 +283,7 @@ impl Default for TenantSettings {
             transfer_to: None,
             nobody_free: "Nobody could take the call just now. What else can I do for you?".into(),
             whatsapp_templates: Templates::default(),
+            tools: Vec::new(),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Tenants and what they say about themselves.
 
+mod own_tools;
+
 use std::{ops::RangeInclusive, time::Duration};
 
 use domain::{
@@ -7,6 +9,7 @@ use domain::{
 };
 use serde::Deserialize;
 
+use self::own_tools::ToolColumn;
 use crate::{Store, StoreError, TenantTx};
 
 /// The settings of all tenants that have an address.
@@ -127,6 +130,8 @@ struct Column {
     nobody_free: Option<String>,
     #[serde(default)]
     whatsapp_templates: TemplatesColumn,
+    #[serde(default)]
+    tools: Vec<ToolColumn>,
 }
 
 /// Confidences from 0 to 1.
@@ -318,6 +323,7 @@ pub fn parse(
         transfer_to: column.transfer_to,
         nobody_free: column.nobody_free.unwrap_or(usual.nobody_free),
         whatsapp_templates: column.whatsapp_templates.settings()?,
+        tools: own_tools::read(column.tools)?,
     };
     jiff::tz::TimeZone::get(&settings.timezone)
         .map_err(|_| format!("timezone: {:?} is not an IANA time zone", settings.timezone))?;

@@ -14,7 +14,8 @@ use crate::{
     selection::{Bidder, Choice, select},
     state::{Enquiry, Offer, Question, Role, State, Utterance},
     tool::{
-        self, ArgumentError, Call, Done, Outcome, PastCall, ToolRequest, ToolSchema, Tools, Wanted,
+        self, ArgumentError, Call, Done, Outcome, OwnTool, PastCall, ToolRequest, ToolSchema,
+        Tools, Wanted,
     },
     understand::Here,
 };
@@ -146,6 +147,8 @@ pub struct Desk {
     rules: Vec<Rule>,
     selection: Selection,
     voice: Voice,
+    /// The tenant's own tools (C5).
+    own_tools: Vec<OwnTool>,
 }
 
 impl Desk {
@@ -168,6 +171,7 @@ impl Desk {
             rules: Vec::new(),
             selection: settings.selection.clone(),
             voice: settings.voice.clone(),
+            own_tools: tool::own(&settings.tools),
         }
     }
 
@@ -333,7 +337,8 @@ impl Desk {
     /// The tools a model may use in the part of `agent` (C5).
     pub fn tools(&self, agent: &str) -> Vec<ToolSchema> {
         let allowed = self.allowed(agent);
-        tool::built_in().into_iter().filter(|t| allowed.contains(&t.name)).collect()
+        let built_in = tool::built_in().into_iter().filter(|t| allowed.contains(&t.name));
+        built_in.chain(self.own_tools_of(agent).map(ToolSchema::from)).collect()
     }
 
     /// What a model asked for in the part of `agent`, where it may and the arguments fit.
@@ -346,10 +351,11 @@ impl Desk {
         tool: &str,
         arguments: &str,
     ) -> Result<ToolRequest, ArgumentError> {
-        if !self.allowed(agent).iter().any(|allowed| allowed == tool) {
+        let is_built_in = self.allowed(agent).iter().any(|allowed| allowed == tool);
+        if !is_built_in && self.own_tools_of(agent).all(|own| own.name != tool) {
             return Err(ArgumentError::NoSuchTool);
         }
-        tool::parse(tool, arguments, &[], &self.timezone)
+        tool::parse(tool, arguments, &self.own_tools, &self.timezone)
     }
 
     /// What a model is told came of a tool.
@@ -362,6 +368,10 @@ impl Desk {
         let said: Vec<String> =
             done.iter().filter_map(|d| d.outcome.spoken(&self.timezone)).collect();
         (!said.is_empty()).then(|| said.join(" "))
+    }
+
+    fn own_tools_of(&self, agent: &str) -> impl Iterator<Item = &OwnTool> {
+        self.own_tools.iter().filter(move |tool| tool.is_for(agent))
     }
 
     /// The tools of an agent; of one that is no more, those of the fallback.

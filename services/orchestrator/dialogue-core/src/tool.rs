@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use schema::{ArgumentError, OwnTool, ToolSchema, built_in, parse};
+pub use schema::{ArgumentError, OwnTool, ToolSchema, built_in, own, parse};
 
 /// The most tools one turn runs, by the rules or by a model; a model that asks for more loops.
 pub const CALLS_MAX: u32 = 6;

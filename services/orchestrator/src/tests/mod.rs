@@ -6,6 +6,7 @@ mod hooks;
 mod knowledge;
 mod model_server;
 mod models;
+mod own_tools;
 mod scoring;
 mod survival;
 mod tools;

@@ -6,7 +6,9 @@ use bus::Destination;
 use dialogue_core::tool::{
     Book, Call, Cancel, Done, FindSlots, ListAppointments, Outcome, Reschedule, ToolRequest, Window,
 };
-use domain::{CallCommand, ControlCall, Envelope, MessageSent, Payload, Personal, Timestamp, Turn};
+use domain::{
+    CallCommand, Channel, ControlCall, Envelope, MessageSent, Payload, Personal, Timestamp, Turn,
+};
 
 use super::desk::{Outbox, Talk, World, rules};
 use crate::{
@@ -263,4 +265,46 @@ async fn a_pause_of_the_recording_is_told_to_the_task_that_holds_the_call() {
     let written = chat.says(1, "my card is", None);
     let outcome = run(&chat, &out, &written, CALLER, ToolRequest::ResumeRecording).await;
     assert!(matches!(outcome, Outcome::Refused(_)), "nothing is recorded there");
+}
+
+#[tokio::test]
+async fn whoever_gave_an_e_mail_address_gets_one_entry_in_their_calendar_that_follows_the_appointment()
+ {
+    let Some(world) = clinic().await else { return };
+    let owner = world.db.owner().await;
+    let tenant = world.tenant;
+    let sql = format!(
+        "INSERT INTO addresses (channel, address, tenant, mode)
+         VALUES ('email', 'desk@maple.example', '{tenant}', 'chat')"
+    );
+    owner.batch_execute(&sql).await.unwrap();
+    world.shell.tenants.refresh().await.unwrap();
+    let talk = world.call().await;
+    let ToolRequest::Book(book) = booking(ten_in(3)) else { unreachable!() };
+    let book = Book { email: Some("ada@example.com".into()), ..book };
+    let out = Outbox::default();
+    let message = talk.says(1, "tomorrow at ten", None);
+    let booked = run(&talk, &out, &message, CALLER, ToolRequest::Book(book)).await;
+    let Outcome::Booked(booked) = booked else { panic!("{booked:?}") };
+    let wanted = Reschedule { appointment: booked.id.clone(), start: ten_in(4) };
+    let message = talk.says(2, "the day after", None);
+    let moved = run(&talk, &out, &message, CALLER, ToolRequest::Reschedule(wanted)).await;
+    let Outcome::Moved(moved) = moved else { panic!("{moved:?}") };
+    let wanted = Cancel { appointment: moved.id };
+    let message = talk.says(3, "not at all", None);
+    run(&talk, &out, &message, CALLER, ToolRequest::Cancel(wanted)).await;
+
+    let mails: Vec<_> =
+        out.replies().into_iter().filter(|(e, _)| e.channel == Channel::EMAIL).collect();
+    let entries: Vec<_> = mails
+        .iter()
+        .map(|(_, m)| {
+            assert_eq!((m.to.reveal(), m.from.as_str()), ("ada@example.com", "desk@maple.example"));
+            let entry = m.mail.clone().unwrap().entry.unwrap();
+            (entry.id, entry.sequence, entry.is_cancelled, entry.starts_at)
+        })
+        .collect();
+    let at = |days| Timestamp::from_micros(ten_in(days).as_microsecond());
+    let one = |sequence, cancelled, days| (booked.id.clone(), sequence, cancelled, at(days));
+    assert_eq!(entries, [one(0, false, 3), one(1, false, 4), one(2, true, 4)]);
 }

@@ -1,26 +1,22 @@
 //! What a person is told of an appointment by message (C6, A6): the confirmation of one made on the
 //! phone or held meanwhile, and the reminder the day before.
 
-use std::time::Duration;
-
 use anyhow::Context as _;
 use dialogue_core::tool::{Appointment, Outcome};
 use domain::{
-    Channel, ConversationId, Envelope, MessageSent, Personal, ReminderDue, Timestamp, TurnAccount,
+    CalendarEntry, Channel, ConversationId, Envelope, Mail, MessageSent, Payload, Personal,
+    ReminderDue, Timestamp, TurnAccount,
 };
 use jiff::tz::TimeZone;
 use store::{
     StoreError, TenantTx,
-    appointments::{self, Reach},
+    appointments::{self, InCalendar, Reach},
     due,
     users::Identity,
 };
 
 use super::{Scene, appointments::moment};
 use crate::{Shell, outlet::Outlet, tenants::Tenant};
-
-/// A person is reminded so long before.
-const REMIND_BEFORE: Duration = Duration::from_secs(24 * 3600);
 
 /// How a person is written to.
 pub(super) struct TextTo {
@@ -62,7 +58,7 @@ pub(super) async fn of(
     phone: Option<&Personal>,
 ) -> anyhow::Result<()> {
     if !scene.envelope.channel.is_spoken() {
-        return Ok(());
+        return mail(scene, outcome, effect).await;
     }
     send(scene, outcome, effect, phone).await
 }
@@ -75,12 +71,55 @@ pub(super) async fn send(
     effect: &str,
     phone: Option<&Personal>,
 ) -> anyhow::Result<()> {
+    mail(scene, outcome, effect).await?;
     let Some(text) = text_of(scene.tenant, outcome) else { return Ok(()) };
     let Some(to) = by(scene, phone.or(Some(scene.from))) else { return Ok(()) };
     let id = scene.envelope.event_id.child(&format!("confirm:{effect}"));
     let message = message(scene.envelope, &to, text);
     let message = Envelope { event_id: id, ..message };
     scene.out.publish(&[message]).await.context("confirm an appointment")
+}
+
+/// Tells by e-mail as well, with the appointment for the person's own calendar, where an address is known and the tenant has one
+/// to write from. A number is not needed for it.
+async fn mail(scene: &Scene<'_>, outcome: &Outcome, effect: &str) -> anyhow::Result<()> {
+    let tenant = scene.tenant;
+    let from = tenant.addresses.iter().find(|a| a.channel == Channel::EMAIL);
+    let (Some(from), Some(text)) = (from, text_of(tenant, outcome)) else { return Ok(()) };
+    let (told, is_cancelled) = match outcome {
+        Outcome::Booked(told) | Outcome::Moved(told) => (told, false),
+        Outcome::Cancelled(told) => (told, true),
+        _ => return Ok(()),
+    };
+    let Ok(id) = told.id.parse() else { return Ok(()) };
+    let tx = scene.shell.store.tenant(scene.envelope.tenant).await?;
+    let found = appointments::in_calendar(&tx, id).await.context("find what to write of")?;
+    drop(tx);
+    let Some(found) = found else { return Ok(()) };
+    let InCalendar { appointment, first, moves, email } = found;
+    let summary = format!("{}: {}", tenant.settings.business, what(told));
+    let entry = CalendarEntry {
+        id: first.to_string(),
+        sequence: moves + u32::from(is_cancelled),
+        is_cancelled,
+        starts_at: appointment.starts_at,
+        ends_at: appointment.ends_at,
+        timezone: tenant.settings.timezone.clone(),
+        summary: summary.into(),
+    };
+    let subject = match outcome {
+        Outcome::Booked(_) => "Your appointment",
+        Outcome::Moved(_) => "Your appointment has moved",
+        _ => "Your appointment is cancelled",
+    };
+    let subject = format!("{subject}, {}", said(tenant, told.start));
+    let to = TextTo { channel: Channel::EMAIL, our_address: from.address.clone(), to: email };
+    let mut message = message(scene.envelope, &to, text);
+    message.event_id = scene.envelope.event_id.child(&format!("mail:{effect}"));
+    if let Payload::MessageSent(sent) = &mut message.payload {
+        sent.mail = Some(Mail { subject: subject.into(), entry: Some(entry) });
+    }
+    scene.out.publish(&[message]).await.context("confirm an appointment by e-mail")
 }
 
 /// Schedules the reminder, in the transaction of the booking. One that is sooner than the reminder
@@ -90,21 +129,14 @@ pub(super) async fn remind(
     tx: &TenantTx,
     booked: &appointments::Appointment,
 ) -> Result<(), StoreError> {
-    let before = i64::try_from(REMIND_BEFORE.as_micros()).unwrap_or(0);
-    let at = Timestamp::from_micros(booked.starts_at.as_micros().saturating_sub(before));
-    if at <= scene.at || !scene.tenant.settings.reminders {
+    if !scene.tenant.settings.reminders {
         return Ok(());
     }
-    let reminder = ReminderDue { appointment: booked.id.to_string() };
-    let event = Envelope::new(
-        domain::EventId::from_uuid(scene.envelope.tenant.derive(&format!("remind:{}", booked.id))),
-        scene.envelope.tenant,
-        scene.envelope.conversation,
-        scene.envelope.channel.clone(),
-        at,
-        reminder,
-    );
-    due::schedule(tx, booked.id, at, &wire::to_body(&wire::encode(&event))).await
+    let of = (scene.envelope.tenant, scene.envelope.conversation, scene.envelope.channel.clone());
+    let Some(event) = ReminderDue::of(booked.id, booked.starts_at, of, scene.at) else {
+        return Ok(());
+    };
+    due::schedule(tx, booked.id, event.occurred_at, &wire::to_body(&wire::encode(&event))).await
 }
 
 /// Reminds the person of an appointment that still stands.
@@ -157,20 +189,22 @@ fn message(cause: &Envelope, to: &TextTo, text: String) -> Envelope {
         choices: Vec::new(),
         attempt: 1,
         account: TurnAccount { agent: "appointments".into(), ..TurnAccount::default() },
+        mail: None,
     };
     let now = Timestamp::now();
     Envelope::new(cause.event_id, cause.tenant, chat, to.channel.clone(), now, sent)
 }
 
+fn what(appointment: &Appointment) -> String {
+    let service = appointment.service.as_deref().unwrap_or("appointment");
+    match &appointment.with {
+        Some(with) => format!("{service} with {with}"),
+        None => service.to_owned(),
+    }
+}
+
 fn text_of(tenant: &Tenant, outcome: &Outcome) -> Option<String> {
     let business = &tenant.settings.business;
-    let what = |a: &Appointment| {
-        let service = a.service.as_deref().unwrap_or("appointment");
-        match &a.with {
-            Some(with) => format!("{service} with {with}"),
-            None => service.to_owned(),
-        }
-    };
     Some(match outcome {
         Outcome::Booked(a) => {
             format!("{business}: your {} is booked for {}.", what(a), said(tenant, a.start))

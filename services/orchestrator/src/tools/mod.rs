@@ -9,6 +9,8 @@ mod appointments;
 mod confirmation;
 mod held;
 mod knowledge;
+mod own;
+mod public_address;
 mod weather;
 
 use std::{sync::Arc, time::Duration};
@@ -30,6 +32,8 @@ pub use held::HeldBookings;
 #[cfg(test)]
 pub(crate) use held::book_held;
 pub(crate) use knowledge::keep_embedded;
+pub use own::OwnToolSettings;
+pub(crate) use own::OwnTools;
 pub(crate) use weather::OpenMeteo;
 pub use weather::WeatherSettings;
 
@@ -41,6 +45,9 @@ const LOOK_WITHIN: Duration = Duration::from_secs(3);
 /// run finds out.
 const ACT_WITHIN: Duration = Duration::from_secs(5);
 
+/// How long a tenant's own tool may take, with what is put on record before and after it.
+const OWN_WITHIN: Duration = Duration::from_secs(7);
+
 /// How long a tool waits while others use the calendar. A burst of callers is no lost database: they
 /// queue here, and not for a connection, whose want counts as an outage.
 const QUEUE_WITHIN: Duration = Duration::from_secs(4);
@@ -50,6 +57,7 @@ pub(crate) struct Tools {
     pub(crate) weather: OpenMeteo,
     /// `None` where documents are found by their words alone.
     pub(crate) embeddings: Option<Arc<Embeddings>>,
+    own: OwnTools,
     calendar: Semaphore,
 }
 
@@ -61,7 +69,13 @@ impl Tools {
         embeddings: Option<Arc<Embeddings>>,
         connections: usize,
     ) -> Self {
-        Self { weather, embeddings, calendar: Semaphore::new((connections / 2).max(1)) }
+        let calendar = Semaphore::new((connections / 2).max(1));
+        Self { weather, embeddings, own: OwnTools::none(), calendar }
+    }
+
+    /// With tools of the tenants' own.
+    pub(crate) fn with_own(self, own: OwnTools) -> Self {
+        Self { own, ..self }
     }
 }
 
@@ -89,13 +103,18 @@ pub(crate) async fn run(scene: &Scene<'_>, call: &Call, done: &[Done]) -> anyhow
     let request = &call.request;
     let name = request.name();
     let begun = Instant::now();
-    let limit = if request.has_effect() { ACT_WITHIN } else { LOOK_WITHIN };
+    let limit = match request {
+        ToolRequest::Http(_) => OWN_WITHIN,
+        request if request.has_effect() => ACT_WITHIN,
+        _ => LOOK_WITHIN,
+    };
     let effect = effect_name(request, call.index, done);
     let place = match request.is_of_appointments() {
         true => timeout(QUEUE_WITHIN, scene.shell.tools.calendar.acquire()).await.ok(),
         false => None,
     };
-    let running = run_unlimited(scene, request, &effect);
+    // On the heap: a turn's future is deep enough without what all tools are made of.
+    let running = Box::pin(run_unlimited(scene, request, &effect, done));
     let ran = timeout(limit, running).await;
     drop(place);
     let outcome = match ran {
@@ -104,6 +123,7 @@ pub(crate) async fn run(scene: &Scene<'_>, call: &Call, done: &[Done]) -> anyhow
             // Whether it stands is not known; held, it is settled under the same name.
             appointments::hold(scene, request, &effect).await?
         }
+        Err(_) if matches!(request, ToolRequest::Http(_)) => own::not_known(),
         Err(_) => Outcome::Unavailable,
     };
     let took_ms = begun.elapsed().as_millis() as u64;
@@ -120,6 +140,7 @@ async fn run_unlimited(
     scene: &Scene<'_>,
     request: &ToolRequest,
     effect: &str,
+    done: &[Done],
 ) -> anyhow::Result<Outcome> {
     match request {
         ToolRequest::FindSlots(find) => Ok(appointments::find_slots(scene, find).await),
@@ -132,7 +153,9 @@ async fn run_unlimited(
         ToolRequest::Escalate(wanted) => escalate(scene, wanted, effect).await,
         ToolRequest::PauseRecording => control(scene, CallCommand::PauseRecording, effect).await,
         ToolRequest::ResumeRecording => control(scene, CallCommand::ResumeRecording, effect).await,
-        ToolRequest::Http(_) => Ok(Outcome::Refused("there is no such tool".into())),
+        ToolRequest::Http(wanted) => {
+            Ok(scene.shell.tools.own.run(scene, wanted, effect, done).await)
+        }
     }
 }
 

@@ -104,6 +104,7 @@ impl TurnRun<'_> {
             attempt: ledger.attempt(),
             account: ending.account(self),
             choices: ending.choices.iter().map(StoredOffer::choice).collect(),
+            mail: None,
         };
         let sent = self.finished("message-sent", sent, ending).with_turn(self.turn);
         self.out.publish(&[sent]).await.context("publish the reply")

@@ -55,6 +55,28 @@ pub struct OwnTool {
     pub description: String,
     /// The JSON Schema of its arguments.
     pub parameters: Value,
+    /// The agents that may use it; empty means all.
+    pub agents: Vec<String>,
+}
+
+impl OwnTool {
+    /// Whether a model may use it in the part of `agent`.
+    pub(crate) fn is_for(&self, agent: &str) -> bool {
+        self.agents.is_empty() || self.agents.iter().any(|named| named == agent)
+    }
+}
+
+/// Those of a tenant's tools that models can be told. One with the name of a built-in tool is left out: the built-in one is
+/// meant.
+pub fn own(tools: &[domain::HttpTool]) -> Vec<OwnTool> {
+    let taken = built_in();
+    let tool = |tool: &domain::HttpTool| OwnTool {
+        name: tool.name.clone(),
+        description: tool.description.clone(),
+        parameters: serde_json::from_str(&tool.parameters).unwrap_or_default(),
+        agents: tool.agents.clone(),
+    };
+    tools.iter().filter(|t| taken.iter().all(|b| b.name != t.name)).map(tool).collect()
 }
 
 impl From<&OwnTool> for ToolSchema {
@@ -391,7 +413,12 @@ mod tests {
             "required": ["order"],
             "additionalProperties": false,
         });
-        vec![OwnTool { name: "order_status".into(), description: "An order.".into(), parameters }]
+        vec![OwnTool {
+            name: "order_status".into(),
+            description: "An order.".into(),
+            parameters,
+            agents: Vec::new(),
+        }]
     }
 
     fn parsed(name: &str, arguments: &str) -> Result<ToolRequest, String> {
