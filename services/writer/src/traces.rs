@@ -5,7 +5,6 @@ use std::time::Duration;
 use anyhow::Context as _;
 use aws_sdk_s3::Client;
 use domain::{ConversationId, Envelope, Timestamp, TraceRequested};
-use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use store::{Store, StoreError, TenantTx, due, history, messages::Speaker, tenants, turn_timings};
 
@@ -15,9 +14,6 @@ const AFTER_A_CALL: Duration = Duration::from_secs(60);
 const AFTER_A_CHAT: Duration = Duration::from_secs(30 * 60);
 const PAGE: i64 = 500;
 
-/// Why a trace is written, as [`TraceRequested::reason`] says it.
-pub const ENDED: &str = "ended";
-
 /// Sees to it that the conversation of `of` is written to S3 once it is over: so long after this event, unless a later
 /// one puts it off.
 ///
@@ -26,7 +22,7 @@ pub const ENDED: &str = "ended";
 pub async fn schedule(tx: &TenantTx, of: &Envelope) -> Result<(), StoreError> {
     let after = if of.channel.is_spoken() { AFTER_A_CALL } else { AFTER_A_CHAT };
     let at = of.occurred_at.plus(after);
-    let wanted = TraceRequested { reason: ENDED.to_owned() };
+    let wanted = TraceRequested { reason: TraceRequested::ENDED.to_owned() };
     let event = Envelope { stages: Vec::new(), ..of.follow("trace", at, wanted) };
     let id = of.conversation.derive("trace");
     due::schedule(tx, id, at, &wire::to_body(&wire::encode(&event))).await
@@ -57,7 +53,7 @@ impl Traces {
             return Ok(());
         };
         drop(tx);
-        let key = key_of(of, wanted, began);
+        let key = wanted.key(of, began);
         let body = serde_json::to_vec(&trace).context("encode a trace")?;
         self.s3
             .put_object()
@@ -71,17 +67,6 @@ impl Traces {
         metrics::counter!("writer_traces_total", "reason" => wanted.reason.clone()).increment(1);
         Ok(())
     }
-}
-
-/// At the end one file of a conversation, found by the day it began; what was asked for is a file of its own.
-fn key_of(of: &Envelope, wanted: &TraceRequested, began: Timestamp) -> String {
-    let (folder, name, day) = match wanted.reason == ENDED {
-        true => ("conversation-traces", of.conversation.to_string(), began),
-        false => ("debug-exports", of.event_id.to_string(), of.occurred_at),
-    };
-    let day = jiff::Timestamp::from_microsecond(day.as_micros()).unwrap_or_default();
-    let day = day.to_zoned(TimeZone::UTC).strftime("%Y/%m/%d");
-    format!("{folder}/{}/{day}/{name}.json", of.tenant)
 }
 
 async fn trace_of(

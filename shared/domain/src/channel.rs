@@ -14,6 +14,8 @@ impl Channel {
     pub const WHATSAPP: Self = Self(Cow::Borrowed("whatsapp"));
     /// Text messages.
     pub const SMS: Self = Self(Cow::Borrowed("sms"));
+    /// E-mail; it only leaves.
+    pub const EMAIL: Self = Self(Cow::Borrowed("email"));
 
     /// A channel by its name, as adapters register it.
     pub fn named(name: impl Into<Cow<'static, str>>) -> Self {

@@ -1,5 +1,8 @@
+use std::time::Duration;
+
 use crate::{
-    CallSid, Channel, ConversationId, EventId, Heard, Personal, TenantId, Timestamp, Voice,
+    CallSid, Channel, ConversationId, Envelope, EventId, Heard, Personal, TenantId, Timestamp,
+    Voice,
 };
 
 macro_rules! payloads {
@@ -313,8 +316,26 @@ pub struct MediaSettled {
 /// What is known of a conversation is to be written to S3 (D5).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TraceRequested {
-    /// Why, as a short code: `ended`, `asked`.
+    /// Why, as a short code: [`ENDED`](Self::ENDED), [`ASKED`](Self::ASKED).
     pub reason: String,
+}
+
+impl TraceRequested {
+    /// The conversation is over.
+    pub const ENDED: &str = "ended";
+    /// Somebody asked for it.
+    pub const ASKED: &str = "asked";
+
+    /// Where in the bucket the trace lies that `of` asks for: at the end one file of a conversation, found by the day it `began`;
+    /// what was asked for is a file of its own.
+    pub fn key(&self, of: &Envelope, began: Timestamp) -> String {
+        let (folder, name, day) = match self.reason == Self::ENDED {
+            true => ("conversation-traces", of.conversation.to_string(), began),
+            false => ("debug-exports", of.event_id.to_string(), of.occurred_at),
+        };
+        let (year, month, day) = day.utc_date();
+        format!("{folder}/{}/{year:04}/{month:02}/{day:02}/{name}.json", of.tenant)
+    }
 }
 
 /// A place on Earth, WGS 84.
@@ -355,6 +376,36 @@ pub struct MessageSent {
     pub account: TurnAccount,
     /// Answers to choose from; empty on calls, where they are spoken.
     pub choices: Vec<OfferedChoice>,
+    /// What an e-mail has besides; `None` on every other channel.
+    pub mail: Option<Mail>,
+}
+
+/// What an e-mail has besides its text (A6).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Mail {
+    /// Its subject.
+    pub subject: Personal,
+    /// An appointment, for the person's own calendar.
+    pub entry: Option<CalendarEntry>,
+}
+
+/// An appointment in a person's own calendar (RFC 5545).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CalendarEntry {
+    /// The same however often the appointment is moved; a UUID.
+    pub id: String,
+    /// Grows with every change of it.
+    pub sequence: u32,
+    /// Whether it is called off.
+    pub is_cancelled: bool,
+    /// When it starts.
+    pub starts_at: Timestamp,
+    /// When it ends.
+    pub ends_at: Timestamp,
+    /// By whose clock, an IANA time zone.
+    pub timezone: String,
+    /// What it is.
+    pub summary: Personal,
 }
 
 /// Which agent answered, why, and at what cost (C9).
@@ -722,4 +773,24 @@ pub struct BookHeld {
 pub struct ReminderDue {
     /// The appointment's id.
     pub appointment: String,
+}
+
+impl ReminderDue {
+    /// A person is reminded so long before.
+    pub const BEFORE: Duration = Duration::from_secs(24 * 3600);
+
+    /// The reminder of an appointment that starts at `starts_at` and was made in the conversation: to be published when it
+    /// occurs. `None` where that is not later than `now`.
+    pub fn of(
+        appointment: uuid::Uuid,
+        starts_at: Timestamp,
+        (tenant, conversation, channel): (TenantId, ConversationId, Channel),
+        now: Timestamp,
+    ) -> Option<Envelope> {
+        let before = i64::try_from(Self::BEFORE.as_micros()).unwrap_or(0);
+        let at = Timestamp::from_micros(starts_at.as_micros().saturating_sub(before));
+        let id = EventId::from_uuid(tenant.derive(&format!("remind:{appointment}")));
+        let reminder = Self { appointment: appointment.to_string() };
+        (at > now).then(|| Envelope::new(id, tenant, conversation, channel, at, reminder))
+    }
 }

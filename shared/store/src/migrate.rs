@@ -40,6 +40,7 @@ migrations![
     "0072_recording_paused",
     "0080_agent_versions",
     "0081_knowledge_text",
+    "0085_calendar",
     "0090_media",
     "0095_dead_letter_counts",
     "0096_parked_groups",

@@ -167,6 +167,9 @@ impl std::fmt::Display for ApiError {
     }
 }
 
+/// A file that cannot be written to its end breaks off with it.
+impl std::error::Error for ApiError {}
+
 impl ResponseError for ApiError {
     fn status_code(&self) -> StatusCode {
         self.status

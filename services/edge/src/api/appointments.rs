@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use actix_web::{HttpRequest, web};
-use domain::{Personal, Timestamp};
-use jiff::tz::TimeZone;
+use domain::{Channel, ConversationId, Personal, ReminderDue, Timestamp};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use store::{
     TenantTx,
-    appointments::{self, Agenda, AppointmentFilter, BookEntry, NewAppointment},
-    tenants,
+    appointments::{self, AppointmentFilter, BookEntry, NewAppointment},
+    due,
     users::{self, Identity},
 };
 use utoipa::ToSchema;
@@ -21,10 +20,13 @@ use super::{
     caller::As,
     read::{self, Moment, Page, Query, moment, timestamp},
     role::{Operator, ReadOnly},
+    services::agenda,
     write::{Change, Done},
 };
 
 const WHAT: &str = "appointment";
+/// What is told of one that is called off or moved already.
+const NOT_BOOKED: (&str, &str) = ("not_booked", "it does not stand any more");
 /// Free times are looked for no further at once.
 const LONGEST_SEARCH: Duration = Duration::from_secs(31 * 24 * 3600);
 /// Free times that are shown, at most.
@@ -75,6 +77,16 @@ pub enum AppointmentStatus {
     Booked,
     /// It was called off, or moved.
     Cancelled,
+}
+
+impl AppointmentStatus {
+    /// Its name.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Booked => "booked",
+            Self::Cancelled => "cancelled",
+        }
+    }
 }
 
 impl From<BookEntry> for Appointment {
@@ -177,7 +189,7 @@ pub async fn create(
     request: HttpRequest,
     body: web::Payload,
 ) -> Answer<Value> {
-    let body = read::body(&request, body).await?;
+    let (change, body) = Change::read(&caller, &request, body).await?;
     let wanted: WantedAppointment = body.json()?;
     read::text("name", &wanted.name, 200)?;
     for (field, text, max) in [
@@ -188,16 +200,14 @@ pub async fn create(
         text.as_ref().map_or(Ok(()), |text| read::text(field, text, max))?;
     }
     let phone = wanted.phone.as_ref().map(|phone| read::phone("phone", phone)).transpose()?;
-    let change = Change::of(&caller, &request, &body)?;
     change
         .make(async |tx| {
-            let agenda = agenda(tx).await?;
+            let (_, agenda) = agenda(tx).await?;
             let service = agenda.service(wanted.service.as_deref());
             let service = service.ok_or_else(|| ApiError::field("service", "is none of yours"))?;
             let (at, now) = (timestamp(wanted.starts_at), Timestamp::now());
             let slot = agenda.slot_at(service, at).filter(|slot| slot.starts_at > now);
-            let told = "no appointment of this service starts then";
-            let slot = slot.ok_or_else(|| ApiError::conflict("not_offered", told))?;
+            let slot = slot.ok_or_else(not_offered)?;
             let name: Personal = wanted.name.as_str().into();
             let email: Option<Personal> = wanted.email.as_deref().map(Into::into);
             let notes: Option<Personal> = wanted.notes.as_deref().map(Into::into);
@@ -216,7 +226,7 @@ pub async fn create(
                 reached_by: None,
             };
             if appointments::book(tx, &new).await?.is_none() {
-                return Err(ApiError::conflict("time_taken", "the time is taken"));
+                return Err(time_taken());
             }
             let booked = appointments::entry(tx, change.id).await?;
             let booked = booked.ok_or_else(ApiError::internal)?;
@@ -236,19 +246,94 @@ pub async fn cancel(
     request: HttpRequest,
     body: web::Payload,
 ) -> Answer<Value> {
-    let body = read::body(&request, body).await?;
+    let (change, _) = Change::read(&caller, &request, body).await?;
     let id = read::path_id(&request, WHAT)?;
-    Change::of(&caller, &request, &body)?
+    let cancelled = async |tx: &TenantTx| Ok(appointments::cancel(tx, id).await?);
+    let shown = async |tx: &TenantTx| Ok(appointments::entry(tx, id).await?);
+    let what = ("appointment.cancel", WHAT, id);
+    change.step::<_, Appointment>(what, cancelled, shown, NOT_BOOKED).await
+}
+
+/// Another time for an appointment.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AnotherTime {
+    /// When it is to start; a time that `availability` shows.
+    starts_at: Moment,
+}
+
+/// Move an appointment
+///
+/// For operators. It is a new one then, which the old one names as `moved_to`; nothing else of it changes, and whoever serves it
+/// stays where they are free. 409 `not_booked` when it does not stand any more, `time_taken`, `not_offered` as for a new one.
+#[utoipa::path(post, path = "/api/v1/appointments/{id}/move", tag = "appointments", request_body = AnotherTime,
+    params(("id" = Uuid, Path)),
+    responses((status = 201, description = "The new one", body = inline(Success<Appointment>))))]
+pub async fn move_it(
+    caller: As<Operator>,
+    request: HttpRequest,
+    body: web::Payload,
+) -> Answer<Value> {
+    let (change, body) = Change::read(&caller, &request, body).await?;
+    let id = read::path_id(&request, WHAT)?;
+    let wanted: AnotherTime = body.json()?;
+    change
         .make(async |tx| {
-            let cancelled = appointments::cancel(tx, id).await?;
-            let entry = appointments::entry(tx, id).await?;
-            let entry = entry.ok_or_else(|| ApiError::not_found(WHAT))?;
-            if !cancelled {
-                return Err(ApiError::conflict("not_booked", "it does not stand any more"));
-            }
-            Ok(Done::ok(Appointment::from(entry), "appointment.cancel", id))
+            let Some(old) = appointments::standing_one(tx, id).await? else {
+                let known = appointments::entry(tx, id).await?;
+                known.ok_or_else(|| ApiError::not_found(WHAT))?;
+                return Err(ApiError::conflict(NOT_BOOKED.0, NOT_BOOKED.1));
+            };
+            let (_, agenda) = agenda(tx).await?;
+            let service = agenda.service(Some(&old.service)).or(agenda.service(None));
+            let (at, now) = (timestamp(wanted.starts_at), Timestamp::now());
+            let slot = service.and_then(|service| agenda.slot_at(service, at));
+            let slot = slot.filter(|slot| slot.starts_at > now);
+            let mut slot = slot.ok_or_else(not_offered)?;
+            slot.resources.sort_by_key(|number| *number != old.resource);
+            let moved = appointments::reschedule(tx, &old, change.id, &slot).await?;
+            let moved = moved.ok_or_else(time_taken)?;
+            remind(&caller, tx, &old, &moved, now).await?;
+            let entry = appointments::entry(tx, moved.id).await?;
+            let entry = entry.ok_or_else(ApiError::internal)?;
+            Ok(Done::created(Appointment::from(entry), "appointment.move", id)
+                .noting(json!({ "to": moved.id })))
         })
         .await
+}
+
+/// The reminder goes with the appointment (C10), where the person can be reached.
+async fn remind(
+    caller: &As<Operator>,
+    tx: &TenantTx,
+    old: &appointments::Appointment,
+    moved: &appointments::Appointment,
+    now: Timestamp,
+) -> Result<(), ApiError> {
+    due::forget(tx, old.id).await?;
+    let settings = caller.api.directory.settings(caller.tenant).unwrap_or_default();
+    let entry = appointments::entry(tx, moved.id).await?;
+    let conversation = entry.and_then(|entry| entry.conversation);
+    let reach = appointments::reach(tx, moved.id).await?;
+    let (Some(conversation), Some((_, reach)), true) = (conversation, reach, settings.reminders)
+    else {
+        return Ok(());
+    };
+    let of =
+        (caller.tenant, ConversationId::from_uuid(conversation), Channel::named(reach.channel));
+    if let Some(reminder) = ReminderDue::of(moved.id, moved.starts_at, of, now) {
+        let at = reminder.occurred_at;
+        due::schedule(tx, moved.id, at, &wire::to_body(&wire::encode(&reminder))).await?;
+    }
+    Ok(())
+}
+
+fn not_offered() -> ApiError {
+    ApiError::conflict("not_offered", "no appointment of this service starts then")
+}
+
+fn time_taken() -> ApiError {
+    ApiError::conflict("time_taken", "the time is taken")
 }
 
 /// A time that can be booked.
@@ -285,7 +370,7 @@ pub async fn availability(caller: As<ReadOnly>, request: HttpRequest) -> Answer<
         return Err(ApiError::parameter("to", "must be at most 31 days after from"));
     }
     let tx = caller.begin().await?;
-    let agenda = agenda(&tx).await?;
+    let (_, agenda) = agenda(&tx).await?;
     let Some(service) = agenda.service(service.as_deref()) else {
         return Err(ApiError::parameter("service", "is none of yours"));
     };
@@ -300,11 +385,4 @@ pub async fn availability(caller: As<ReadOnly>, request: HttpRequest) -> Answer<
         with: slot.resources.iter().filter_map(named).collect(),
     });
     Ok(Reply::ok(times.collect()))
-}
-
-async fn agenda(tx: &TenantTx) -> Result<Agenda, ApiError> {
-    let own = tenants::own(tx).await?;
-    let named = own.settings["timezone"].as_str().unwrap_or("UTC");
-    let timezone = TimeZone::get(named).unwrap_or(TimeZone::UTC);
-    Ok(Agenda::load(tx, timezone).await?)
 }

@@ -388,17 +388,16 @@ pub async fn trace(
             let found = history::conversation(tx, id).await?;
             let found = found.ok_or_else(|| ApiError::not_found(WHAT))?;
             let now = Timestamp::now();
-            let wanted = TraceRequested { reason: "asked".to_owned() };
+            let wanted = TraceRequested { reason: TraceRequested::ASKED.to_owned() };
             let (conversation, channel) =
                 (ConversationId::from_uuid(id), Channel::named(found.channel));
-            let event = Envelope::new(event_id, caller.tenant, conversation, channel, now, wanted);
+            let event =
+                Envelope::new(event_id, caller.tenant, conversation, channel, now, wanted.clone());
+            let key = wanted.key(&event, found.started_at);
             caller.api.bus.publish(&[event]).await.map_err(|error| {
                 tracing::warn!(%error, kind = "queues_unavailable", "trace not asked for");
                 ApiError::unavailable("the request could not be handed on")
             })?;
-            let day = jiff::Timestamp::from_microsecond(now.as_micros()).unwrap_or_default();
-            let day = day.to_zoned(jiff::tz::TimeZone::UTC).strftime("%Y/%m/%d");
-            let key = format!("debug-exports/{}/{day}/{event_id}.json", caller.tenant);
             Ok(Done::accepted(TraceOnItsWay { key }, "conversation.trace", id))
         })
         .await
@@ -462,6 +461,7 @@ pub async fn send(caller: As<Operator>, request: HttpRequest, body: web::Payload
                 attempt: 0,
                 account: TurnAccount::of_operator(&caller.actor),
                 choices: Vec::new(),
+                mail: None,
             };
             let event =
                 Envelope::new(event_id, caller.tenant, conversation, to.channel, now, message);

@@ -15,7 +15,7 @@ use actix_web::{
 
 use super::{Api, answer::ApiError};
 
-const METHODS: &str = "GET, POST, PATCH, DELETE";
+const METHODS: &str = "GET, POST, PUT, PATCH, DELETE";
 const REQUEST_HEADERS: &str =
     "Authorization, Content-Type, Idempotency-Key, If-None-Match, X-API-Key";
 const RESPONSE_HEADERS: &str = "ETag, Location, Retry-After";

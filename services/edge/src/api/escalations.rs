@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, web};
 use domain::{Channel, ConversationId, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
-use store::escalations;
+use store::{TenantTx, escalations};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -13,7 +13,7 @@ use super::{
     caller::As,
     read::{self, Moment, Page, Query, moment},
     role::{Operator, ReadOnly},
-    write::{Change, Done},
+    write::Change,
 };
 
 const WHAT: &str = "escalation";
@@ -127,23 +127,18 @@ pub async fn claim(
     request: HttpRequest,
     body: web::Payload,
 ) -> Answer<Value> {
-    let body = read::body(&request, body).await?;
+    let (change, _) = Change::read(&caller, &request, body).await?;
     let id = read::path_id(&request, WHAT)?;
-    Change::of(&caller, &request, &body)?
-        .make(async |tx| {
-            let claimed = escalations::claim(tx, id, &caller.actor).await?;
-            let found = find(tx, id).await?;
-            if !claimed {
-                return Err(ApiError::conflict("not_open", "it is not open any more"));
-            }
-            if is_chat(&found) {
-                let conversation = ConversationId::from_uuid(found.conversation);
-                // Before it is on record: whoever has a chat must not find an agent talking in it.
-                caller.api.cache.hand_to_human(conversation).await.map_err(away)?;
-            }
-            Ok(Done::ok(Escalation::from(found), "escalation.claim", id))
-        })
-        .await
+    let claimed = async |tx: &TenantTx| {
+        let claimed = escalations::claim(tx, id, &caller.actor).await?;
+        if claimed && let Some(chat) = chat_of(tx, id).await? {
+            // Before it is on record: whoever has a chat must not find an agent talking in it.
+            caller.api.cache.hand_to_human(chat).await.map_err(away)?;
+        }
+        Ok(claimed)
+    };
+    let refused = ("not_open", "it is not open any more");
+    changed(&change, ("escalation.claim", id), claimed, refused).await
 }
 
 /// Close a request for a human
@@ -157,30 +152,34 @@ pub async fn close(
     request: HttpRequest,
     body: web::Payload,
 ) -> Answer<Value> {
-    let body = read::body(&request, body).await?;
+    let (change, _) = Change::read(&caller, &request, body).await?;
     let id = read::path_id(&request, WHAT)?;
-    Change::of(&caller, &request, &body)?
-        .make(async |tx| {
-            let closed = escalations::close(tx, id).await?;
-            let found = find(tx, id).await?;
-            if !closed {
-                return Err(ApiError::conflict("closed", "it was closed before"));
-            }
-            if is_chat(&found) {
-                let conversation = ConversationId::from_uuid(found.conversation);
-                caller.api.cache.give_back(conversation).await.map_err(away)?;
-            }
-            Ok(Done::ok(Escalation::from(found), "escalation.close", id))
-        })
-        .await
+    let closed = async |tx: &TenantTx| {
+        let closed = escalations::close(tx, id).await?;
+        if closed && let Some(chat) = chat_of(tx, id).await? {
+            caller.api.cache.give_back(chat).await.map_err(away)?;
+        }
+        Ok(closed)
+    };
+    let refused = ("closed", "it was closed before");
+    changed(&change, ("escalation.close", id), closed, refused).await
 }
 
-async fn find(tx: &store::TenantTx, id: Uuid) -> Result<escalations::Escalation, ApiError> {
-    escalations::find(tx, id).await?.ok_or_else(|| ApiError::not_found(WHAT))
+async fn changed(
+    change: &Change<'_>,
+    (action, id): (&'static str, Uuid),
+    step: impl AsyncFnOnce(&TenantTx) -> Result<bool, ApiError>,
+    refused: (&str, &str),
+) -> Answer<Value> {
+    let shown = async |tx: &TenantTx| Ok(escalations::find(tx, id).await?);
+    change.step::<_, Escalation>((action, WHAT, id), step, shown, refused).await
 }
 
-fn is_chat(escalation: &escalations::Escalation) -> bool {
-    !Channel::named(escalation.channel.clone()).is_spoken()
+/// The chat that a human is wanted in; `None` for a call.
+async fn chat_of(tx: &TenantTx, id: Uuid) -> Result<Option<ConversationId>, ApiError> {
+    let found = escalations::find(tx, id).await?.ok_or_else(|| ApiError::not_found(WHAT))?;
+    let is_chat = !Channel::named(found.channel).is_spoken();
+    Ok(is_chat.then(|| ConversationId::from_uuid(found.conversation)))
 }
 
 fn away(error: cache::CacheError) -> ApiError {

@@ -7,6 +7,7 @@
 //! - [`openapi`]: the description, from the code; [`docs`] shows it.
 //! - one module for each kind of thing: conversations, calls, appointments, ...
 
+pub mod agents;
 pub mod answer;
 pub mod appointments;
 pub mod caller;
@@ -15,8 +16,10 @@ pub mod conversations;
 pub mod cors;
 pub mod dead_letters;
 pub mod docs;
+pub mod documents;
 pub mod escalations;
 pub mod events;
+pub mod exports;
 mod files;
 pub mod health;
 pub mod key;
@@ -24,6 +27,7 @@ pub mod keys;
 pub mod openapi;
 pub mod read;
 pub mod role;
+pub mod services;
 pub mod tenant;
 pub mod token;
 pub mod twilio;
@@ -100,7 +104,7 @@ impl Api {
 
 /// Mounts the API and its pages.
 pub fn routes(app: &mut web::ServiceConfig, api: &web::Data<Api>) {
-    let (get, post) = (web::get, web::post);
+    let (get, post, put) = (web::get, web::post, web::put);
     let v1 = web::scope(BASE)
         .app_data(api.clone())
         .wrap(from_fn(cors::answer))
@@ -134,6 +138,10 @@ pub fn routes(app: &mut web::ServiceConfig, api: &web::Data<Api>) {
             ],
         ))
         .service(at("/appointments/{id}/cancel", [(Method::POST, post().to(appointments::cancel))]))
+        .service(at("/appointments/{id}/move", [(Method::POST, post().to(appointments::move_it))]))
+        .service(at("/services", [(Method::GET, get().to(services::list))]))
+        .service(at("/resources", [(Method::GET, get().to(services::resources))]))
+        .service(at("/hours", [(Method::GET, get().to(services::hours))]))
         .service(at("/availability", [(Method::GET, get().to(appointments::availability))]))
         .service(at("/appointments/{id}", [(Method::GET, get().to(appointments::show))]))
         .service(at("/escalations", [(Method::GET, get().to(escalations::list))]))
@@ -147,6 +155,7 @@ pub fn routes(app: &mut web::ServiceConfig, api: &web::Data<Api>) {
         ))
         .service(at("/dead-letters/{id}", [(Method::GET, get().to(dead_letters::show))]))
         .service(at("/users", [(Method::GET, get().to(users::list))]))
+        .service(at("/users/{id}/export", [(Method::GET, get().to(exports::person))]))
         .service(at("/users/{id}", [(Method::GET, get().to(users::show))]))
         .service(at(
             "/tenant",
@@ -155,7 +164,37 @@ pub fn routes(app: &mut web::ServiceConfig, api: &web::Data<Api>) {
                 (Method::PATCH, web::patch().to(tenant::change)),
             ],
         ))
-        .service(at("/agents", [(Method::GET, get().to(tenant::list_agents))]))
+        .service(at("/agents", [(Method::GET, get().to(agents::list))]))
+        .service(at(
+            "/agents/{id}",
+            [(Method::GET, get().to(agents::show)), (Method::PUT, put().to(agents::put))],
+        ))
+        .service(at(
+            "/routing-rules",
+            [
+                (Method::GET, get().to(agents::list_rules)),
+                (Method::POST, post().to(agents::add_rule)),
+            ],
+        ))
+        .service(at(
+            "/routing-rules/{id}",
+            [
+                (Method::GET, get().to(agents::show_rule)),
+                (Method::PUT, put().to(agents::put_rule)),
+                (Method::DELETE, web::delete().to(agents::remove_rule)),
+            ],
+        ))
+        .service(at("/documents", [(Method::GET, get().to(documents::list))]))
+        .service(at(
+            "/documents/{id}",
+            [
+                (Method::GET, get().to(documents::show)),
+                (Method::PUT, put().to(documents::put)),
+                (Method::DELETE, web::delete().to(documents::remove)),
+            ],
+        ))
+        .service(at("/exports/conversations", [(Method::GET, get().to(exports::conversations))]))
+        .service(at("/exports/appointments", [(Method::GET, get().to(exports::appointments))]))
         .service(at("/audit", [(Method::GET, get().to(tenant::audit_log))]))
         .service(at(
             "/api-keys",

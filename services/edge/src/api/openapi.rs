@@ -15,8 +15,8 @@ use utoipa::{
 };
 
 use super::{
-    answer, appointments, calls, conversations, dead_letters, escalations, events, files, health,
-    keys, tenant, users,
+    agents, answer, appointments, calls, conversations, dead_letters, documents, escalations,
+    events, exports, files, health, keys, services, tenant, users,
 };
 
 #[derive(OpenApi)]
@@ -45,8 +45,12 @@ The tenant follows from the credential alone. Requests over the limit are answer
         appointments::list,
         appointments::create,
         appointments::cancel,
+        appointments::move_it,
         appointments::availability,
         appointments::show,
+        services::list,
+        services::resources,
+        services::hours,
         escalations::list,
         escalations::show,
         escalations::claim,
@@ -59,7 +63,21 @@ The tenant follows from the credential alone. Requests over the limit are answer
         users::show,
         tenant::show,
         tenant::change,
-        tenant::list_agents,
+        agents::list,
+        agents::show,
+        agents::put,
+        agents::list_rules,
+        agents::show_rule,
+        agents::add_rule,
+        agents::put_rule,
+        agents::remove_rule,
+        documents::list,
+        documents::show,
+        documents::put,
+        documents::remove,
+        exports::conversations,
+        exports::appointments,
+        exports::person,
         tenant::audit_log,
         keys::list,
         keys::create,
@@ -152,6 +170,7 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (HttpMethod, &mut Ope
     [
         (HttpMethod::Get, &mut item.get),
         (HttpMethod::Post, &mut item.post),
+        (HttpMethod::Put, &mut item.put),
         (HttpMethod::Patch, &mut item.patch),
         (HttpMethod::Delete, &mut item.delete),
     ]

@@ -1,6 +1,6 @@
 //! Reading what a request says: its query, its path, its body. Every fault is told with the part that is meant.
 
-use std::time::Duration;
+use std::{fmt, ops::RangeInclusive, time::Duration};
 
 use actix_web::{
     HttpRequest,
@@ -32,6 +32,12 @@ const CURSOR_BYTES: usize = 24;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[schema(value_type = String, format = DateTime, example = "2026-11-28T09:30:00Z")]
 pub struct Moment(jiff::Timestamp);
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// A moment as the API writes it.
 pub fn moment(at: Timestamp) -> Moment {
@@ -167,6 +173,24 @@ impl Query {
         self.take(name).map(read).transpose()
     }
 
+    /// A whole number.
+    ///
+    /// # Errors
+    /// When it is none of `range`.
+    pub fn number(
+        &mut self,
+        name: &str,
+        range: RangeInclusive<i64>,
+    ) -> Result<Option<i64>, ApiError> {
+        let read = |text: String| {
+            text.parse().ok().filter(|number| range.contains(number)).ok_or_else(|| {
+                let problem = format!("must be a number from {} to {}", range.start(), range.end());
+                ApiError::parameter(name, &problem)
+            })
+        };
+        self.take(name).map(read).transpose()
+    }
+
     /// How many are wanted, and after which.
     ///
     /// # Errors
@@ -214,10 +238,22 @@ pub fn path_text(request: &HttpRequest) -> &str {
 /// # Errors
 /// When it is too large, too slow, or no JSON by its own word.
 pub async fn body(request: &HttpRequest, body: web::Payload) -> Result<Body, ApiError> {
+    body_up_to(request, body, MAX_BODY_BYTES).await
+}
+
+/// As [`body`], where up to `max` bytes may come.
+///
+/// # Errors
+/// As [`body`].
+pub async fn body_up_to(
+    request: &HttpRequest,
+    body: web::Payload,
+    max: usize,
+) -> Result<Body, ApiError> {
     let content_type = request.headers().get(header::CONTENT_TYPE);
     let content_type = content_type.and_then(|v| v.to_str().ok()).unwrap_or_default();
     let kind = content_type.split(';').next().unwrap_or_default().trim();
-    let bytes = tokio::time::timeout(BODY_WITHIN, whole(body)).await.map_err(|_| {
+    let bytes = tokio::time::timeout(BODY_WITHIN, whole(body, max)).await.map_err(|_| {
         ApiError::new(StatusCode::BAD_REQUEST, "invalid_body", "the body did not come within 10 s")
     })??;
     if !bytes.is_empty() && !kind.eq_ignore_ascii_case("application/json") {
@@ -230,27 +266,27 @@ pub async fn body(request: &HttpRequest, body: web::Payload) -> Result<Body, Api
     Ok(Body(bytes))
 }
 
-async fn whole(mut body: web::Payload) -> Result<BytesMut, ApiError> {
+async fn whole(mut body: web::Payload, max: usize) -> Result<BytesMut, ApiError> {
     let (mut kept, mut total) = (BytesMut::new(), 0);
     while let Some(chunk) = body.next().await {
         let chunk = chunk.map_err(|_| {
             ApiError::new(StatusCode::BAD_REQUEST, "invalid_body", "the body broke off")
         })?;
         total += chunk.len();
-        if total > MAX_BODY_BYTES + DISCARDED_BYTES {
+        if total > max + DISCARDED_BYTES {
             break;
         }
-        if total <= MAX_BODY_BYTES {
+        if total <= max {
             kept.extend_from_slice(&chunk);
         }
     }
-    if total <= MAX_BODY_BYTES {
+    if total <= max {
         return Ok(kept);
     }
     Err(ApiError::new(
         StatusCode::PAYLOAD_TOO_LARGE,
         "payload_too_large",
-        format!("a body has at most {MAX_BODY_BYTES} bytes"),
+        format!("a body has at most {max} bytes"),
     ))
 }
 

@@ -5,7 +5,7 @@ use domain::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use store::{
-    agents, audit,
+    audit,
     tenants::{self, OwnTenant},
 };
 use utoipa::ToSchema;
@@ -97,35 +97,6 @@ pub async fn change(
                 .noting(json!({ "settings": names })))
         })
         .await
-}
-
-/// An agent, as it is configured.
-#[derive(Serialize, ToSchema)]
-pub struct Agent {
-    /// Its name.
-    #[schema(example = "reception")]
-    pub name: String,
-    /// `greeting`, `intent`, `information`, `task`, `fallback`.
-    #[schema(example = "task")]
-    pub kind: String,
-    /// What it is told.
-    #[schema(value_type = Object)]
-    pub config: Value,
-    /// Grows with every change.
-    pub version: i64,
-}
-
-/// Agents
-///
-/// Those that the tenant has configured; a tenant without any has the usual ones.
-#[utoipa::path(get, path = "/api/v1/agents", tag = "agents",
-    responses((status = 200, description = "All that are switched on", body = inline(Success<Vec<Agent>>))))]
-pub async fn list_agents(caller: As<ReadOnly>) -> Answer<Vec<Agent>> {
-    let tx = caller.begin().await?;
-    let rows = agents::enabled(&tx).await?.into_iter();
-    let agents =
-        rows.map(|a| Agent { name: a.name, kind: a.kind, config: a.config, version: a.version });
-    Ok(Reply::ok(agents.collect()))
 }
 
 /// A change that somebody made.

@@ -285,6 +285,43 @@ mod tests {
         assert_eq!(verifier.check(&format!("{message}.{signature}")), None);
     }
 
+    /// An RSA key of 2,048 bits, made for this test alone, and its modulus as a JWK has it.
+    const RSA_PRIVATE: &str = include_str!("../../tests/data/rs256_private_key.pkcs8.b64");
+    const RSA_MODULUS: &str = "v9LfYt5Wkbcd0LwEzyUSlXmQRSpoarLzeUp0gP1AwfoQOB7TBgg_dM454yndgLW2mnqysHLM27s6va4ZY7MkDelHZkY3xiIK25j8_LqstAJGNXxlOw3Gjwdbcpl7y_vH780tF5CIJ0HqdaiAMjlM9wmeWhUrouN33fpXY0frbJFGfclt7di_bqLNafZMHRs7OKLJ45205WCBzp23VW11eh7dY-Qq7HmGkKl96mUG7MwMKmthwfBvyMCWjQG1ZZim_udHJhvC1DP5LrWQxjigko-9tyVN5TMTF4C80dPVvUNF891jSyPAZXJlx7EnV7PVVi2Ua5D0-T3rmOxLBQlW-w";
+
+    #[test]
+    fn a_token_signed_by_an_rsa_key_is_good_and_one_that_was_changed_is_not() {
+        let der = base64::engine::general_purpose::STANDARD.decode(RSA_PRIVATE.trim()).unwrap();
+        let pair = ring_signature::RsaKeyPair::from_pkcs8(&der).unwrap();
+        let key =
+            json!({"kty": "RSA", "kid": "rsa", "alg": "RS256", "n": RSA_MODULUS, "e": "AQAB"});
+        let verifier = verifier_of(&[key]);
+        let header = encoded(&json!({"alg": "RS256", "kid": "rsa"}));
+        let sign = |message: &str| {
+            let mut signature = vec![0; pair.public().modulus_len()];
+            let random = ring::rand::SystemRandom::new();
+            let scheme = &ring_signature::RSA_PKCS1_SHA256;
+            pair.sign(scheme, &random, message.as_bytes(), &mut signature).unwrap();
+            URL_SAFE_NO_PAD.encode(signature)
+        };
+        let message = format!("{header}.{}", encoded(&claims()));
+        let signature = sign(&message);
+        let bearer = verifier.check(&format!("{message}.{signature}")).unwrap();
+        assert_eq!((bearer.subject.as_str(), bearer.role), ("ana", Role::Operator));
+
+        let mut admin = claims();
+        admin["role"] = json!("admin");
+        let changed = format!("{header}.{}", encoded(&admin));
+        assert_eq!(verifier.check(&format!("{changed}.{signature}")), None);
+        // The public key taken for a secret.
+        let message =
+            format!("{}.{}", encoded(&json!({"alg": "HS256", "kid": "rsa"})), encoded(&claims()));
+        let modulus = URL_SAFE_NO_PAD.decode(RSA_MODULUS).unwrap();
+        let mac = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &modulus), message.as_bytes());
+        let forged = format!("{message}.{}", URL_SAFE_NO_PAD.encode(mac));
+        assert_eq!(verifier.check(&forged), None);
+    }
+
     #[test]
     fn keys_that_can_never_serve_end_the_start_and_are_not_told() {
         for bad in ["{}", "secret-text", r#"{"keys":[{"kty":"oct","k":"c2hvcnQ"}]}"#] {

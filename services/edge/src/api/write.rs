@@ -4,6 +4,7 @@
 use actix_web::{
     HttpRequest,
     http::{StatusCode, header::HeaderName},
+    web,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -17,7 +18,7 @@ use uuid::Uuid;
 use super::{
     answer::{Answer, ApiError, Reply},
     caller::Caller,
-    read::Body,
+    read::{self, Body},
 };
 
 const LONGEST_KEY: usize = 64;
@@ -79,6 +80,19 @@ pub struct Change<'a> {
 }
 
 impl<'a> Change<'a> {
+    /// Reads the request whole: what every change begins with.
+    ///
+    /// # Errors
+    /// Those of [`read::body`] and [`Change::of`].
+    pub async fn read(
+        caller: &'a Caller,
+        request: &HttpRequest,
+        payload: web::Payload,
+    ) -> Result<(Self, Body), ApiError> {
+        let body = read::body(request, payload).await?;
+        Ok((Self::of(caller, request, &body)?, body))
+    }
+
     /// The change that `request` with `body` asks for.
     ///
     /// # Errors
@@ -121,6 +135,29 @@ impl<'a> Change<'a> {
         }
         let done = effect(&tx).await?;
         self.finish(tx, done).await
+    }
+
+    /// As [`Change::make`], for what may not go any more because somebody else was first. `step` says whether it went, `shown` is
+    /// how the thing stands after it, or `None` where there is none, and `refused` what is told where it did not go.
+    ///
+    /// # Errors
+    /// As [`Change::make`].
+    pub async fn step<R, T: Serialize + From<R>>(
+        &self,
+        (action, what, subject): (&'static str, &str, Uuid),
+        step: impl AsyncFnOnce(&TenantTx) -> Result<bool, ApiError>,
+        shown: impl AsyncFnOnce(&TenantTx) -> Result<Option<R>, ApiError>,
+        refused: (&str, &str),
+    ) -> Answer<Value> {
+        self.make(async |tx| {
+            let went = step(tx).await?;
+            let found = shown(tx).await?.ok_or_else(|| ApiError::not_found(what))?;
+            if !went {
+                return Err(ApiError::conflict(refused.0, refused.1));
+            }
+            Ok(Done::ok(T::from(found), action, subject))
+        })
+        .await
     }
 
     /// Makes a change outside, at most once: that it begins is on record before. One that was begun and never finished is

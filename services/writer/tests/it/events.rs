@@ -52,6 +52,7 @@ pub fn call(tenant: TenantId, n: usize) -> Vec<Envelope> {
         attempt: 1,
         account: TurnAccount { agent: "task".into(), confidence: 0.9, ..Default::default() },
         choices: Vec::new(),
+        mail: None,
     };
     let mut timed = event("timed", 1, 13, TurnTimed { attempt: 1 }.into());
     timed.stamp(Stage::TURN_ENDED, at(10));
@@ -157,6 +158,7 @@ pub fn chat(tenant: TenantId, n: usize) -> Vec<Envelope> {
                 attempt: 1,
                 account: TurnAccount { agent: "task".into(), ..Default::default() },
                 choices: Vec::new(),
+                mail: None,
             }
             .into(),
         ),

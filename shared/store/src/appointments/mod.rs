@@ -182,10 +182,12 @@ pub async fn reschedule(
                 "INSERT INTO appointments
                     (tenant, id, resource, during, status, service, user_id, conversation,
                      customer_name_enc, customer_phone_enc, customer_phone_hash,
-                     customer_email_enc, customer_email_hash, notes_enc, channel, our_address)
+                     customer_email_enc, customer_email_hash, notes_enc, channel, our_address,
+                     moved_from_first, moves)
                  SELECT tenant, $2, $3, tstzrange($4, $5), 'booked', service, user_id, conversation,
                      customer_name_enc, customer_phone_enc, customer_phone_hash,
-                     customer_email_enc, customer_email_hash, notes_enc, channel, our_address
+                     customer_email_enc, customer_email_hash, notes_enc, channel, our_address,
+                     coalesce(moved_from_first, id), moves + 1
                  FROM appointments WHERE id = $1
                  ON CONFLICT ON CONSTRAINT no_double_booking DO NOTHING
                  RETURNING (SELECT name FROM resources WHERE number = $3)",
@@ -261,6 +263,20 @@ pub async fn standing(
     Ok(row.as_ref().map(read))
 }
 
+/// As [`standing`], whosever it is: for the business itself.
+pub async fn standing_one(tx: &TenantTx, id: Uuid) -> Result<Option<Appointment>, StoreError> {
+    let row = tx
+        .query_opt(
+            "SELECT a.id, a.starts_at, a.ends_at, a.service, a.resource, r.name
+             FROM appointments a JOIN resources r ON r.number = a.resource
+             WHERE a.id = $1 AND a.status = 'booked'
+             FOR NO KEY UPDATE OF a",
+            &[&id],
+        )
+        .await?;
+    Ok(row.as_ref().map(read))
+}
+
 /// How the person of an appointment is reached about it; `None` when it does not stand any more, or
 /// nobody can be reached.
 pub async fn reach(tx: &TenantTx, id: Uuid) -> Result<Option<(Appointment, Reach)>, StoreError> {
@@ -284,6 +300,39 @@ pub async fn reach(tx: &TenantTx, id: Uuid) -> Result<Option<(Appointment, Reach
         name: cipher.open(NAME, row.get(9))?,
     };
     Ok(Some((read(&row), reach)))
+}
+
+/// An appointment as it stands in the person's own calendar (A6).
+#[derive(Clone, PartialEq, Debug)]
+pub struct InCalendar {
+    /// The appointment.
+    pub appointment: Appointment,
+    /// The first of those that were moved on to it; itself where it was not moved.
+    pub first: Uuid,
+    /// How often it was moved.
+    pub moves: u32,
+    /// Where the person's mail goes.
+    pub email: Personal,
+}
+
+/// What goes into the calendar of the person who was made the appointment for; `None` where no e-mail address is known.
+pub async fn in_calendar(tx: &TenantTx, id: Uuid) -> Result<Option<InCalendar>, StoreError> {
+    let row = tx
+        .query_opt(
+            "SELECT a.id, a.starts_at, a.ends_at, a.service, a.resource, r.name,
+                coalesce(a.moved_from_first, a.id), a.moves, a.customer_email_enc
+             FROM appointments a JOIN resources r ON r.number = a.resource
+             WHERE a.id = $1 AND a.customer_email_enc IS NOT NULL",
+            &[&id],
+        )
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(InCalendar {
+        appointment: read(&row),
+        first: row.get(6),
+        moves: row.get::<_, i32>(7).unsigned_abs(),
+        email: tx.cipher().await?.open(EMAIL, row.get(8))?,
+    }))
 }
 
 async fn hash_of(tx: &TenantTx, owner: &Owner) -> Result<Option<Vec<u8>>, StoreError> {

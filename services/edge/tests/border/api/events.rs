@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use store::seed::DEMO;
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream,
-    tungstenite::{Error, Message},
+    tungstenite::{Error, Message, protocol::frame::coding::CloseCode},
 };
 
 use crate::edge_task::{EdgeTask, PATIENCE, start};
@@ -96,4 +96,65 @@ async fn whoever_has_a_ticket_sees_what_happens_at_their_own_desk_and_goes_on_wh
     );
     let plain = edge.api(Method::GET, "/api/v1/events?ticket=x", &[], None).await;
     assert_eq!(plain.refusal(), (426, "upgrade_required"));
+}
+
+#[tokio::test]
+async fn whoever_does_not_keep_up_is_told_so_and_goes_on_where_they_were() {
+    let Some(edge) = start().await else { return };
+    let key = edge.api_key(DEMO, "read_only").await;
+    let used = ticket(&edge, &key).await;
+    let mut slow = open(&edge, &format!("ticket={used}")).await.expect("open");
+    let mut others = Vec::new();
+    for _ in 0..2 {
+        let used = ticket(&edge, &key).await;
+        others.push(open(&edge, &format!("ticket={used}")).await.expect("open"));
+    }
+    // They read; the slow one does not, and far more comes than lies between it and us.
+    let readers = others.into_iter().map(|mut socket| {
+        tokio::spawn(async move { while let Some(Ok(_)) = socket.next().await {} })
+    });
+    let readers: Vec<_> = readers.collect();
+    let body = json!({ "text": "x".repeat(60_000) }).to_string();
+    for _ in 0..1_000 {
+        edge.cache.add_live(DEMO, &body).await.unwrap();
+    }
+    // Three sockets each: a fourth opens once the slow one was given up.
+    let given_up = async {
+        loop {
+            let used = ticket(&edge, &key).await;
+            match open(&edge, &format!("ticket={used}")).await {
+                Ok(socket) => return socket,
+                Err(429) => tokio::time::sleep(std::time::Duration::from_millis(200)).await,
+                Err(status) => panic!("{status}"),
+            }
+        }
+    };
+    let _fourth = tokio::time::timeout(PATIENCE, given_up).await.expect("the slow one is given up");
+    let mut last = None;
+    let reason = loop {
+        match slow.next().await.expect("a close").expect("whole") {
+            Message::Text(text) => {
+                let event: Value = serde_json::from_str(&text).unwrap();
+                last = event["id"].as_str().map(str::to_owned);
+            }
+            Message::Close(reason) => break reason.expect("a reason"),
+            _ => {}
+        }
+    };
+    assert_eq!((reason.code, reason.reason.as_str()), (CloseCode::Policy, "slow_reader"));
+    readers.iter().for_each(tokio::task::JoinHandle::abort);
+    drop((slow, _fourth));
+    let last = last.expect("it had read some");
+    let again = async {
+        loop {
+            let used = ticket(&edge, &key).await;
+            let query = format!("ticket={used}&last_event_id={last}");
+            if let Ok(socket) = open(&edge, &query).await {
+                return socket;
+            }
+        }
+    };
+    let mut again = tokio::time::timeout(PATIENCE, again).await.expect("a place is free again");
+    let next = next(&mut again).await;
+    assert!(next["id"].as_str().unwrap() > last.as_str(), "it goes on after what was read");
 }

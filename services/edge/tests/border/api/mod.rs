@@ -1,5 +1,6 @@
 //! The API as others use it: over HTTP, with keys and tokens, against a real database.
 
+mod configuring;
 mod dead_letters;
 mod events;
 mod isolation;
@@ -27,6 +28,8 @@ pub struct Answer {
     pub status: u16,
     pub headers: reqwest::header::HeaderMap,
     pub body: Value,
+    /// The body as it came.
+    pub text: String,
 }
 
 impl Answer {
@@ -79,9 +82,9 @@ impl EdgeTask {
         }
         let response = request.send().await.expect("an answer");
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let body = response.bytes().await.expect("a body");
-        let body = serde_json::from_slice(&body).unwrap_or_default();
-        Answer { status, headers, body }
+        let text = response.text().await.expect("a body");
+        let body = serde_json::from_str(&text).unwrap_or_default();
+        Answer { status, headers, body, text }
     }
 
     /// Reads from the API with a credential.

@@ -61,6 +61,7 @@ pub async fn chat(tx: &TenantTx, number: &str, words: &[&str], at: Timestamp) ->
             attempt: 1,
             account: TurnAccount { agent: "reception".into(), ..TurnAccount::default() },
             choices: Vec::new(),
+            mail: None,
         };
         let mut event = envelope(reply.clone().into());
         event.occurred_at = said_at.plus(Duration::from_millis(1));
