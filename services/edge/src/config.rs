@@ -34,6 +34,8 @@ pub struct Config {
     pub whatsapp_api_version: String,
     /// What Meta takes from one of our numbers a second (`WHATSAPP_MESSAGES_PER_SECOND`).
     pub whatsapp_messages_per_second: u32,
+    /// Where e-mail leaves (`AWS_ENDPOINT_URL_SESV2`); Amazon SES of the region unless said.
+    pub ses_base_url: Option<String>,
     /// How long live calls may go on when the task is told to stop (`SB_CALL_DRAIN_SECONDS`; DESIGN 5).
     pub call_drain: Duration,
     /// Sockets (calls and live events) that a task is meant to hold (`SB_EDGE_SOCKETS`): told beside those it holds, for
@@ -105,6 +107,7 @@ impl Config {
                 .optional("WHATSAPP_API_VERSION")
                 .unwrap_or_else(|| "v26.0".into()),
             whatsapp_messages_per_second: r.parsed("WHATSAPP_MESSAGES_PER_SECOND", 80),
+            ses_base_url: r.optional("AWS_ENDPOINT_URL_SESV2"),
             call_drain: Duration::from_secs(r.parsed("SB_CALL_DRAIN_SECONDS", 90_u64)),
             sockets: r.parsed("SB_EDGE_SOCKETS", 200),
             call_log_dir: r.optional("SB_CALL_LOG_DIR").map(PathBuf::from),

@@ -36,7 +36,9 @@ use call::{
     state::CallStates, token::StreamTokens,
 };
 use channel::{
-    ChannelAdapter, registry,
+    ChannelAdapter,
+    email::Ses,
+    registry,
     twilio_sms::SmsSettings,
     twilio_voice::{Transfers, TwilioSettings, WrittenReplies},
     whatsapp::WhatsAppSettings,
@@ -173,6 +175,7 @@ impl Edge {
                 api_base_url: config.twilio_api_base_url.clone(),
                 account_sid: config.twilio_account_sid.clone(),
             },
+            ses: Ses::new(aws, config.ses_base_url.clone(), http.clone()),
             whatsapp,
         });
         adapters.extend(channels);

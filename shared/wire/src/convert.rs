@@ -114,6 +114,7 @@ fn payload_to_proto(payload: &Payload) -> p::envelope::Payload {
                 cost_micros: m.account.cost_micros,
             }),
             choices: m.choices.iter().map(chat::choice_to_proto).collect(),
+            mail: m.mail.as_ref().map(chat::mail_to_proto),
         }),
         Payload::DeliveryUpdated(m) => Out::DeliveryUpdated(p::DeliveryUpdated {
             message: m.message.map(|id| id.to_string()).unwrap_or_default(),
@@ -289,6 +290,7 @@ fn payload_from_proto(payload: p::envelope::Payload) -> Result<Payload, DecodeEr
                     cost_micros: a.cost_micros,
                 },
                 choices: m.choices.into_iter().map(chat::choice_from_proto).collect(),
+                mail: m.mail.map(chat::mail_from_proto),
             }
             .into()
         }

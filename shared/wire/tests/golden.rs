@@ -45,6 +45,18 @@ fn what_an_earlier_release_wrote_means_the_same_today() {
 }
 
 #[test]
+fn an_e_mail_means_the_same_today() {
+    let sample = samples::envelope(samples::mailed());
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/MessageSent-mail.hex");
+    if std::env::var("WIRE_GOLDEN").is_ok_and(|v| v == "write") && !file.exists() {
+        fs::write(&file, to_hex(&wire::encode(&sample))).unwrap();
+    }
+    let written = fs::read_to_string(&file).unwrap_or_else(|e| panic!("{file:?}: {e}"));
+    assert_eq!(whole(&from_hex(&written)), sample);
+    assert_eq!(to_hex(&wire::encode(&sample)), written.trim());
+}
+
+#[test]
 fn every_variant_survives_the_trip() {
     for sample in samples::all() {
         assert_eq!(whole(&wire::encode(&sample)), sample);

@@ -3,6 +3,7 @@
 //! alone.
 
 pub mod browser;
+pub mod email;
 pub mod registry;
 pub mod twilio_sms;
 pub mod twilio_voice;
@@ -15,7 +16,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cache::Rate;
 use domain::{
-    BoxFuture, Channel, Envelope, EventId, Media, OfferedChoice, Personal, TenantId, Timestamp,
+    BoxFuture, Channel, Envelope, EventId, Mail, Media, OfferedChoice, Personal, TenantId,
+    Timestamp,
 };
 use uuid::Uuid;
 
@@ -319,6 +321,8 @@ pub struct OutgoingPart<'a> {
     pub choices: &'a [OfferedChoice],
     /// The template it is sent by, where it may not be sent freely; the text is in its parameters then.
     pub template: Option<&'a FilledTemplate>,
+    /// What an e-mail has besides.
+    pub mail: Option<&'a Mail>,
     /// Which message it answers; only the first part does.
     pub in_reply_to: Option<&'a str>,
     /// What the vendor is to give back with every status.

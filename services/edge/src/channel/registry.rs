@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{
     ChannelAdapter,
     browser::Browser,
+    email::{Email, Ses},
     twilio_sms::{SmsSettings, TwilioSms},
     twilio_voice::{Transfers, TwilioSettings, TwilioVoice, WrittenReplies},
     whatsapp::{WhatsApp, WhatsAppSettings},
@@ -32,13 +33,16 @@ pub struct Parts {
     pub twilio: TwilioSettings,
     /// Twilio's text messages.
     pub sms: SmsSettings,
+    /// E-mail.
+    pub ses: Ses,
     /// Meta.
     pub whatsapp: WhatsAppSettings,
 }
 
 /// Every channel there is.
 pub fn adapters(parts: Parts) -> Vec<Arc<dyn ChannelAdapter>> {
-    let Parts { directory, http, tokens, calls, replies, transfers, twilio, sms, whatsapp } = parts;
+    let Parts { directory, http, tokens, calls, replies, transfers, twilio, sms, ses, whatsapp } =
+        parts;
     vec![
         Arc::new(Browser::new(twilio.public_base_url.clone(), directory.clone(), tokens.clone())),
         Arc::new(TwilioVoice::new(
@@ -50,6 +54,7 @@ pub fn adapters(parts: Parts) -> Vec<Arc<dyn ChannelAdapter>> {
             transfers,
         )),
         Arc::new(TwilioSms::new(sms, twilio, directory.clone(), http.clone())),
+        Arc::new(Email::new(ses, directory.clone())),
         Arc::new(WhatsApp::new(whatsapp, directory, http)),
     ]
 }

@@ -262,6 +262,7 @@ impl Outbound {
                 text,
                 choices,
                 template,
+                mail: reply.mail.as_ref().filter(|_| index == 0),
                 in_reply_to: Some(reply.in_reply_to.as_str()).filter(|_| index == 0),
                 mark,
             };

@@ -31,6 +31,7 @@ fn reply(text: &str) -> Envelope {
         attempt: 1,
         account: TurnAccount::default(),
         choices: Vec::new(),
+        mail: None,
     };
     let now = Timestamp::now();
     let (id, tenant) = (EventId::random(), store::seed::DEMO);

@@ -5,6 +5,7 @@
 
 mod api;
 mod edge_task;
+mod email;
 mod gather;
 mod graph_errors;
 mod media;

@@ -70,6 +70,7 @@ fn unasked(text: &str) -> Envelope {
             attempt: 1,
             account: TurnAccount::default(),
             choices: Vec::new(),
+            mail: None,
         },
     )
 }

@@ -110,6 +110,7 @@ impl Handler for Echo {
             attempt: 1,
             account: TurnAccount::default(),
             choices: vec![choice("yes"), choice("no")],
+            mail: None,
         };
         let reply = message.follow("message-sent", Timestamp::now(), reply);
         context.publish(&[reply]).await.into()

@@ -242,6 +242,7 @@ pub fn reply(group: ConversationId, channel: Channel, text: &str) -> Envelope {
         attempt: 1,
         account: TurnAccount::default(),
         choices: Vec::new(),
+        mail: None,
     };
     envelope(group, channel, sent)
 }

@@ -1,8 +1,8 @@
 //! What only chats carry: kinds of messages, files, places, choices.
 
 use domain::{
-    FetchMedia, KeptFile, Location, Media, MediaKind, MediaSettled, MessageKind, OfferedChoice,
-    Personal, TranscribeVoiceNote,
+    CalendarEntry, FetchMedia, KeptFile, Location, Mail, Media, MediaKind, MediaSettled,
+    MessageKind, OfferedChoice, Personal, Timestamp, TranscribeVoiceNote,
 };
 
 use super::{event_id, field};
@@ -154,5 +154,35 @@ pub(super) fn choice_from_proto(choice: p::OfferedChoice) -> OfferedChoice {
         id: choice.id,
         title: choice.title.into(),
         description: choice.description.map(Personal::from),
+    }
+}
+
+pub(super) fn mail_to_proto(mail: &Mail) -> p::Mail {
+    p::Mail {
+        subject: mail.subject.reveal().to_owned(),
+        entry: mail.entry.as_ref().map(|e| p::CalendarEntry {
+            id: e.id.clone(),
+            sequence: e.sequence,
+            is_cancelled: e.is_cancelled,
+            starts_at_us: e.starts_at.as_micros(),
+            ends_at_us: e.ends_at.as_micros(),
+            timezone: e.timezone.clone(),
+            summary: e.summary.reveal().to_owned(),
+        }),
+    }
+}
+
+pub(super) fn mail_from_proto(mail: p::Mail) -> Mail {
+    Mail {
+        subject: mail.subject.into(),
+        entry: mail.entry.map(|e| CalendarEntry {
+            id: e.id,
+            sequence: e.sequence,
+            is_cancelled: e.is_cancelled,
+            starts_at: Timestamp::from_micros(e.starts_at_us),
+            ends_at: Timestamp::from_micros(e.ends_at_us),
+            timezone: e.timezone,
+            summary: e.summary.into(),
+        }),
     }
 }

@@ -13,7 +13,7 @@ pub fn all() -> Vec<Envelope> {
     payloads().into_iter().map(envelope).collect()
 }
 
-fn envelope(payload: Payload) -> Envelope {
+pub fn envelope(payload: Payload) -> Envelope {
     let mut e = Envelope::new(
         EventId::from_uuid(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001)),
         TenantId::from_uuid(Uuid::from_u128(2)),
@@ -84,6 +84,22 @@ fn ended(reason: CallEndReason) -> Payload {
     CallEnded { call: call(), reason, started_at, heard: Some(heard()) }.into()
 }
 
+pub fn mailed() -> Payload {
+    let Payload::MessageSent(message) = sent(Vec::new()) else { unreachable!() };
+    let at = Timestamp::from_micros;
+    let entry = CalendarEntry {
+        id: "018f6b1e-7c1a-7000-8000-000000000001".into(),
+        sequence: 3,
+        is_cancelled: true,
+        starts_at: at(1_780_000_000_000_000),
+        ends_at: at(1_780_001_800_000_000),
+        timezone: "America/Toronto".into(),
+        summary: "Maple Dental: cleaning".into(),
+    };
+    let mail = Mail { subject: "Your appointment".into(), entry: Some(entry) };
+    MessageSent { mail: Some(mail), ..message }.into()
+}
+
 fn sent(choices: Vec<OfferedChoice>) -> Payload {
     MessageSent {
         to: "+15551234567".into(),
@@ -102,6 +118,7 @@ fn sent(choices: Vec<OfferedChoice>) -> Payload {
             cost_micros: 345,
         },
         choices,
+        mail: None,
     }
     .into()
 }
@@ -165,6 +182,7 @@ fn payloads() -> Vec<Payload> {
         chat(MessageKind::Edited { original: "wamid.Q".into() }),
         chat(MessageKind::Revoked { original: "wamid.Q".into() }),
         sent(Vec::new()),
+        mailed(),
         sent(vec![
             OfferedChoice { id: "slot-1".into(), title: "Tuesday 2 PM".into(), description: None },
             OfferedChoice {

@@ -158,6 +158,7 @@ mod tests {
             text,
             choices,
             template: None,
+            mail: None,
             in_reply_to: Some("wamid.1"),
             mark,
         })
@@ -198,6 +199,7 @@ mod tests {
             text: "tomorrow at two",
             choices: &[],
             template: Some(&template),
+            mail: None,
             in_reply_to: None,
             mark: mark(),
         };
