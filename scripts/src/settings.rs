@@ -85,9 +85,12 @@ pub(crate) fn environment(
         }
     }
 
-    // Amazon's speech and models, which no stand-in has, where Amazon is a stand-in.
+    own.push(("SB_WEATHER_BASE_URL", format!("http://{simulator}/weather")));
+    own.push(("SB_GEOCODING_BASE_URL", format!("http://{simulator}/weather")));
+    // Amazon's speech, models and post, which no stand-in has, where Amazon is a stand-in.
     if stores.contains_key("AWS_ENDPOINT_URL") {
         own.push(("AWS_ENDPOINT_URL_POLLY", format!("http://{simulator}/polly")));
+        own.push(("AWS_ENDPOINT_URL_SESV2", format!("http://{simulator}/ses")));
         let transcribe = format!("http://{simulator}/transcribe");
         own.push(("AWS_ENDPOINT_URL_TRANSCRIBE_STREAMING", transcribe));
         own.push(("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", format!("http://{simulator}/bedrock")));

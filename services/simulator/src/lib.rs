@@ -10,6 +10,8 @@
 //! | `/polly` | [`polly`] |
 //! | `/transcribe` | [`transcribe`] |
 //! | `/bedrock` | [`bedrock`] |
+//! | `/ses` | [`ses`] |
+//! | `/weather` | [`weather`] |
 //! | `/sim` | control of all of them; [`faults`] |
 
 pub mod audio;
@@ -27,9 +29,11 @@ pub mod openai;
 pub mod platform;
 pub mod polly;
 mod running;
+pub mod ses;
 mod signal;
 pub mod transcribe;
 pub mod twilio;
+pub mod weather;
 
 use std::net::TcpListener;
 
@@ -60,6 +64,8 @@ pub struct World {
     pub twilio: twilio::Twilio,
     /// Chats, media and what Meta was asked for.
     pub meta: meta::Meta,
+    /// E-mails that were sent.
+    pub post: ses::Post,
 }
 
 impl World {
@@ -82,6 +88,8 @@ pub fn configure(cfg: &mut web::ServiceConfig) {
             web::scope("/transcribe").wrap(from_fn(faults::apply)).configure(transcribe::configure),
         )
         .service(web::scope("/bedrock").wrap(from_fn(faults::apply)).configure(bedrock::configure))
+        .service(web::scope("/ses").wrap(from_fn(faults::apply)).configure(ses::configure))
+        .service(web::scope("/weather").wrap(from_fn(faults::apply)).configure(weather::configure))
         .service(web::scope("/twilio").wrap(from_fn(faults::apply)).configure(twilio::configure))
         .service(web::scope("/graph").wrap(from_fn(faults::apply)).configure(meta::configure))
         .service(
@@ -89,6 +97,7 @@ pub fn configure(cfg: &mut web::ServiceConfig) {
                 .configure(faults::control)
                 .configure(hearing::control)
                 .configure(openai::control)
+                .configure(ses::control)
                 .configure(twilio::control)
                 .configure(meta::control),
         );

@@ -463,6 +463,22 @@ async fn bedrock_streams_words_tools_and_what_they_took_in_frames() -> anyhow::R
 }
 
 #[actix_web::test]
+async fn open_meteo_knows_a_place_and_its_weather() -> anyhow::Result<()> {
+    let simulator = Simulator::start()?;
+    let get = async |path: &str| -> anyhow::Result<Value> {
+        let url = format!("{}/weather{path}", simulator.base);
+        Ok(simulator.client.get(url).send().await?.json().await?)
+    };
+    let found = get("/v1/search?name=Toronto&count=1&format=json").await?;
+    assert_eq!(found["results"][0]["name"], "Toronto");
+    assert_eq!(get("/v1/search?name=Nowhere").await?, json!({}));
+    let query = "latitude=43.7&longitude=-79.4&daily=weather_code&start_date=2026-03-10&end_date=2026-03-10";
+    let forecast = get(&format!("/v1/forecast?{query}")).await?;
+    assert!(forecast["daily"]["temperature_2m_max"][0].is_number(), "{forecast}");
+    Ok(())
+}
+
+#[actix_web::test]
 async fn a_form_that_bedrock_must_fill_is_filled() -> anyhow::Result<()> {
     let simulator = Simulator::start()?;
     let schema = json!({"type": "object", "properties": {
@@ -479,5 +495,34 @@ async fn a_form_that_bedrock_must_fill_is_filled() -> anyhow::Result<()> {
     let input: String =
         events.iter().filter_map(|(_, b)| b["delta"]["toolUse"]["input"].as_str()).collect();
     assert_eq!(input, "{\"confidence\":0.25}");
+    Ok(())
+}
+
+#[actix_web::test]
+async fn an_e_mail_is_taken_from_whom_its_head_says_and_can_be_seen() -> anyhow::Result<()> {
+    let simulator = Simulator::start()?;
+    let send = async |from: &str, signed: bool| {
+        let message = "From: desk@maple.example\r\nTo: ana@example.com\r\n\r\nHello";
+        let body = json!({
+            "FromEmailAddress": from,
+            "Destination": {"ToAddresses": ["ana@example.com"]},
+            "Content": {"Raw": {"Data": BASE64_STANDARD.encode(message)}},
+        });
+        let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
+        let scope = format!("{}/us-east-1/ses/aws4_request", &now[..8]);
+        let signature =
+            format!("AWS4-HMAC-SHA256 Credential=key/{scope}, SignedHeaders=host, Signature=x");
+        let mut request = simulator.post("/ses/v2/email/outbound-emails").json(&body);
+        if signed {
+            request = request.header("authorization", signature).header("x-amz-date", now);
+        }
+        request.send().await.map(|answer| answer.status().as_u16())
+    };
+    assert_eq!(send("desk@maple.example", false).await?, 403);
+    assert_eq!(send("other@maple.example", true).await?, 400);
+    assert_eq!(send("desk@maple.example", true).await?, 200);
+    let seen = simulator.control("GET", "/emails", Value::Null).await?;
+    assert_eq!(seen.as_array().map(Vec::len), Some(1), "{seen}");
+    assert_eq!(seen[0]["to"], json!(["ana@example.com"]));
     Ok(())
 }
