@@ -12,7 +12,7 @@ use tokio_tungstenite::{
     tungstenite::{Error, Message, protocol::frame::coding::CloseCode},
 };
 
-use crate::edge_task::{EdgeTask, PATIENCE, start};
+use crate::edge_task::{EdgeTask, PATIENCE, start, start_with};
 
 type Socket = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
 
@@ -100,7 +100,8 @@ async fn whoever_has_a_ticket_sees_what_happens_at_their_own_desk_and_goes_on_wh
 
 #[tokio::test]
 async fn whoever_does_not_keep_up_is_told_so_and_goes_on_where_they_were() {
-    let Some(edge) = start().await else { return };
+    let variables = [("SB_API_REQUESTS_PER_MINUTE", "100000")];
+    let Some(edge) = start_with(&variables).await else { return };
     let key = edge.api_key(DEMO, "read_only").await;
     let used = ticket(&edge, &key).await;
     let mut slow = open(&edge, &format!("ticket={used}")).await.expect("open");
