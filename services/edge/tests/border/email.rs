@@ -34,7 +34,7 @@ async fn take(
     body: web::Json<Value>,
     sent: web::Data<mpsc::UnboundedSender<(String, Value)>>,
 ) -> HttpResponse {
-    let signature = request.headers()["authorization"].to_str().unwrap().to_owned();
+    let signature = request.headers().get("authorization").unwrap().to_str().unwrap().to_owned();
     let _ = sent.send((signature, body.into_inner()));
     HttpResponse::Ok().json(json!({"MessageId": "ses-1"}))
 }
