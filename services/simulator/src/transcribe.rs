@@ -2,7 +2,8 @@
 //!
 //! What is heard is told when the stream of audio ends, as one result per few words, each partial first. Within the
 //! stream the fault switchboard has the point `transcribe/stream`: a status becomes the exception AWS sends for it, a
-//! body a frame that is no event.
+//! body a frame that is no event. A voice note (`ogg-opus`) is a WAV file here, as at every vendor of the simulator's: it
+//! decodes no Opus.
 
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use actix_ws::{AggregatedMessage, AggregatedMessageStream, CloseCode, Session};
@@ -88,24 +89,39 @@ async fn transcribe(
     stream: &mut AggregatedMessageStream,
 ) -> Result<Vec<Word>, &'static str> {
     let is_rate = (8000..=48_000).contains(&parameters.sample_rate);
-    if parameters.media_encoding != "pcm" || !is_rate || !parameters.language_code.contains('-') {
+    let is_note = match parameters.media_encoding.as_str() {
+        "pcm" => false,
+        "ogg-opus" => true,
+        _ => return Err("BadRequestException"),
+    };
+    if !is_rate || !parameters.language_code.contains('-') {
         return Err("BadRequestException");
     }
-    let mut pcm = Vec::new();
+    let mut sound = Vec::new();
     loop {
         match stream.recv().await {
             Some(Ok(AggregatedMessage::Binary(frame))) => {
-                let samples = audio_of(&frame).ok_or("BadRequestException")?;
-                if samples.is_empty() {
+                let piece = audio_of(&frame).ok_or("BadRequestException")?;
+                if piece.is_empty() {
                     break;
                 }
-                pcm.extend_from_slice(&samples);
+                if !is_note && piece.len() % 2 != 0 {
+                    return Err("BadRequestException");
+                }
+                sound.extend_from_slice(&piece);
             }
             Some(Ok(AggregatedMessage::Ping(_) | AggregatedMessage::Pong(_))) => {}
             _ => return Err("BadRequestException"),
         }
     }
-    let samples = audio::resample(&audio::read_pcm(&pcm), parameters.sample_rate, TELEPHONE_HZ);
+    let (samples, rate_hz) = match is_note {
+        false => (audio::read_pcm(&sound), parameters.sample_rate),
+        true => {
+            let note = audio::read_wav(&sound).map_err(|_| "BadRequestException")?;
+            (note.samples, note.rate_hz)
+        }
+    };
+    let samples = audio::resample(&samples, rate_hz, TELEPHONE_HZ);
     hearing::hear(world.clone(), samples).await.map_err(|_| "InternalFailureException")
 }
 
@@ -115,8 +131,7 @@ fn audio_of(frame: &[u8]) -> Option<Bytes> {
     let is_audio =
         head.message_type.as_str() == "event" && head.smithy_type.as_str() == "AudioEvent";
     let samples = message.payload();
-    (is_audio && samples.len() <= EVENT_MAX_BYTES && samples.len() % 2 == 0)
-        .then(|| samples.clone())
+    (is_audio && samples.len() <= EVENT_MAX_BYTES).then(|| samples.clone())
 }
 
 fn results(words: &[Word]) -> Vec<Bytes> {

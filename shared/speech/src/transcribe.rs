@@ -26,6 +26,10 @@ use crate::{
 
 /// Audio of one event: 100 ms, in the middle of the 50 to 200 ms AWS asks for.
 const EVENT_BYTES: usize = 2 * SAMPLE_RATE_HZ as usize / 10;
+/// The same of a voice note, which has 16 to 32 kbit/s.
+const NOTE_EVENT_BYTES: usize = 400;
+/// Opus counts at 48 kHz, whatever it was made of (RFC 7845).
+const OPUS_HZ: u32 = 48_000;
 
 /// How long a signed address is good: the longest that is allowed (5 min) helps nobody.
 const ADDRESS_LASTS: Duration = Duration::from_secs(60);
@@ -51,14 +55,40 @@ impl Transcribe {
         Self { settings, access }
     }
 
-    async fn address(&self, language: &str) -> Result<String, SpeechError> {
+    /// Has `audio` recognised, in events of `event_bytes`.
+    async fn stream(
+        &self,
+        audio: &[u8],
+        event_bytes: usize,
+        encoding: (&str, u32),
+        language: &str,
+    ) -> Result<Transcript, SpeechError> {
+        let address = self.address(language, encoding).await?;
+        let connected = timeout(CONNECT_TIMEOUT, connect_async(address)).await;
+        let (socket, _) = connected.map_err(|_| SpeechError::TimedOut)?.map_err(not_opened)?;
+        let (to, from) = socket.split();
+        let mut hearing = std::pin::pin!(hear(from));
+        tokio::select! {
+            biased;
+            heard = &mut hearing => return heard,
+            // Where the socket broke, what it said before tells why.
+            _ = say(to, audio, event_bytes) => {}
+        }
+        hearing.await
+    }
+
+    async fn address(
+        &self,
+        language: &str,
+        (encoding, rate_hz): (&str, u32),
+    ) -> Result<String, SpeechError> {
         let wrong = || SpeechError::Refused("its address is none".to_owned());
         let base = format!("{}/stream-transcription-websocket", self.settings.base_url);
         let mut url = Url::parse(&base).map_err(|_| wrong())?;
         url.query_pairs_mut()
             .append_pair("language-code", language)
-            .append_pair("media-encoding", "pcm")
-            .append_pair("sample-rate", &SAMPLE_RATE_HZ.to_string());
+            .append_pair("media-encoding", encoding)
+            .append_pair("sample-rate", &rate_hz.to_string());
         let url = self.access.presign_get("transcribe", url, ADDRESS_LASTS).await?;
         let address = url.as_str().strip_prefix("http").ok_or_else(wrong)?;
         Ok(format!("ws{address}"))
@@ -74,28 +104,30 @@ impl Vendor for Transcribe {
 #[async_trait]
 impl SpeechToText for Transcribe {
     async fn transcribe(&self, audio: Bytes, language: &str) -> Result<Transcript, SpeechError> {
-        let address = self.address(language).await?;
-        let connected = timeout(CONNECT_TIMEOUT, connect_async(address)).await;
-        let (socket, _) = connected.map_err(|_| SpeechError::TimedOut)?.map_err(not_opened)?;
-        let (to, from) = socket.split();
         let samples = pcm::from_mulaw(&audio);
-        let mut hearing = std::pin::pin!(hear(from));
-        tokio::select! {
-            biased;
-            heard = &mut hearing => return heard,
-            // Where the socket broke, what it said before tells why.
-            _ = say(to, &samples) => {}
+        self.stream(&samples, EVENT_BYTES, ("pcm", SAMPLE_RATE_HZ), language).await
+    }
+
+    /// It takes Opus in Ogg as it is (PROTOCOLS 5.3), which is what a voice note is; nothing is decoded here.
+    async fn transcribe_file(
+        &self,
+        file: Bytes,
+        mime_type: &str,
+        language: &str,
+    ) -> Result<Transcript, SpeechError> {
+        if mime_type.split(';').next().map(str::trim) != Some("audio/ogg") {
+            return Err(SpeechError::Refused("it takes no such files".to_owned()));
         }
-        hearing.await
+        self.stream(&file, NOTE_EVENT_BYTES, ("ogg-opus", OPUS_HZ), language).await
     }
 }
 
-/// Sends the samples, and the event without audio that ends them.
-async fn say<S>(mut to: S, samples: &[u8]) -> Result<(), SocketError>
+/// Sends the audio, and the event without any that ends it.
+async fn say<S>(mut to: S, audio: &[u8], event_bytes: usize) -> Result<(), SocketError>
 where
     S: Sink<tungstenite::Message, Error = SocketError> + Unpin,
 {
-    for piece in samples.chunks(EVENT_BYTES).chain([&[][..]]) {
+    for piece in audio.chunks(event_bytes).chain([&[][..]]) {
         to.feed(tungstenite::Message::Binary(audio_event(piece))).await?;
     }
     to.flush().await

@@ -137,6 +137,19 @@ async fn transcribe_hears_every_word_once_whatever_was_partial() {
 }
 
 #[tokio::test]
+async fn transcribe_hears_a_voice_note_as_it_is_and_takes_no_other_file() {
+    let amazon = Amazon::start();
+    let text = "see you on Tuesday at two";
+    let file = audio::write_wav(&audio::write_pcm(&modem::encode(text)), 8000, false);
+    let note = Bytes::from(file);
+    let hear = async |mime_type: &str| {
+        amazon.transcribe.transcribe_file(note.clone(), mime_type, "en-US").await
+    };
+    assert_eq!(hear("audio/ogg; codecs=opus").await.unwrap().text.reveal(), text);
+    assert_eq!(hear("audio/mpeg").await.unwrap_err().kind(), "refused");
+}
+
+#[tokio::test]
 async fn what_goes_wrong_at_transcribe_is_told_apart() {
     let amazon = Amazon::start();
     let garbage = |code| Fault { body: Some("no event".into()), ..status(code) };
