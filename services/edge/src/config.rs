@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use boot::{CommonSettings, ConfigError, Environment};
+use bus::Queue;
 use vault::{RotatingSecret, SecretError, Secrets};
 
 use crate::guard::client_address::TrustedProxies;
@@ -41,6 +42,9 @@ pub struct Config {
     /// Sockets (calls and live events) that a task is meant to hold (`SB_EDGE_SOCKETS`): told beside those it holds, for
     /// scaling and the alarm at 80 % (F4).
     pub sockets: u32,
+    /// The shared queues this task works on (`SB_EDGE_CONSUMES`, or `none`): all that are `edge`'s unless said, so that tasks
+    /// may be set apart for webhooks, and measured.
+    pub consumes: Vec<Queue>,
     /// Where the event log of each call is kept, for development (`SB_CALL_LOG_DIR`): it holds what was said and how it
     /// sounded. Nowhere by default.
     pub call_log_dir: Option<PathBuf>,
@@ -93,8 +97,14 @@ impl Config {
             r.fault("SB_TRUSTED_PROXIES", fault.to_string());
             TrustedProxies::default()
         });
+        let consumed = r.list("SB_EDGE_CONSUMES", "outbound,media,escalations,live");
+        let consumes = consumes(&consumed).unwrap_or_else(|wrong| {
+            r.fault("SB_EDGE_CONSUMES", format!("{wrong:?} is no queue of edge's"));
+            Vec::new()
+        });
         let config = Self {
             common,
+            consumes,
             listen: r.parsed("SB_EDGE_LISTEN", SocketAddr::from(([0, 0, 0, 0], 8000))),
             public_base_url: r.url("SB_PUBLIC_BASE_URL", None),
             trusted_proxies,
@@ -131,6 +141,15 @@ impl Config {
         }
         r.finish(config)
     }
+}
+
+fn consumes(names: &[String]) -> Result<Vec<Queue>, &str> {
+    const OURS: [Queue; 4] = [Queue::Outbound, Queue::Media, Queue::Escalations, Queue::Live];
+    if names == ["none"] {
+        return Ok(Vec::new());
+    }
+    let queue = |name| OURS.into_iter().find(|queue| queue.name() == name);
+    names.iter().map(|name| queue(name).ok_or(name.as_str())).collect()
 }
 
 /// The credentials: from the environment, else from Secrets Manager (DESIGN 9).
@@ -184,6 +203,7 @@ mod tests {
             ("SB_TRUSTED_PROXIES", "10.0.0.0/16, balancer"),
             ("SB_STREAM_SIGNATURE", "maybe"),
             ("SB_CORS_ORIGINS", "https://a.example, *"),
+            ("SB_EDGE_CONSUMES", "outbound, writer"),
         ]
         .into_iter()
         .collect();
@@ -194,6 +214,7 @@ mod tests {
             "SB_STREAM_SIGNATURE",
             "SB_PUBLIC_BASE_URL",
             "SB_CORS_ORIGINS",
+            "SB_EDGE_CONSUMES",
         ] {
             assert!(message.contains(key), "{message}");
         }

@@ -11,23 +11,29 @@ use bus::{Bus, Destination, Queue, SendError, TraceContext};
 use bytes::{Bytes, BytesMut};
 use cache::Cache;
 use domain::{Dependency, Envelope, EventId, Payload, Timestamp};
-use futures::StreamExt as _;
+use futures::{StreamExt as _, future::join_all};
 use serde_json::json;
 
 use crate::{
     call::{CallServices, settle_call_over, socket},
     channel::{
-        Answer, ChannelAdapter, ExternalId, Forgery, Notice, Outcome, Reception, Route,
-        RouteMethod, Seen, VendorRequest,
+        Answer, ChannelAdapter, Forgery, Notice, Outcome, Reception, Route, RouteMethod, Seen,
+        UserKey, VendorRequest,
     },
     consumers::media,
     guard::{Guard, client_address::TrustedProxies},
+    publisher::Publisher,
+    read_marks::ReadMarks,
 };
 
 /// Vendors send their bodies at once.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
 /// How much of an oversized body is read and thrown away, so that the sender gets to read the answer.
 const DISCARDED_BYTES: usize = 16 * 1024 * 1024;
+/// When a person wrote last is noted no more often than this, to spare Redis a write for each message.
+const WRITTEN_NOTED_EVERY: Duration = Duration::from_secs(5 * 60);
+/// The statuses of a message mostly follow within this.
+const SETTLED_REMEMBERED: Duration = Duration::from_secs(10 * 60);
 
 /// What the HTTP server needs.
 pub struct Border {
@@ -37,8 +43,12 @@ pub struct Border {
     pub guard: Arc<Guard>,
     /// Whose `X-Forwarded-For` is believed.
     pub proxies: TrustedProxies,
-    /// Where events go.
+    /// Where jobs go, and what nobody waits for.
     pub bus: Bus,
+    /// Where events go.
+    pub publisher: Publisher,
+    /// Whom it is shown that their message was seen.
+    pub read_marks: ReadMarks,
     /// Send records.
     pub cache: Cache,
     /// Calls and their sockets.
@@ -182,7 +192,9 @@ impl Border {
             .await
             .map_err(|fault| Refusal::Malformed(fault.to_string()))?;
         let (answer, seen) = self.publish(adapter, reception).await?;
-        self.mark_seen(adapter, seen);
+        for (user, seen) in seen {
+            self.read_marks.mark(&self.calls.runtime, adapter, user, seen);
+        }
         match repeat_key {
             Some(key) => Ok(earlier(self.guard.keep_answer(&key, kept(&answer)).await)),
             None => Ok(answer),
@@ -194,17 +206,19 @@ impl Border {
         &self,
         adapter: &Arc<dyn ChannelAdapter>,
         reception: Reception,
-    ) -> Result<(Answer, Vec<Seen>), Refusal> {
+    ) -> Result<(Answer, Vec<(UserKey, Seen)>), Refusal> {
         let Reception { notices, mut answer, answer_over_limit, outcome } = reception;
         let mut outcome = outcome;
         let (mut events, mut calls_over, mut seen_marks) = (Vec::new(), Vec::new(), Vec::new());
-        for notice in notices {
+        // What a request asks of Redis is asked at once: Meta sends up to 1,000 updates in one.
+        let judged = join_all(notices.iter().map(|notice| self.judge(notice))).await;
+        for (notice, is_admitted) in notices.into_iter().zip(judged) {
             match notice {
                 Notice::Person { user, event, seen } => {
-                    if self.guard.admit(user).await {
+                    if is_admitted {
                         self.note_written(adapter, event.as_deref());
                         events.extend(event.map(|e| *e));
-                        seen_marks.extend(seen);
+                        seen_marks.extend(seen.map(|seen| (user, seen)));
                     } else {
                         answer = answer_over_limit.clone();
                         outcome = None;
@@ -214,10 +228,7 @@ impl Border {
                         tracing::warn!(kind = "over_limit", channel, user = %user.0, "request dropped");
                     }
                 }
-                Notice::Delivery { event, send } => {
-                    self.settle_send(send).await;
-                    events.push(*event);
-                }
+                Notice::Delivery { event, .. } => events.push(*event),
                 Notice::CallOver(event) => calls_over.push(*event),
             }
         }
@@ -225,10 +236,11 @@ impl Border {
             event.traceparent = Some(TraceContext::root().to_string());
         }
         if !events.is_empty() {
-            self.bus.publish(&events).await.map_err(Refusal::Unavailable)?;
-            boot::crash_point("edge.published");
-            count_received(adapter, &events);
             let files: Vec<Envelope> = events.iter().filter_map(media::job_of).collect();
+            let received: Vec<&'static str> = events.iter().map(|e| e.payload.name()).collect();
+            self.publisher.publish(events).await.map_err(Refusal::Unavailable)?;
+            boot::crash_point("edge.published");
+            count_received(adapter, received);
             if !files.is_empty() {
                 // Not sent, the vendor repeats the whole request: what is published already is dropped then.
                 let to = Destination::Shared(Queue::Media);
@@ -250,7 +262,14 @@ impl Border {
     fn note_written(&self, adapter: &Arc<dyn ChannelAdapter>, event: Option<&Envelope>) {
         let Some(event) = event.filter(|_| adapter.window().is_some()) else { return };
         let Payload::MessageReceived(message) = &event.payload else { return };
-        let chats = message.chats(event.tenant, &event.channel, event.conversation);
+        let mut chats = message.chats(event.tenant, &event.channel, event.conversation);
+        // A moment that is a few minutes old sends whoever asks to the history.
+        chats.retain(|chat| {
+            !self.guard.was_marked_here(&format!("written:{chat}"), WRITTEN_NOTED_EVERY)
+        });
+        if chats.is_empty() {
+            return;
+        }
         let (cache, at) = (self.cache.clone(), event.occurred_at);
         self.calls.runtime.spawn(async move {
             for chat in chats {
@@ -273,7 +292,7 @@ impl Border {
         let (bus, adapter) = (self.bus.clone(), adapter.clone());
         let publish = async move {
             match bus.publish(&events).await {
-                Ok(()) => count_received(&adapter, &events),
+                Ok(()) => count_received(&adapter, events.iter().map(|e| e.payload.name())),
                 Err(error) => {
                     tracing::error!(%error, "events beside a webhook's answer not published")
                 }
@@ -282,27 +301,39 @@ impl Border {
         self.calls.unfinished.spawn_on(publish, &self.calls.runtime);
     }
 
-    /// A status with our mark on it proves that the vendor took the message: a send in doubt is settled.
-    async fn settle_send(&self, send: Option<(EventId, ExternalId)>) {
-        let Some((send, external_id)) = send else { return };
-        if let Err(error) = self.cache.finish_send(send, &external_id).await {
-            tracing::debug!(%error, "send record not settled by a status");
+    /// What Redis has to do with a notice: whether a person is within their limit; that a send arrived.
+    async fn judge(&self, notice: &Notice) -> bool {
+        match notice {
+            Notice::Person { user, .. } => self.guard.admit(*user).await,
+            Notice::Delivery { send: Some((send, external_id)), .. } => {
+                self.settle_send(*send, external_id).await;
+                true
+            }
+            Notice::Delivery { .. } | Notice::CallOver(_) => true,
         }
     }
 
-    /// Best effort, and beside the answer: the vendor waits for it.
-    fn mark_seen(&self, adapter: &Arc<dyn ChannelAdapter>, seen: Vec<Seen>) {
-        for seen in seen {
-            let adapter = adapter.clone();
-            self.calls.runtime.spawn(async move { adapter.mark_seen(&seen).await });
+    /// A status with our mark on it proves that the vendor took the message: a send in doubt is settled. Three statuses
+    /// follow a message; the first that comes here is enough.
+    async fn settle_send(&self, send: EventId, external_id: &str) {
+        let key = format!("settled:{send}");
+        if self.guard.is_marked_here(&key) {
+            return;
+        }
+        match self.cache.finish_send(send, external_id).await {
+            Ok(_) => drop(self.guard.was_marked_here(&key, SETTLED_REMEMBERED)),
+            Err(error) => tracing::debug!(%error, "send record not settled by a status"),
         }
     }
 }
 
-fn count_received(adapter: &Arc<dyn ChannelAdapter>, events: &[Envelope]) {
+fn count_received(
+    adapter: &Arc<dyn ChannelAdapter>,
+    events: impl IntoIterator<Item = &'static str>,
+) {
     for event in events {
         metrics::counter!("edge_events_total",
-            "channel" => adapter.channel().to_string(), "event" => event.payload.name())
+            "channel" => adapter.channel().to_string(), "event" => event)
         .increment(1);
     }
 }

@@ -18,6 +18,8 @@ pub mod consumers;
 pub mod directory;
 pub mod guard;
 pub mod http;
+mod publisher;
+mod read_marks;
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -55,6 +57,8 @@ use directory::Directory;
 use domain::Dependency;
 use guard::Guard;
 use http::Border;
+use publisher::Publisher;
+use read_marks::ReadMarks;
 use socket2::{Domain, Protocol, Socket, Type};
 use store::Store;
 use tokio::{runtime::Handle, task::JoinSet};
@@ -228,14 +232,26 @@ impl Edge {
             own_queue,
             stop.clone(),
         ));
-        let consume = |queue, handler: Arc<dyn Handler>| {
-            Consumer::new(bus.clone(), Source::Shared(queue), handler, starts.clone())
+        let mut consume = |queue, handler: Arc<dyn Handler>, needs: Arc<dyn Dependency>| {
+            if config.consumes.contains(&queue) {
+                let source = Source::Shared(queue);
+                let mut consumer = Consumer::new(bus.clone(), source, handler, starts.clone());
+                if queue == Queue::Media {
+                    consumer = consumer.concurrency(FILES_AT_ONCE);
+                }
+                shared_work.spawn(consumer.depends_on(needs).run(stop.clone()));
+            }
         };
+        let redis: Arc<dyn Dependency> = Arc::new(cache.clone());
         // A send is recorded in Redis first: without it nothing may leave.
-        let outbound =
-            Outbound::new(adapters.clone(), cache.clone(), store.clone(), directory.clone());
-        let outbound = consume(Queue::Outbound, Arc::new(outbound));
-        shared_work.spawn(outbound.depends_on(Arc::new(cache.clone())).run(stop.clone()));
+        let outbound = Outbound::new(
+            adapters.clone(),
+            cache.clone(),
+            store.clone(),
+            directory.clone(),
+            s3.clone(),
+        );
+        consume(Queue::Outbound, Arc::new(outbound), redis.clone());
         let media = MediaIn {
             adapters: adapters.clone(),
             directory: directory.clone(),
@@ -243,12 +259,10 @@ impl Edge {
             s3: s3.clone(),
             bucket: common.s3_bucket.clone(),
         };
-        let media = consume(Queue::Media, Arc::new(media)).concurrency(FILES_AT_ONCE);
-        shared_work.spawn(media.depends_on(Arc::new(cache.clone())).run(stop.clone()));
-        let escalations = consume(Queue::Escalations, Arc::new(Escalations::new(store.clone())));
-        shared_work.spawn(escalations.depends_on(Arc::new(store.clone())).run(stop.clone()));
-        let live = consume(Queue::Live, Arc::new(LiveEvents::new(cache.clone())));
-        shared_work.spawn(live.depends_on(Arc::new(cache.clone())).run(stop.clone()));
+        consume(Queue::Media, Arc::new(media), redis.clone());
+        let escalations = Escalations::new(store.clone());
+        consume(Queue::Escalations, Arc::new(escalations), Arc::new(store.clone()));
+        consume(Queue::Live, Arc::new(LiveEvents::new(cache.clone())), redis);
 
         let api = web::Data::new(Api {
             store,
@@ -272,6 +286,7 @@ impl Edge {
             settings: ApiSettings {
                 requests_per_minute: config.api_requests_per_minute,
                 queue_prefix: common.queue_prefix.clone(),
+                bucket: common.s3_bucket.clone(),
             },
         });
         let border = web::Data::new(Border {
@@ -279,6 +294,8 @@ impl Edge {
             guard,
             proxies: config.trusted_proxies.clone(),
             bus: bus.clone(),
+            publisher: Publisher::new(bus.clone()),
+            read_marks: ReadMarks::default(),
             cache,
             calls: calls.clone(),
             dependencies: dependencies.clone(),

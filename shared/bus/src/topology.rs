@@ -79,12 +79,12 @@ impl Queue {
             Self::Writer => json!({"event": [
                 "CallStarted", "CallEnded", "MessageReceived", "MessageSent", "DeliveryUpdated",
                 "TurnTimed", "RecordingFinished", "TransferUpdated", "MediaSettled",
-                "TraceRequested",
+                "TraceRequested", "MessageRefused",
             ]}),
             // Spoken channels get their replies sentence by sentence; every other channel, also one
             // added later, gets them here.
             Self::Outbound => json!({
-                "event": ["MessageSent"],
+                "event": ["MessageSent", "MessageRefused"],
                 "channel": [{"anything-but": ["voice", "browser"]}],
             }),
             Self::Escalations => json!({"event": ["EscalationRequested"]}),

@@ -35,7 +35,9 @@
 //! | `p:{conversation}:human` | string | that a human has the chat: agents stay silent | 12 h |
 //! | `p:{tenant}:live` | stream | what operators watch, about the last 10,000 events | 1 h after the last |
 //! | `p:{ticket:{hash}}` | string | whom a one-time ticket speaks for | 60 s |
-//! | `p:{send:{event}}` | hash | `since` or `external_id` of a send to the outside | 15 days |
+//! | `p:{send:{event}}` | hash | `since` or `external_id` of a send to the outside; `refused`, the id of one that was refused late | 15 days |
+//! | `p:{send:{event}}:body` | string | a message that was sent freely, should the vendor refuse it late | 1 h |
+//! | `p:{upload:{tenant}:{channel}:{address}:{sha256}}` | string | the vendor's id of a file | as long as it keeps it |
 //! | `p:{starts:{event}}:{queue}` | string | how often a handler began the message | 15 days |
 //! | `p:{audio}:{name}` | string | audio of a sentence that is said often | 7 days unused |
 //! | `p:{audio}-used` | sorted set | when each of them was used last | 7 days unused |
@@ -64,6 +66,7 @@ mod outage;
 mod pace;
 mod sends;
 mod starts;
+mod uploads;
 mod voice_notes;
 mod windows;
 mod written_replies;
@@ -77,4 +80,5 @@ pub use ledger::Ledger;
 pub use limits::Admission;
 pub use live::LiveEntry;
 pub use pace::Rate;
-pub use sends::SendState;
+pub use sends::{Refusal, SendState};
+pub use uploads::UploadOf;

@@ -1,6 +1,6 @@
 use std::{collections::HashMap, sync::LazyLock};
 
-use deadpool_redis::redis::Script;
+use deadpool_redis::redis::{Script, cmd};
 use domain::{EventId, Timestamp};
 
 use crate::{Cache, CacheError};
@@ -13,7 +13,8 @@ static BEGIN: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
         local record = redis.call('HGETALL', KEYS[1])
-        if #record == 0 then
+        if redis.call('HEXISTS', KEYS[1], 'since') == 0
+            and redis.call('HEXISTS', KEYS[1], 'external_id') == 0 then
             redis.call('HSET', KEYS[1], 'since', ARGV[1])
             redis.call('EXPIRE', KEYS[1], ARGV[2])
         end
@@ -25,6 +26,9 @@ static BEGIN: LazyLock<Script> = LazyLock::new(|| {
 static FINISH: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
+        if redis.call('HGET', KEYS[1], 'refused') == ARGV[1] then
+            return ARGV[1]
+        end
         redis.call('HSETNX', KEYS[1], 'external_id', ARGV[1])
         redis.call('EXPIRE', KEYS[1], ARGV[2])
         return redis.call('HGET', KEYS[1], 'external_id')
@@ -37,11 +41,47 @@ static FAIL: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
         if redis.call('HEXISTS', KEYS[1], 'external_id') == 0 then
-            redis.call('DEL', KEYS[1])
+            redis.call('HDEL', KEYS[1], 'since')
         end
         ",
     )
 });
+
+/// Takes back a send that the vendor refused after it had taken it: once. By the refused id a second run of the same is
+/// told from the refusal of what was sent in its place.
+static REFUSE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+        local refused = redis.call('HGET', KEYS[1], 'refused')
+        if refused and refused ~= ARGV[1] then
+            return 2
+        end
+        if refused and redis.call('HEXISTS', KEYS[1], 'external_id') == 1 then
+            return 1
+        end
+        if not refused then
+            redis.call('HSET', KEYS[1], 'refused', ARGV[1])
+            redis.call('HDEL', KEYS[1], 'external_id', 'since')
+            redis.call('EXPIRE', KEYS[1], ARGV[2])
+        end
+        return 0
+        ",
+    )
+});
+
+/// A status of a refusal mostly comes within seconds.
+const BODY_TTL_SECONDS: u64 = 60 * 60;
+
+/// What is to be done about a send that was refused after it had been taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// It counts as never sent: it may be sent again, once.
+    SendAgain,
+    /// It was sent again already.
+    SentAgain,
+    /// What was sent in its place was refused as well.
+    Again,
+}
 
 /// Where a send to the outside stands (DESIGN 2, "Sends").
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -109,6 +149,50 @@ impl Cache {
     pub async fn fail_send(&self, event: EventId) -> Result<(), CacheError> {
         let key = self.send_key(event);
         self.run("fail_send", |mut c| async move { FAIL.key(key).invoke_async(&mut c).await }).await
+    }
+
+    /// Notes that the vendor refused, after it had taken it as `external_id`, the send of `event`.
+    ///
+    /// # Errors
+    /// When Redis is away.
+    pub async fn refuse_send(
+        &self,
+        event: EventId,
+        external_id: &str,
+    ) -> Result<Refusal, CacheError> {
+        let key = self.send_key(event);
+        let answer: u8 = self
+            .run("refuse_send", |mut c| async move {
+                REFUSE.key(key).arg(external_id).arg(SEND_TTL_SECONDS).invoke_async(&mut c).await
+            })
+            .await?;
+        Ok(match answer {
+            0 => Refusal::SendAgain,
+            1 => Refusal::SentAgain,
+            _ => Refusal::Again,
+        })
+    }
+
+    /// Keeps what was sent as `event` for an hour, should the vendor refuse it late.
+    ///
+    /// # Errors
+    /// When Redis is away.
+    pub async fn keep_sent(&self, event: EventId, body: &str) -> Result<(), CacheError> {
+        let key = self.key(&format!("send:{event}"), ":body");
+        self.run("keep_sent", |mut c| async move {
+            cmd("SET").arg(key).arg(body).arg("EX").arg(BODY_TTL_SECONDS).query_async(&mut c).await
+        })
+        .await
+    }
+
+    /// What [`Self::keep_sent`] kept.
+    ///
+    /// # Errors
+    /// When Redis is away.
+    pub async fn kept_sent(&self, event: EventId) -> Result<Option<String>, CacheError> {
+        let key = self.key(&format!("send:{event}"), ":body");
+        self.run("kept_sent", |mut c| async move { cmd("GET").arg(key).query_async(&mut c).await })
+            .await
     }
 
     fn send_key(&self, event: EventId) -> String {

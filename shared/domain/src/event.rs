@@ -62,6 +62,8 @@ payloads! {
     event MediaSettled,
     /// Somebody wants what is known of a conversation as a file.
     event TraceRequested,
+    /// A vendor took a message, and told later that the person may not be written to freely.
+    event MessageRefused,
     /// Recognise a piece of the caller's speech.
     job TranscribeSegment,
     /// The words of a segment, for the call's edge task.
@@ -376,8 +378,61 @@ pub struct MessageSent {
     pub account: TurnAccount,
     /// Answers to choose from; empty on calls, where they are spoken.
     pub choices: Vec<OfferedChoice>,
-    /// What an e-mail has besides; `None` on every other channel.
-    pub mail: Option<Mail>,
+    /// What it is besides its text.
+    pub form: SentForm,
+}
+
+/// What a message of ours is besides its text. A channel that cannot show it so writes it out, or refuses it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum SentForm {
+    /// Nothing but the text.
+    #[default]
+    Text,
+    /// A file; the text is its caption and may be empty.
+    File(SentFile),
+    /// A link below the text, as a button where the channel has such.
+    Link(SentLink),
+    /// A reaction to something the person wrote; the text is the emoji, empty to take it back.
+    Reaction {
+        /// The vendor's id of that message.
+        to: String,
+    },
+    /// An e-mail; elsewhere it is nothing but the text.
+    Mail(Mail),
+}
+
+/// A file that is sent to a person.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SentFile {
+    /// Where it is kept, and what it is.
+    pub file: KeptFile,
+    /// What the person sees as its name.
+    pub filename: Option<Personal>,
+    /// SHA-256 of it, hexadecimal: what was uploaded to a vendor once is known by it.
+    pub sha256: String,
+}
+
+/// A link that a person may open.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SentLink {
+    /// What stands on it.
+    pub title: String,
+    /// `https://…`
+    pub url: String,
+}
+
+/// A vendor took a message, and told later in a status that the person may not be written to freely (PROTOCOLS 2.4, 131047).
+/// It is sent again by a template, or held until they write: once.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MessageRefused {
+    /// The `MessageSent` event.
+    pub message: EventId,
+    /// Which part of it, from 0.
+    pub part: u32,
+    /// The vendor's id of that part.
+    pub external_id: String,
+    /// The vendor's code.
+    pub code: i64,
 }
 
 /// What an e-mail has besides its text (A6).

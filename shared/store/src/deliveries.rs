@@ -1,7 +1,7 @@
 //! What vendors said became of what we sent. Statuses come in any order, also before the message,
 //! and before anybody knows which message they are about.
 
-use domain::{DeliveryStatus, DeliveryUpdated, Envelope, EventId};
+use domain::{DeliveryStatus, DeliveryUpdated, Envelope, EventId, MessageRefused};
 use uuid::Uuid;
 
 use crate::{StoreError, TenantTx, moment, plain};
@@ -40,6 +40,26 @@ pub async fn note(tx: &TenantTx, of: &Envelope, e: &DeliveryUpdated) -> Result<(
             &progress(e.status),
             &code,
             &text,
+            &moment(of.occurred_at),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// A message that a vendor had taken came back: what was said of it so far does not count. It waits, until it is sent again.
+pub async fn came_back(tx: &TenantTx, of: &Envelope, e: &MessageRefused) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT INTO deliveries (tenant, key, message, status, progress, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6)
+         ON CONFLICT (tenant, key) DO UPDATE SET message = excluded.message,
+            status = excluded.status, progress = excluded.progress, updated_at = excluded.updated_at",
+        &[
+            tx.id(),
+            &plain(&e.external_id),
+            e.message.as_uuid(),
+            &name(DeliveryStatus::Held),
+            &progress(DeliveryStatus::Held),
             &moment(of.occurred_at),
         ],
     )

@@ -6,8 +6,8 @@
 //! that heard more counts, so the order they come in changes nothing.
 
 use domain::{
-    CallStarted, CipherError, ConversationId, Envelope, FieldCipher, Heard, KeptFile, MediaSettled,
-    MessageKind, MessageReceived, MessageSent, Personal, Timestamp, Turn,
+    CallStarted, CipherError, ConversationId, Envelope, FieldCipher, Heard, KeptFile, MediaKind,
+    MediaSettled, MessageKind, MessageReceived, MessageSent, Personal, SentForm, Timestamp, Turn,
 };
 use std::time::SystemTime;
 use uuid::Uuid;
@@ -129,7 +129,16 @@ fn kept_of(of: &Envelope, text: &Personal) -> String {
 /// Takes in an agent's reply. The conversation's row must exist.
 pub async fn sent(tx: &TenantTx, of: &Envelope, e: &MessageSent) -> Result<(), StoreError> {
     let account = &e.account;
+    let (kind, kind_value) = match &e.form {
+        _ if of.channel.is_spoken() => ("speech", None),
+        SentForm::Text => ("text", None),
+        SentForm::File(sent) => (kind_of_file(&sent.file.mime_type), None),
+        SentForm::Link(link) => ("link", Some(plain(&link.url))),
+        SentForm::Reaction { to } => ("reaction", Some(plain(to))),
+    };
     let reply = Reply {
+        kind,
+        kind_value,
         text: &e.text,
         role: if account.is_of_operator() { "operator" } else { "agent" },
         attempt: Some(i64::from(e.attempt)),
@@ -144,6 +153,21 @@ pub async fn sent(tx: &TenantTx, of: &Envelope, e: &MessageSent) -> Result<(), S
         cost_micros: Some(i64::try_from(account.cost_micros).unwrap_or(i64::MAX)),
     };
     put_reply(tx, of, &reply).await?;
+    if let SentForm::File(sent) = &e.form {
+        let file = &sent.file;
+        tx.execute(
+            "UPDATE messages SET media_bucket = $2, media_key = $3, media_type = $4, media_bytes = $5
+             WHERE id = $1",
+            &[
+                of.event_id.as_uuid(),
+                &file.bucket,
+                &file.key,
+                &plain(&file.mime_type),
+                &i64::try_from(file.bytes).unwrap_or(i64::MAX),
+            ],
+        )
+        .await?;
+    }
     if !of.channel.is_spoken() && !account.is_of_operator() {
         tx.execute(
             "UPDATE messages SET turn = $3
@@ -161,7 +185,36 @@ pub async fn greeted(tx: &TenantTx, of: &Envelope, e: &CallStarted) -> Result<()
     put_reply(tx, &of, &Reply::of_text(&e.greeting.as_str().into())).await
 }
 
+/// What a file of ours is called among the kinds of messages.
+fn kind_of_file(mime_type: &str) -> &'static str {
+    let kind = match mime_type.split('/').next() {
+        Some("image") => MediaKind::Image,
+        Some("video") => MediaKind::Video,
+        Some("audio") => MediaKind::Audio,
+        _ => MediaKind::Document,
+    };
+    kind.as_str()
+}
+
+/// The vendor's id of what the person wrote in a conversation as `message`.
+pub async fn external_id(
+    tx: &TenantTx,
+    conversation: ConversationId,
+    message: Uuid,
+) -> Result<Option<String>, StoreError> {
+    let row = tx
+        .query_opt(
+            "SELECT external_id FROM messages
+             WHERE id = $1 AND conversation = $2 AND role = 'user' AND external_id IS NOT NULL",
+            &[&message, conversation.as_uuid()],
+        )
+        .await?;
+    Ok(row.map(|row| row.get(0)))
+}
+
 struct Reply<'a> {
+    kind: &'static str,
+    kind_value: Option<String>,
     text: &'a Personal,
     /// Who wrote it, as the row names them.
     role: &'static str,
@@ -180,6 +233,8 @@ struct Reply<'a> {
 impl<'a> Reply<'a> {
     const fn of_text(text: &'a Personal) -> Self {
         Self {
+            kind: "speech",
+            kind_value: None,
             text,
             role: "agent",
             attempt: None,
@@ -204,14 +259,14 @@ async fn put_reply(tx: &TenantTx, of: &Envelope, reply: &Reply<'_>) -> Result<()
     tx.execute(
         "INSERT INTO messages AS m (tenant, id, conversation, channel, role, turn, position, kind,
             text, text_enc, intended, intended_enc, attempt, in_reply_to, agent, confidence, reason,
-            model, processing_ms, tokens_in, tokens_out, cost_micros, occurred_at)
+            model, processing_ms, tokens_in, tokens_out, cost_micros, occurred_at, kind_value)
          SELECT t.id, $1::uuid, $2::uuid, $3::text, $22::text, $4::int4, $5::int8, $6::text,
             CASE WHEN NOT t.encrypt_text THEN $7::text END,
             CASE WHEN t.encrypt_text THEN $8::bytea END,
             CASE WHEN $10::bool AND NOT t.encrypt_text THEN $7 END,
             CASE WHEN $10 AND t.encrypt_text THEN $9::bytea END,
             $11::int8, $12::text, $13::text, $14::float4, $15::text, $16::text, $17::int8,
-            $18::int8, $19::int8, $20::int8, $21::timestamptz
+            $18::int8, $19::int8, $20::int8, $21::timestamptz, $23::text
          FROM tenants t
          -- What was heard of it came first: the row has that text already, and nothing else.
          ON CONFLICT (tenant, id) DO UPDATE SET
@@ -229,7 +284,7 @@ async fn put_reply(tx: &TenantTx, of: &Envelope, reply: &Reply<'_>) -> Result<()
             // What an operator writes is no turn of the agents'.
             &(reply.role == "agent").then(|| turn_number(of.turn)),
             &position(of, Speaker::Agent),
-            &if spoken { "speech" } else { "text" },
+            &reply.kind,
             &text,
             &cipher.seal(TEXT, &text)?,
             &cipher.seal(INTENDED, &text)?,
@@ -246,6 +301,7 @@ async fn put_reply(tx: &TenantTx, of: &Envelope, reply: &Reply<'_>) -> Result<()
             &reply.cost_micros,
             &moment(of.occurred_at),
             &reply.role,
+            &reply.kind_value,
         ],
     )
     .await?;

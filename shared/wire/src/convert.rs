@@ -114,7 +114,7 @@ fn payload_to_proto(payload: &Payload) -> p::envelope::Payload {
                 cost_micros: m.account.cost_micros,
             }),
             choices: m.choices.iter().map(chat::choice_to_proto).collect(),
-            mail: m.mail.as_ref().map(chat::mail_to_proto),
+            form: chat::form_to_proto(&m.form),
         }),
         Payload::DeliveryUpdated(m) => Out::DeliveryUpdated(p::DeliveryUpdated {
             message: m.message.map(|id| id.to_string()).unwrap_or_default(),
@@ -222,6 +222,7 @@ fn payload_to_proto(payload: &Payload) -> p::envelope::Payload {
             to: m.to.clone(),
         }),
         Payload::MediaSettled(m) => Out::MediaSettled(chat::settled_to_proto(m)),
+        Payload::MessageRefused(m) => Out::MessageRefused(chat::refused_to_proto(m)),
         Payload::TraceRequested(m) => {
             Out::TraceRequested(p::TraceRequested { reason: m.reason.clone() })
         }
@@ -290,7 +291,7 @@ fn payload_from_proto(payload: p::envelope::Payload) -> Result<Payload, DecodeEr
                     cost_micros: a.cost_micros,
                 },
                 choices: m.choices.into_iter().map(chat::choice_from_proto).collect(),
-                mail: m.mail.map(chat::mail_from_proto),
+                form: chat::form_from_proto(m.form)?,
             }
             .into()
         }
@@ -416,6 +417,7 @@ fn payload_from_proto(payload: p::envelope::Payload) -> Result<Payload, DecodeEr
         .into(),
         In::MediaSettled(m) => chat::settled_from_proto(m)?.into(),
         In::TraceRequested(m) => TraceRequested { reason: m.reason }.into(),
+        In::MessageRefused(m) => chat::refused_from_proto(m)?.into(),
         In::FetchMedia(m) => chat::fetch_from_proto(m)?.into(),
         In::TranscribeVoiceNote(m) => chat::note_from_proto(m)?.into(),
         In::ControlCall(m) => ControlCall {

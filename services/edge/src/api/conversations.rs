@@ -7,7 +7,7 @@ use domain::{
     Channel, ConversationId, Envelope, EventId, MessageSent, Personal, Timestamp, TraceRequested,
     TurnAccount,
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 use store::{
     history::{self, ConversationFilter},
@@ -21,14 +21,13 @@ use uuid::Uuid;
 use super::{
     answer::{Answer, ApiError, Reply, Success},
     caller::As,
+    media::OutgoingMessage,
     read::{self, Moment, Page, Query, moment},
     role::{Operator, ReadOnly},
     write::{Change, Done},
 };
 
 const WHAT: &str = "conversation";
-/// The longest message of an operator; a longer one than the channel takes leaves in parts.
-const LONGEST_MESSAGE_CHARS: usize = 4096;
 /// So long after the person last wrote a business may write freely on WhatsApp (PROTOCOLS 2.3).
 const WHATSAPP_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -410,20 +409,6 @@ async fn must_exist(tx: &store::TenantTx, id: Uuid) -> Result<(), ApiError> {
     }
 }
 
-/// A message that an operator writes.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct OutgoingMessage {
-    /// What it says.
-    #[schema(
-        min_length = 1,
-        max_length = 4096,
-        pattern = "\\S",
-        example = "I have moved it to Friday at ten."
-    )]
-    text: String,
-}
-
 /// A message that is on its way.
 #[derive(Serialize, ToSchema)]
 pub struct MessageOnItsWay {
@@ -433,9 +418,10 @@ pub struct MessageOnItsWay {
 
 /// Write into a chat
 ///
-/// For operators. The person gets it on the channel of the chat; the history shows who wrote it. 409 `not_a_chat` for a call,
-/// `window_closed` on WhatsApp when the person last wrote more than 24 hours ago and the tenant has no template for what
-/// operators write.
+/// For operators: a text, a file with or without one, a text with a link, or a reaction. The person gets it on the channel of
+/// the chat; the history shows who wrote it. 409 `not_a_chat` for a call, `not_on_this_channel` for a file or a reaction that
+/// is not for WhatsApp, `window_closed` on WhatsApp when the person last wrote more than 24 hours ago and the tenant has no
+/// template for what operators write.
 #[utoipa::path(post, path = "/api/v1/conversations/{id}/messages", tag = "conversations",
     params(("id" = Uuid, Path)), request_body = OutgoingMessage,
     responses((status = 202, description = "It is on its way", body = inline(Success<MessageOnItsWay>))))]
@@ -443,25 +429,27 @@ pub async fn send(caller: As<Operator>, request: HttpRequest, body: web::Payload
     let body = read::body(&request, body).await?;
     let id = read::path_id(&request, WHAT)?;
     let wanted: OutgoingMessage = body.json()?;
-    read::text("text", &wanted.text, LONGEST_MESSAGE_CHARS)?;
+    wanted.check()?;
     let change = Change::of(&caller, &request, &body)?;
     let event_id = EventId::from_uuid(change.id);
     change
         .make(async |tx| {
             let now = Timestamp::now();
             let settings = caller.api.directory.settings(caller.tenant).unwrap_or_default();
-            let by_template = settings.whatsapp_templates.operator.is_some();
+            let by_template =
+                settings.whatsapp_templates.operator.is_some() && wanted.fits_a_template();
             let to = addressee(tx, id, now, by_template).await?;
             let conversation = ConversationId::from_uuid(id);
+            let outgoing = wanted.resolve(&caller, tx, conversation, &to.channel).await?;
             let message = MessageSent {
                 to: to.contact,
                 from: to.our_address,
-                text: wanted.text.as_str().into(),
-                in_reply_to: String::new(),
+                text: outgoing.text.into(),
+                in_reply_to: outgoing.in_reply_to,
+                form: outgoing.form,
                 attempt: 0,
                 account: TurnAccount::of_operator(&caller.actor),
                 choices: Vec::new(),
-                mail: None,
             };
             let event =
                 Envelope::new(event_id, caller.tenant, conversation, to.channel, now, message);

@@ -1,4 +1,4 @@
-//! Files that people sent.
+//! Files that people sent, and that were sent to them.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ pub struct FileLink {
     pub expires_at: Moment,
 }
 
-/// A link to the file that a person sent with a message
+/// A link to the file of a message
 ///
 /// Good for five minutes, for whoever has it; a browser is made to download it. 404 while the file is being fetched, and where
 /// it could not be had.

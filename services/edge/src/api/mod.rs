@@ -24,6 +24,7 @@ mod files;
 pub mod health;
 pub mod key;
 pub mod keys;
+mod media;
 pub mod openapi;
 pub mod read;
 pub mod role;
@@ -93,6 +94,8 @@ pub struct ApiSettings {
     pub requests_per_minute: u32,
     /// `SB_QUEUE_PREFIX`: what became of replays is noted under the names of queues.
     pub queue_prefix: String,
+    /// `SB_S3_BUCKET`: where files to be sent are kept.
+    pub bucket: String,
 }
 
 impl Api {
@@ -122,6 +125,7 @@ pub fn routes(app: &mut web::ServiceConfig, api: &web::Data<Api>) {
         ))
         .service(at("/conversations/{id}/trace", [(Method::POST, post().to(conversations::trace))]))
         .service(at("/messages/{id}/file", [(Method::GET, get().to(files::link))]))
+        .service(at("/media", [(Method::POST, post().to(media::hand_over))]))
         .service(at("/conversations/{id}/turns", [(Method::GET, get().to(conversations::turns))]))
         .service(at(
             "/calls",

@@ -16,7 +16,7 @@ use utoipa::{
 
 use super::{
     agents, answer, appointments, calls, conversations, dead_letters, documents, escalations,
-    events, exports, files, health, keys, services, tenant, users,
+    events, exports, files, health, keys, media, services, tenant, users,
 };
 
 #[derive(OpenApi)]
@@ -37,6 +37,7 @@ The tenant follows from the credential alone. Requests over the limit are answer
         conversations::turns,
         conversations::trace,
         files::link,
+        media::hand_over,
         calls::list,
         calls::start,
         calls::end,

@@ -253,9 +253,7 @@ pub async fn body_up_to(
     let content_type = request.headers().get(header::CONTENT_TYPE);
     let content_type = content_type.and_then(|v| v.to_str().ok()).unwrap_or_default();
     let kind = content_type.split(';').next().unwrap_or_default().trim();
-    let bytes = tokio::time::timeout(BODY_WITHIN, whole(body, max)).await.map_err(|_| {
-        ApiError::new(StatusCode::BAD_REQUEST, "invalid_body", "the body did not come within 10 s")
-    })??;
+    let bytes = within(BODY_WITHIN, whole(body, max)).await?;
     if !bytes.is_empty() && !kind.eq_ignore_ascii_case("application/json") {
         return Err(ApiError::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -264,6 +262,32 @@ pub async fn body_up_to(
         ));
     }
     Ok(Body(bytes))
+}
+
+/// The body of a request that is a file: its media type without parameters, and the file.
+///
+/// # Errors
+/// When it is larger than `max` bytes, or slower than `limit`.
+pub async fn file(
+    request: &HttpRequest,
+    body: web::Payload,
+    max: usize,
+    limit: Duration,
+) -> Result<(String, Body), ApiError> {
+    let content_type = request.headers().get(header::CONTENT_TYPE);
+    let content_type = content_type.and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let kind = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    Ok((kind, Body(within(limit, whole(body, max)).await?)))
+}
+
+async fn within(
+    limit: Duration,
+    read: impl Future<Output = Result<BytesMut, ApiError>>,
+) -> Result<BytesMut, ApiError> {
+    tokio::time::timeout(limit, read).await.unwrap_or_else(|_| {
+        let told = format!("the body did not come within {} s", limit.as_secs());
+        Err(ApiError::new(StatusCode::BAD_REQUEST, "invalid_body", told))
+    })
 }
 
 async fn whole(mut body: web::Payload, max: usize) -> Result<BytesMut, ApiError> {

@@ -16,8 +16,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cache::Rate;
 use domain::{
-    BoxFuture, Channel, Envelope, EventId, Mail, Media, OfferedChoice, Personal, TenantId,
-    Timestamp,
+    BoxFuture, Channel, Envelope, EventId, Mail, Media, MediaKind, OfferedChoice, Personal,
+    SentLink, TenantId, Timestamp,
 };
 use uuid::Uuid;
 
@@ -91,11 +91,56 @@ pub trait ChannelAdapter: Send + Sync + 'static {
         None
     }
 
+    /// How long the text above a link may be, in characters, when the channel shows it as a button; `None` where it cannot:
+    /// it is written out then.
+    fn longest_text_above_link(&self, _link: &SentLink) -> Option<usize> {
+        None
+    }
+
+    /// Whether we can react to a message; where not, the emoji is a text.
+    fn takes_reactions(&self) -> bool {
+        false
+    }
+
+    /// The channel as one that takes files of ours; `None` where it is none.
+    fn files(&self) -> Option<&dyn TakesFiles> {
+        None
+    }
+
     /// Sends one part of a reply.
     ///
     /// # Errors
     /// Says whether the vendor may have taken it ([`SendFault`]).
     async fn send(&self, part: &OutgoingPart<'_>) -> Result<ExternalId, SendFault>;
+}
+
+/// A channel that takes files: handed over first, then named by messages.
+#[async_trait]
+pub trait TakesFiles: Send + Sync {
+    /// As what a file of this type and size is shown; `None` where it cannot be taken.
+    fn kind_of(&self, mime_type: &str, bytes: u64) -> Option<MediaKind>;
+
+    /// The longest caption of such a file, in characters; 0 where it has none.
+    fn longest_caption_chars(&self, kind: MediaKind) -> usize;
+
+    /// How long messages may name a file that was handed over.
+    fn kept_for(&self) -> Duration;
+
+    /// Hands a file over, for messages from `our_address`; the vendor's id of it.
+    ///
+    /// # Errors
+    /// As a send's. Whatever the fault, the same again does no harm.
+    async fn upload(&self, our_address: &str, file: FileToSend) -> Result<ExternalId, SendFault>;
+}
+
+/// A file on its way out.
+pub struct FileToSend {
+    /// Its media type.
+    pub mime_type: String,
+    /// Its name, where it has one.
+    pub filename: Option<Personal>,
+    /// What is in it.
+    pub bytes: Bytes,
 }
 
 /// A path a vendor calls.
@@ -268,6 +313,8 @@ pub struct Seen {
     pub our_address: String,
     /// The vendor's id of the message.
     pub external_id: String,
+    /// Whether it is shown too that an answer is being written, where the channel can.
+    pub is_answered_now: bool,
 }
 
 /// What the vendor gets.
@@ -319,14 +366,36 @@ pub struct OutgoingPart<'a> {
     /// Answers to choose from, shown below the text; only the last part has any, and only where
     /// [`ChannelAdapter::longest_text_above`] said that the channel shows them.
     pub choices: &'a [OfferedChoice],
-    /// The template it is sent by, where it may not be sent freely; the text is in its parameters then.
-    pub template: Option<&'a FilledTemplate>,
-    /// What an e-mail has besides.
-    pub mail: Option<&'a Mail>,
+    /// What it is besides its text.
+    pub body: PartBody<'a>,
     /// Which message it answers; only the first part does.
     pub in_reply_to: Option<&'a str>,
     /// What the vendor is to give back with every status.
     pub mark: SendMark,
+}
+
+/// What a part of a reply is besides its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartBody<'a> {
+    /// Nothing.
+    Text,
+    /// A template, since it may not be sent freely; the text is in its parameters.
+    Template(&'a FilledTemplate),
+    /// A file that was handed over; the text is its caption.
+    File {
+        /// The vendor's id of it.
+        id: &'a str,
+        /// As what it is shown.
+        kind: MediaKind,
+        /// Its name, where it has one.
+        filename: Option<&'a Personal>,
+    },
+    /// A link below the text.
+    Link(&'a SentLink),
+    /// A reaction to the message of this id; the text is the emoji.
+    Reaction(&'a str),
+    /// What an e-mail has besides.
+    Mail(&'a Mail),
 }
 
 /// A template with everything in it.

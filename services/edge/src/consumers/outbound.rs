@@ -1,21 +1,28 @@
 //! Replies on their way out: WhatsApp now, whatever channel is registered later (A1). A send is at most once: recorded
 //! before and after, and never repeated in doubt (DESIGN 2, "Sends").
 
+mod compose;
+mod files;
+
 use std::{sync::Arc, time::Duration};
 
 use anyhow::anyhow;
 use async_trait::async_trait;
 use bus::{Context, Handler, Outcome};
-use cache::{Cache, SendState};
+use cache::{Cache, Refusal, SendState};
+use compose::{Body, Part};
 use domain::{
-    DeliveryStatus, DeliveryUpdated, Envelope, EventId, MessageSent, Payload, Stage, Timestamp,
-    TurnTimed,
+    DeliveryStatus, DeliveryUpdated, Envelope, EventId, MessageRefused, MessageSent, Payload,
+    SentForm, Stage, Timestamp, TurnTimed,
 };
+use files::{FileOf, Files, STALE};
 use store::{Store, due, messages};
+use wire::Decoded;
 
 use crate::{
     channel::{
-        ChannelAdapter, ExternalId, FilledTemplate, OutgoingPart, SendFault, SendMark, parts_of,
+        ChannelAdapter, ExternalId, FilledTemplate, OutgoingPart, PartBody, SendFault, SendMark,
+        whatsapp::OUTSIDE_WINDOW,
     },
     directory::Directory,
 };
@@ -31,8 +38,6 @@ const LONGEST_WAIT: Duration = Duration::from_secs(120);
 const WAITED_IN_HAND: Duration = Duration::from_secs(2);
 /// What may not be sent waits so long for the person to write.
 const HELD_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// Meta's code for a message outside the window (PROTOCOLS 2.4), also where we know it before.
-const OUTSIDE_WINDOW: i64 = 131_047;
 /// A message is on its way for a moment: so much of the window is not used.
 const WINDOW_MARGIN: Duration = Duration::from_secs(60);
 const LONGEST_PARAMETER_CHARS: usize = 1024;
@@ -43,6 +48,7 @@ pub struct Outbound {
     cache: Cache,
     store: Store,
     directory: Arc<Directory>,
+    files: Files,
 }
 
 /// How a message leaves that may not be sent freely.
@@ -63,24 +69,23 @@ enum PartOutcome {
 }
 
 impl Outbound {
-    /// Sends by `adapters`, with send records in `cache`, the history in `store`, and the tenants' templates in
-    /// `directory`.
+    /// Sends by `adapters`, with send records in `cache`, the history in `store`, the tenants' templates in `directory` and
+    /// files in `s3`.
     pub fn new(
         adapters: Vec<Arc<dyn ChannelAdapter>>,
         cache: Cache,
         store: Store,
         directory: Arc<Directory>,
+        s3: aws_sdk_s3::Client,
     ) -> Self {
-        Self { adapters, cache, store, directory }
+        let files = Files::new(s3, cache.clone());
+        Self { adapters, cache, store, directory, files }
     }
 }
 
 #[async_trait]
 impl Handler for Outbound {
     async fn handle(&self, context: &Context, message: &Envelope) -> Outcome {
-        let Payload::MessageSent(reply) = &message.payload else {
-            return Outcome::Reject(format!("{} is nothing to send", message.payload.name()));
-        };
         if message.channel.is_spoken() {
             // Its sentences went to the call one by one.
             return Outcome::Done;
@@ -88,7 +93,15 @@ impl Handler for Outbound {
         let Some(adapter) = self.adapters.iter().find(|a| a.channel() == message.channel) else {
             return Outcome::Reject(format!("no adapter for the channel {}", message.channel));
         };
-        match self.send(context, adapter.as_ref(), message, reply).await {
+        let adapter: &dyn ChannelAdapter = adapter.as_ref();
+        let sent = match &message.payload {
+            Payload::MessageSent(reply) => self.send(context, adapter, message, reply).await,
+            Payload::MessageRefused(refused) => {
+                self.send_again(context, adapter, message, refused).await
+            }
+            other => return Outcome::Reject(format!("{} is nothing to send", other.name())),
+        };
+        match sent {
             Ok(()) => Outcome::Done,
             Err(retry) => retry,
         }
@@ -111,6 +124,21 @@ impl Outbound {
                 _ => return Ok(()),
             }
         }
+        // Nobody knew that it was closed where the vendor had to tell it.
+        let closed_at = if seems_open { Timestamp::now() } else { Timestamp::from_micros(0) };
+        self.send_outside(context, adapter, message, reply, closed_at).await
+    }
+
+    /// Sends a message that may not be sent freely by a template, or holds it. The person may be written to freely where
+    /// they wrote after `closed_at`.
+    async fn send_outside(
+        &self,
+        context: &Context,
+        adapter: &dyn ChannelAdapter,
+        message: &Envelope,
+        reply: &MessageSent,
+        closed_at: Timestamp,
+    ) -> Result<(), Outcome> {
         match self.outside_window(message, reply) {
             Form::Template(template) => {
                 let sent = self.send_parts(context, adapter, message, reply, Some(&template));
@@ -119,7 +147,9 @@ impl Outbound {
             Form::Held => {
                 self.hold(context, adapter, message).await?;
                 // The person may have written meanwhile, before there was anything to be released.
-                match !seems_open && self.is_open(context, adapter, message).await? {
+                let since = self.last_written(context, message).await?;
+                let window = adapter.window().unwrap_or(Duration::MAX);
+                match since.is_some_and(|at| at > closed_at && is_within(window, at)) {
                     true => self.release(message).await,
                     false => Ok(()),
                 }
@@ -141,26 +171,73 @@ impl Outbound {
         message: &Envelope,
     ) -> Result<bool, Outcome> {
         let Some(window) = adapter.window() else { return Ok(true) };
-        let lately = |at: Timestamp| Timestamp::now().since(at) < window - WINDOW_MARGIN;
         let asked = message.stages.iter().find(|s| s.name == Stage::WEBHOOK_RECEIVED);
-        if asked.is_some_and(|stage| lately(stage.at)) {
+        if asked.is_some_and(|stage| is_within(window, stage.at)) {
             return Ok(true);
         }
         let noted = self.cache.last_written(message.conversation).await.map_err(Outcome::retry)?;
-        if noted.is_some_and(lately) {
+        if noted.is_some_and(|at| is_within(window, at)) {
             return Ok(true);
         }
+        let kept = self.last_kept(context, message).await?;
+        Ok(kept.is_some_and(|at| is_within(window, at)))
+    }
+
+    /// When the person wrote last, as far as anybody knows.
+    async fn last_written(
+        &self,
+        context: &Context,
+        message: &Envelope,
+    ) -> Result<Option<Timestamp>, Outcome> {
+        let noted = self.cache.last_written(message.conversation).await.map_err(Outcome::retry)?;
+        Ok(noted.max(self.last_kept(context, message).await?))
+    }
+
+    /// When the person wrote last, by the history.
+    async fn last_kept(
+        &self,
+        context: &Context,
+        message: &Envelope,
+    ) -> Result<Option<Timestamp>, Outcome> {
         let kept = async {
             let tx = self.store.tenant(message.tenant).await?;
             messages::last_received_at(&tx, message.conversation).await
         };
-        match kept.await {
-            Ok(kept) => Ok(kept.is_some_and(lately)),
-            Err(error) => Err(Outcome::Retry {
-                after: backoff(Duration::from_secs(4), context.starts()),
-                cause: anyhow!(error).context("ask when the person wrote last"),
-            }),
-        }
+        kept.await.map_err(|error| Outcome::Retry {
+            after: backoff(Duration::from_secs(4), context.starts()),
+            cause: anyhow!(error).context("ask when the person wrote last"),
+        })
+    }
+
+    /// Sends a message again, once, that the vendor had taken and refused later.
+    async fn send_again(
+        &self,
+        context: &Context,
+        adapter: &dyn ChannelAdapter,
+        told: &Envelope,
+        refused: &MessageRefused,
+    ) -> Result<(), Outcome> {
+        let (message, part) = (refused.message, refused.part);
+        let mark = SendMark { message, part, conversation: told.conversation };
+        let refusal = self.cache.refuse_send(mark.send_id(), &refused.external_id).await;
+        let again = match refusal.map_err(Outcome::retry)? {
+            Refusal::SentAgain => return Ok(()),
+            // All parts are sent again with the first.
+            Refusal::SendAgain if refused.part > 0 => return Ok(()),
+            Refusal::SendAgain => self.cache.kept_sent(refused.message).await,
+            Refusal::Again => Ok(None),
+        };
+        let again = again.map_err(Outcome::retry)?.and_then(|body| decoded(&body));
+        let Some((again, reply)) = again else {
+            let status = DeliveryStatus::Failed;
+            let error = Some((refused.code, "the person may not be written to freely".to_owned()));
+            let external_id = refused.external_id.clone();
+            let update = DeliveryUpdated { message: Some(message), external_id, status, error };
+            let event = told.follow("failed", Timestamp::now(), update);
+            return context.publish(&[event]).await.map_err(Outcome::retry);
+        };
+        count(adapter, "refused_late");
+        self.send_outside(context, adapter, &again, &reply, told.occurred_at).await
     }
 
     /// What is done with a message that may not be sent freely.
@@ -172,8 +249,11 @@ impl Outbound {
             false if reply.in_reply_to.is_empty() => &templates.notice,
             false => &templates.reply,
         };
+        // A template has no place for a file, and a reaction says nothing by itself.
+        let template =
+            template.as_ref().filter(|_| matches!(reply.form, SentForm::Text | SentForm::Link(_)));
         if let Some(template) = template {
-            let parameters = template.filled(&settings.business, reply.text.reveal());
+            let parameters = template.filled(&settings.business, &compose::as_text(reply));
             if parameters.iter().all(|p| p.chars().count() <= LONGEST_PARAMETER_CHARS) {
                 return Form::Template(FilledTemplate {
                     name: template.name.clone(),
@@ -182,7 +262,8 @@ impl Outbound {
                 });
             }
         }
-        match Timestamp::now().since(message.occurred_at) < HELD_FOR {
+        let is_reaction = matches!(reply.form, SentForm::Reaction { .. });
+        match Timestamp::now().since(message.occurred_at) < HELD_FOR && !is_reaction {
             true => Form::Held,
             false => Form::TooLate,
         }
@@ -225,9 +306,7 @@ impl Outbound {
         message: &Envelope,
         outcome: PartOutcome,
     ) -> Result<(), Outcome> {
-        let mark =
-            SendMark { message: message.event_id, part: 0, conversation: message.conversation };
-        let event = update_of(message, mark, outcome, Timestamp::now());
+        let event = update_of(message, mark_of(message, 0), outcome, Timestamp::now());
         context.publish(&[event]).await.map_err(Outcome::retry)
     }
 
@@ -242,31 +321,28 @@ impl Outbound {
     ) -> Result<Option<i64>, Outcome> {
         let begun = Timestamp::now();
         let parts = match template {
-            Some(_) => vec![(reply.text.reveal().to_owned(), &reply.choices[..0])],
-            None => parts_of(
-                reply.text.reveal(),
-                &reply.choices,
-                adapter.longest_text_chars(),
-                adapter.longest_text_above(&reply.choices),
-            ),
+            Some(_) => {
+                Ok(vec![Part { text: compose::as_text(reply), choices: &[], body: Body::Text }])
+            }
+            None => compose::parts(adapter, reply),
         };
-        for (index, (text, choices)) in (0_u32..).zip(&parts) {
-            let mark = SendMark {
-                message: message.event_id,
-                part: index,
-                conversation: message.conversation,
-            };
-            let part = OutgoingPart {
-                our_address: &reply.from,
-                to: &reply.to,
-                text,
-                choices,
-                template,
-                mail: reply.mail.as_ref().filter(|_| index == 0),
-                in_reply_to: Some(reply.in_reply_to.as_str()).filter(|_| index == 0),
-                mark,
-            };
-            let outcome = self.send_part(context, adapter, &part).await?;
+        let parts = match parts {
+            Ok(parts) => parts,
+            Err(unsendable) => {
+                let (code, detail) = (unsendable.code, unsendable.detail.to_owned());
+                self.tell(context, message, PartOutcome::Failed { code, detail }).await?;
+                return Ok(Some(code));
+            }
+        };
+        if template.is_none() && adapter.window().is_some() {
+            // Should the vendor tell later that the person may not be written to freely.
+            let body = wire::to_body(&wire::encode(message));
+            let kept = self.cache.keep_sent(message.event_id, &body).await;
+            kept.map_err(Outcome::retry)?;
+        }
+        for (index, part) in (0_u32..).zip(&parts) {
+            let outcome = self.send_part(context, adapter, message, reply, template, index, part);
+            let outcome = outcome.await?;
             let failed = !matches!(outcome, PartOutcome::Accepted(_));
             let code = match &outcome {
                 PartOutcome::Failed { code, .. } => Some(*code),
@@ -276,6 +352,7 @@ impl Outbound {
                 return Ok(code);
             }
             let now = Timestamp::now();
+            let mark = mark_of(message, index);
             let mut events = vec![update_of(message, mark, outcome, now)];
             if index == 0 && !failed && !reply.account.is_of_operator() {
                 // As on a call, where the first audio counts: the person is answered with the first part.
@@ -289,6 +366,55 @@ impl Outbound {
             }
         }
         Ok(None)
+    }
+
+    /// Sends one part; a file is handed over before, where the vendor does not have it.
+    #[expect(clippy::too_many_arguments, reason = "a part is nothing without its message")]
+    async fn send_part(
+        &self,
+        context: &Context,
+        adapter: &dyn ChannelAdapter,
+        message: &Envelope,
+        reply: &MessageSent,
+        template: Option<&FilledTemplate>,
+        index: u32,
+        part: &Part<'_>,
+    ) -> Result<PartOutcome, Outcome> {
+        let mark = mark_of(message, index);
+        let body = match (template, part.body) {
+            (Some(template), _) => PartBody::Template(template),
+            (None, Body::Text) => PartBody::Text,
+            (None, Body::Link(link)) => PartBody::Link(link),
+            (None, Body::Reaction { to }) => PartBody::Reaction(to),
+            (None, Body::Mail(mail)) => PartBody::Mail(mail),
+            (None, Body::File { file, kind }) => {
+                let Some(taker) = adapter.files() else {
+                    return Err(Outcome::Reject("the channel has no files".to_owned()));
+                };
+                let channel = &message.channel;
+                let of = FileOf { tenant: message.tenant, channel, our_address: &reply.from, file };
+                let filename = file.filename.as_ref();
+                loop {
+                    let uploaded = match self.files.at_vendor(context, taker, &of).await? {
+                        Ok(uploaded) => uploaded,
+                        Err(files::NotUploaded { code, detail }) => {
+                            return Ok(PartOutcome::Failed { code, detail });
+                        }
+                    };
+                    let body = PartBody::File { id: &uploaded.id, kind, filename };
+                    let outgoing = outgoing(reply, part, body, mark);
+                    match self.send_once(context, adapter, &outgoing).await? {
+                        PartOutcome::Failed { code, .. }
+                            if uploaded.is_known && STALE.contains(&code) =>
+                        {
+                            self.files.forget(&of).await?;
+                        }
+                        outcome => return Ok(outcome),
+                    }
+                }
+            }
+        };
+        self.send_once(context, adapter, &outgoing(reply, part, body, mark)).await
     }
 
     /// Waits until the vendor is to be asked again (PROTOCOLS 2.4, throughput), over all tasks. What is far is no fault of the
@@ -317,7 +443,7 @@ impl Outbound {
     }
 
     /// Sends one part, at most once over all runs.
-    async fn send_part(
+    async fn send_once(
         &self,
         context: &Context,
         adapter: &dyn ChannelAdapter,
@@ -371,6 +497,42 @@ impl Outbound {
     }
 }
 
+/// Whether a window that opened at `at` is open still, and for a moment more.
+fn is_within(window: Duration, at: Timestamp) -> bool {
+    Timestamp::now().since(at) < window.saturating_sub(WINDOW_MARGIN)
+}
+
+/// A part as the adapter takes it.
+fn outgoing<'a>(
+    reply: &'a MessageSent,
+    part: &'a Part<'_>,
+    body: PartBody<'a>,
+    mark: SendMark,
+) -> OutgoingPart<'a> {
+    OutgoingPart {
+        our_address: &reply.from,
+        to: &reply.to,
+        text: &part.text,
+        choices: part.choices,
+        body,
+        in_reply_to: Some(reply.in_reply_to.as_str()).filter(|_| mark.part == 0),
+        mark,
+    }
+}
+
+fn mark_of(message: &Envelope, part: u32) -> SendMark {
+    SendMark { message: message.event_id, part, conversation: message.conversation }
+}
+
+/// A message as it was kept; `None` where a later release wrote what this one cannot read.
+fn decoded(body: &str) -> Option<(Envelope, MessageSent)> {
+    let bytes = wire::from_body(body).ok()?;
+    let Ok(Decoded::Whole(message)) = wire::decode(&bytes) else { return None };
+    let Payload::MessageSent(reply) = &message.payload else { return None };
+    let reply = reply.clone();
+    Some((message, reply))
+}
+
 /// What to do about a send of which nobody knows how it went.
 fn in_doubt(since: Timestamp, now: Timestamp) -> Result<PartOutcome, Outcome> {
     let doubted = now.since(since);
@@ -404,7 +566,8 @@ fn update_of(message: &Envelope, mark: SendMark, outcome: PartOutcome, now: Time
         PartOutcome::Doubtful => (String::new(), DeliveryStatus::Doubtful, None),
         PartOutcome::Held => (String::new(), DeliveryStatus::Held, None),
     };
-    let name = format!("delivery:{}:{status:?}", mark.part);
+    // Sent again after a late refusal it is accepted under another id.
+    let name = format!("delivery:{}:{status:?}:{external_id}", mark.part);
     let update = DeliveryUpdated { message: Some(mark.message), external_id, status, error };
     message.follow(&name, now, update)
 }

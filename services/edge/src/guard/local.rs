@@ -9,10 +9,24 @@ use std::{
 const SWEEP_OVER_KEYS: usize = 10_000;
 
 /// Counters and marks in memory.
-#[derive(Default)]
 pub struct LocalMemory {
     hits: HashMap<String, Hits>,
     marks: HashMap<String, Instant>,
+    /// How many may be there before the next sweep: twice what was left of the one before, so that a sweep costs each key
+    /// little.
+    hits_before_sweep: usize,
+    marks_before_sweep: usize,
+}
+
+impl Default for LocalMemory {
+    fn default() -> Self {
+        Self {
+            hits: HashMap::new(),
+            marks: HashMap::new(),
+            hits_before_sweep: SWEEP_OVER_KEYS,
+            marks_before_sweep: SWEEP_OVER_KEYS,
+        }
+    }
 }
 
 struct Hits {
@@ -23,8 +37,9 @@ struct Hits {
 impl LocalMemory {
     /// Counts one more hit of `key`, unless `limit` lie within the last `window`: then false.
     pub fn hit(&mut self, key: &str, window: Duration, limit: u32, now: Instant) -> bool {
-        if self.hits.len() > SWEEP_OVER_KEYS {
+        if self.hits.len() > self.hits_before_sweep {
             self.hits.retain(|_, h| h.at.back().is_some_and(|&last| now < last + h.window));
+            self.hits_before_sweep = SWEEP_OVER_KEYS.max(2 * self.hits.len());
         }
         let hits =
             self.hits.entry(key.to_owned()).or_insert_with(|| Hits { window, at: VecDeque::new() });
@@ -40,8 +55,9 @@ impl LocalMemory {
 
     /// Marks `key` for `ttl`; says whether it was marked before. A mark that stands is not prolonged.
     pub fn mark(&mut self, key: &str, ttl: Duration, now: Instant) -> bool {
-        if self.marks.len() > SWEEP_OVER_KEYS {
+        if self.marks.len() > self.marks_before_sweep {
             self.marks.retain(|_, &mut until| now < until);
+            self.marks_before_sweep = SWEEP_OVER_KEYS.max(2 * self.marks.len());
         }
         if self.is_marked(key, now) {
             return true;

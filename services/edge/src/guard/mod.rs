@@ -59,9 +59,11 @@ impl Guard {
         Self { cache, local: Mutex::default(), redis_failed: Mutex::default() }
     }
 
-    /// Whether requests from `source` are refused unread (E3).
+    /// Whether requests from `source` are refused unread (E3). One that signed correctly of late is not, and was not blocked
+    /// by another task either: nobody has to be asked.
     pub async fn is_blocked(&self, source: IpAddr) -> bool {
-        self.is_marked(&format!("blocked:{source}")).await
+        !self.is_marked_here(&format!("renewed:{source}"))
+            && self.is_marked(&format!("blocked:{source}")).await
     }
 
     /// Notes a bad signature from `source`; true when that blocks it.
@@ -157,6 +159,16 @@ impl Guard {
     pub async fn keep_answer(&self, repeat_key: &str, answer: String) -> String {
         let kept = self.cache.remember_answer(repeat_key, REPEAT_WINDOW, &answer);
         self.shared(kept).await.unwrap_or(answer)
+    }
+
+    /// Marks `key` for `ttl` in this task alone; says whether it was before.
+    pub fn was_marked_here(&self, key: &str, ttl: Duration) -> bool {
+        self.local().mark(key, ttl, Instant::now())
+    }
+
+    /// Whether this task has marked `key`.
+    pub fn is_marked_here(&self, key: &str) -> bool {
+        self.local().is_marked(key, Instant::now())
     }
 
     /// Marks `key` for `ttl` where all tasks see it, and here.

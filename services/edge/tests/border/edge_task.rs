@@ -71,37 +71,9 @@ pub async fn start_with_channels(
     let bus = Bus::new(&aws, settings);
     bus.provision().await.expect("provision the queues");
 
-    let mut variables: HashMap<&str, &str> = HashMap::from([
-        ("SB_TASK", "edge-test"),
-        ("SB_EDGE_LISTEN", "127.0.0.1:0"),
-        ("SB_PUBLIC_BASE_URL", PUBLIC_BASE),
-        ("SB_TRUSTED_PROXIES", "127.0.0.1"),
-        ("SB_QUEUE_PREFIX", &prefix),
-        ("SB_S3_BUCKET", BUCKET),
-        ("SB_KMS_KEY", KMS_KEY),
-        ("SB_LONG_POLL_SECONDS", "1"),
-        ("SB_CALL_DRAIN_SECONDS", "1"),
-        ("SB_JWT_ISSUER", crate::api::JWT_ISSUER),
-        ("SB_CORS_ORIGINS", crate::api::CONSOLE_ORIGIN),
-        // Nobody listens: a read mark is best effort.
-        ("WHATSAPP_API_BASE_URL", "http://127.0.0.1:9"),
-    ]);
-    variables.extend(more.iter().copied());
-    let config = Config::read(&variables.into_iter().collect()).expect("a right configuration");
-    let fixed = |value: &str| Arc::new(RotatingSecret::fixed(value));
-    let credentials = Credentials {
-        database_url: fixed(&db.url()),
-        redis_url: fixed(&stores.redis_url),
-        twilio_auth_token: fixed(TWILIO_TOKEN),
-        whatsapp_access_token: fixed("access-token"),
-        whatsapp_app_secret: fixed(META_SECRET),
-        whatsapp_verify_token: fixed(META_VERIFY),
-        stream_token_key: None,
-        jwt_keys: Some(fixed(crate::api::JWT_KEYS)),
-    };
     let stop = CancellationToken::new();
-    let edge = Edge::start_with(config, credentials, &aws, stop.clone(), channels);
-    let edge = edge.await.expect("start the edge");
+    let urls = (db.url(), stores.redis_url.clone());
+    let edge = launch("edge-test", &prefix, &urls, &stop, more, channels).await;
     let base = format!("http://{}", edge.address());
     let running = tokio::spawn(async move { edge.run().await.expect("drain the edge") });
 
@@ -121,6 +93,48 @@ pub async fn start_with_channels(
     };
     task.ready().await;
     Some(task)
+}
+
+/// Starts a task of the environment `prefix`; `urls` are those of the database and of Redis.
+async fn launch(
+    name: &str,
+    prefix: &str,
+    urls: &(String, String),
+    stop: &CancellationToken,
+    more: &[(&str, &str)],
+    channels: Vec<Arc<dyn ChannelAdapter>>,
+) -> Edge {
+    let mut variables: HashMap<&str, &str> = HashMap::from([
+        ("SB_TASK", name),
+        ("SB_EDGE_LISTEN", "127.0.0.1:0"),
+        ("SB_PUBLIC_BASE_URL", PUBLIC_BASE),
+        ("SB_TRUSTED_PROXIES", "127.0.0.1"),
+        ("SB_QUEUE_PREFIX", prefix),
+        ("SB_S3_BUCKET", BUCKET),
+        ("SB_KMS_KEY", KMS_KEY),
+        ("SB_LONG_POLL_SECONDS", "1"),
+        ("SB_CALL_DRAIN_SECONDS", "1"),
+        ("SB_JWT_ISSUER", crate::api::JWT_ISSUER),
+        ("SB_CORS_ORIGINS", crate::api::CONSOLE_ORIGIN),
+        // Nobody listens: a read mark is best effort.
+        ("WHATSAPP_API_BASE_URL", "http://127.0.0.1:9"),
+    ]);
+    variables.extend(more.iter().copied());
+    let config = Config::read(&variables.into_iter().collect()).expect("a right configuration");
+    let fixed = |value: &str| Arc::new(RotatingSecret::fixed(value));
+    let credentials = Credentials {
+        database_url: fixed(&urls.0),
+        redis_url: fixed(&urls.1),
+        twilio_auth_token: fixed(TWILIO_TOKEN),
+        whatsapp_access_token: fixed("access-token"),
+        whatsapp_app_secret: fixed(META_SECRET),
+        whatsapp_verify_token: fixed(META_VERIFY),
+        stream_token_key: None,
+        jwt_keys: Some(fixed(crate::api::JWT_KEYS)),
+    };
+    let aws = boot::aws_config().await;
+    let edge = Edge::start_with(config, credentials, &aws, stop.clone(), channels);
+    edge.await.expect("start the edge")
 }
 
 async fn make_bucket(aws: &aws_config::SdkConfig) {
@@ -171,6 +185,14 @@ impl EdgeTask {
         }
     }
 
+    /// Starts another task beside this one, which ends with it.
+    pub async fn start_another(&self, more: &[(&str, &str)]) {
+        let stores = testkit::require_stores().expect("the stores of this task");
+        let urls = (self.db.url(), stores.redis_url.clone());
+        let edge = launch("edge-other", &self.prefix, &urls, &self.stop, more, Vec::new()).await;
+        tokio::spawn(async move { edge.run().await.expect("drain the edge") });
+    }
+
     /// Takes the topic away: nothing can be published any more.
     pub async fn lose_topic(&self) {
         let sns = aws_sdk_sns::Client::new(&boot::aws_config().await);
@@ -191,6 +213,17 @@ impl EdgeTask {
         let owner = self.db.owner().await;
         let sql = "UPDATE tenants SET settings = settings || $1 WHERE slug = 'demo'";
         owner.execute(sql, &[settings]).await.expect("change settings");
+    }
+
+    /// Keeps a file under `key`; the bucket.
+    pub async fn keep(&self, key: &str, bytes: Vec<u8>) -> String {
+        let aws = boot::aws_config().await;
+        let s3 = aws_sdk_s3::Client::from_conf(
+            aws_sdk_s3::config::Builder::from(&aws).force_path_style(true).build(),
+        );
+        let put = s3.put_object().bucket(BUCKET).key(key).body(bytes.into());
+        put.send().await.expect("keep a file");
+        BUCKET.to_owned()
     }
 
     /// A file of the recordings' bucket, and what is told of it.

@@ -58,7 +58,7 @@ fn confirmation(to: &str) -> Envelope {
         attempt: 1,
         account: TurnAccount::default(),
         choices: Vec::new(),
-        mail: Some(Mail { subject: "Your appointment".into(), entry: Some(entry) }),
+        form: SentForm::Mail(Mail { subject: "Your appointment".into(), entry: Some(entry) }),
     };
     let chat = ConversationId::of_chat(DEMO, "email", OURS, to);
     Envelope::new(EventId::random(), DEMO, chat, Channel::EMAIL, Timestamp::now(), message)

@@ -4,8 +4,8 @@ use std::net::TcpListener;
 
 use actix_web::web;
 use domain::{
-    Channel, DeliveryStatus, DeliveryUpdated, Envelope, EventId, MessageSent, Payload, Stage,
-    Timestamp, TurnAccount,
+    Channel, DeliveryStatus, DeliveryUpdated, Envelope, EventId, MessageSent, Payload, SentForm,
+    Stage, Timestamp, TurnAccount,
 };
 use simulator::{World, config::Config, meta::Failure};
 
@@ -31,7 +31,7 @@ fn reply(text: &str) -> Envelope {
         attempt: 1,
         account: TurnAccount::default(),
         choices: Vec::new(),
-        mail: None,
+        form: SentForm::Text,
     };
     let now = Timestamp::now();
     let (id, tenant) = (EventId::random(), store::seed::DEMO);

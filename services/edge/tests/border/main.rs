@@ -12,6 +12,7 @@ mod media;
 mod media_socket;
 mod outbound;
 mod recording;
+mod sent_files;
 mod takeover;
 mod talk;
 mod toy_channel;

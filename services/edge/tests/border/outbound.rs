@@ -4,8 +4,8 @@ use std::{collections::VecDeque, net::TcpListener, sync::Mutex};
 
 use actix_web::{App, HttpResponse, HttpServer, web};
 use domain::{
-    Channel, DeliveryStatus, DeliveryUpdated, Envelope, EventId, MessageSent, Payload, Stage,
-    Timestamp, Turn, TurnAccount,
+    Channel, DeliveryStatus, DeliveryUpdated, Envelope, EventId, MessageSent, Payload, SentForm,
+    Stage, Timestamp, Turn, TurnAccount,
 };
 use serde_json::{Value, json};
 
@@ -70,7 +70,7 @@ fn unasked(text: &str) -> Envelope {
             attempt: 1,
             account: TurnAccount::default(),
             choices: Vec::new(),
-            mail: None,
+            form: SentForm::Text,
         },
     )
 }

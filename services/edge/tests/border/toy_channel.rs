@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bus::{Context, Handler, Outcome, Queue};
 use domain::{
     Channel, ConversationId, DeliveryStatus, Envelope, EventId, MessageKind, MessageReceived,
-    MessageSent, OfferedChoice, Payload, Personal, Stage, Timestamp, TurnAccount,
+    MessageSent, OfferedChoice, Payload, Personal, SentForm, Stage, Timestamp, TurnAccount,
 };
 use edge::channel::{
     Answer, ChannelAdapter, ExternalId, Forgery, Malformed, Notice, OutgoingPart, Reception, Route,
@@ -110,7 +110,7 @@ impl Handler for Echo {
             attempt: 1,
             account: TurnAccount::default(),
             choices: vec![choice("yes"), choice("no")],
-            mail: None,
+            form: SentForm::Text,
         };
         let reply = message.follow("message-sent", Timestamp::now(), reply);
         context.publish(&[reply]).await.into()

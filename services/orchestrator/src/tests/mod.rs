@@ -2,6 +2,7 @@
 
 mod bedrock;
 mod desk;
+mod handed_over;
 mod hooks;
 mod knowledge;
 mod model_server;

@@ -300,7 +300,8 @@ async fn whoever_gave_an_e_mail_address_gets_one_entry_in_their_calendar_that_fo
         .iter()
         .map(|(_, m)| {
             assert_eq!((m.to.reveal(), m.from.as_str()), ("ada@example.com", "desk@maple.example"));
-            let entry = m.mail.clone().unwrap().entry.unwrap();
+            let SentForm::Mail(mail) = &m.form else { panic!("no e-mail") };
+            let entry = mail.entry.clone().unwrap();
             (entry.id, entry.sequence, entry.is_cancelled, entry.starts_at)
         })
         .collect();

@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use dialogue_core::tool::{Appointment, Outcome};
 use domain::{
     CalendarEntry, Channel, ConversationId, Envelope, Mail, MessageSent, Payload, Personal,
-    ReminderDue, Timestamp, TurnAccount,
+    ReminderDue, SentForm, Timestamp, TurnAccount,
 };
 use jiff::tz::TimeZone;
 use store::{
@@ -117,7 +117,7 @@ async fn mail(scene: &Scene<'_>, outcome: &Outcome, effect: &str) -> anyhow::Res
     let mut message = message(scene.envelope, &to, text);
     message.event_id = scene.envelope.event_id.child(&format!("mail:{effect}"));
     if let Payload::MessageSent(sent) = &mut message.payload {
-        sent.mail = Some(Mail { subject: subject.into(), entry: Some(entry) });
+        sent.form = SentForm::Mail(Mail { subject: subject.into(), entry: Some(entry) });
     }
     scene.out.publish(&[message]).await.context("confirm an appointment by e-mail")
 }
@@ -187,9 +187,9 @@ fn message(cause: &Envelope, to: &TextTo, text: String) -> Envelope {
         text: text.into(),
         in_reply_to: String::new(),
         choices: Vec::new(),
+        form: SentForm::Text,
         attempt: 1,
         account: TurnAccount { agent: "appointments".into(), ..TurnAccount::default() },
-        mail: None,
     };
     let now = Timestamp::now();
     Envelope::new(cause.event_id, cause.tenant, chat, to.channel.clone(), now, sent)

@@ -8,7 +8,7 @@ use dialogue_core::{
 };
 use domain::{
     CallSid, Envelope, Handover, MessageSent, OfferedChoice, Payload, ReplyFinished, ReplyWritten,
-    Stage, Timestamp, TurnAccount,
+    SentForm, Stage, Timestamp, TurnAccount,
 };
 use serde::{Deserialize, Serialize};
 
@@ -104,7 +104,7 @@ impl TurnRun<'_> {
             attempt: ledger.attempt(),
             account: ending.account(self),
             choices: ending.choices.iter().map(StoredOffer::choice).collect(),
-            mail: None,
+            form: SentForm::Text,
         };
         let sent = self.finished("message-sent", sent, ending).with_turn(self.turn);
         self.out.publish(&[sent]).await.context("publish the reply")

@@ -1,6 +1,6 @@
 //! The Graph API for messages and media (PROTOCOLS 2.3 to 2.5).
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::{HttpRequest, HttpResponse, ResponseError, http::StatusCode, http::header, web};
 use jiff::Timestamp;
@@ -11,16 +11,27 @@ use crate::{
     World,
     config::accepts,
     meta::{
-        Media,
+        Media, State,
         chat::{Chat, Line, readable},
         wamid, webhook,
     },
+    openai::multipart,
     platform,
 };
+
+/// Meta's largest file, and what surrounds it.
+const UPLOAD_MAX: usize = 101 * 1024 * 1024;
+/// Messages that name a file.
+const FILES: [&str; 5] = ["image", "video", "document", "audio", "sticker"];
 
 /// Mounts the paths.
 pub fn configure(cfg: &mut web::ServiceConfig) {
     cfg.route("/files/{id}", web::get().to(download))
+        .service(
+            web::resource("/{version}/{number}/media")
+                .app_data(web::PayloadConfig::new(UPLOAD_MAX))
+                .route(web::post().to(upload)),
+        )
         .route("/{version}/{number}/messages", web::post().to(send))
         .route("/{version}/{media}", web::get().to(describe));
 }
@@ -109,38 +120,7 @@ async fn send(
     if !message["status"].is_null() {
         return mark_read(&world, &message);
     }
-    let kind = validate(&message)?;
-    let mut state = world.meta.state();
-    let failure = state.next_failure();
-    if let Some(failure) = failure.as_ref().filter(|failure| !failure.later) {
-        return Err(refused(failure.code, "ordered by the test"));
-    }
-    let wa_id = recipient(&message, &state.chats)?;
-    let chat = state.chats.entry(wa_id.clone()).or_insert_with(|| Chat {
-        wa_id: wa_id.clone(),
-        phone_number_id: phone_number_id.clone(),
-        ..Chat::default()
-    });
-    let fails_with = match failure {
-        Some(failure) => Some(failure.code),
-        None if kind != "template" && !chat.is_open() => Some(131_047),
-        None => None,
-    };
-    let mut line = Line {
-        id: wamid(),
-        by_person: false,
-        text: readable(&kind, &message),
-        kind,
-        content: message.clone(),
-        unix_ms: Timestamp::now().as_millisecond(),
-        statuses: Vec::new(),
-        attempts: 0,
-        callback_data: message["biz_opaque_callback_data"].as_str().map(str::to_owned),
-    };
-    line.note("accepted", None);
-    let id = line.id.clone();
-    chat.lines.push(line);
-    drop(state);
+    let Accepted { id, wa_id, fails_with } = accept(&world, &phone_number_id, &message)?;
     platform::threads().spawn(report(
         world,
         phone_number_id,
@@ -154,6 +134,116 @@ async fn send(
         "contacts": [{"input": input, "wa_id": wa_id}],
         "messages": [{"id": id, "message_status": "accepted"}],
     })))
+}
+
+/// A message that was taken.
+struct Accepted {
+    id: String,
+    wa_id: String,
+    /// The code of the status by which it fails later.
+    fails_with: Option<u32>,
+}
+
+/// Takes a message, if it is well formed and within the rates, and no failure is ordered.
+fn accept(world: &World, phone_number_id: &str, message: &Value) -> Result<Accepted, GraphError> {
+    let kind = validate(message)?;
+    let mut state = world.meta.state();
+    let state = &mut *state;
+    let wa_id = recipient(message, &state.chats)?;
+    let taken = state.taken.take(state.rates, phone_number_id, &wa_id, Instant::now());
+    if let Err(code) = taken {
+        *state.refusals.entry(code).or_default() += 1;
+        return Err(refused(code, "Message failed to send because there were too many messages"));
+    }
+    names_a_file(state, &kind, message)?;
+    let failure = state.next_failure();
+    if let Some(failure) = failure.as_ref().filter(|failure| !failure.later) {
+        *state.refusals.entry(failure.code).or_default() += 1;
+        return Err(refused(failure.code, "ordered by the test"));
+    }
+    let chat = state.chats.entry(wa_id.clone()).or_insert_with(|| Chat {
+        wa_id: wa_id.clone(),
+        phone_number_id: phone_number_id.to_owned(),
+        ..Chat::default()
+    });
+    let fails_with = match failure {
+        Some(failure) => Some(failure.code),
+        None if kind != "template" && !chat.is_open() => Some(131_047),
+        None => None,
+    };
+    let mut line = Line {
+        id: wamid(),
+        by_person: false,
+        text: readable(&kind, message),
+        kind,
+        content: message.clone(),
+        unix_ms: Timestamp::now().as_millisecond(),
+        statuses: Vec::new(),
+        attempts: 0,
+        callback_data: message["biz_opaque_callback_data"].as_str().map(str::to_owned),
+    };
+    line.note("accepted", None);
+    let id = line.id.clone();
+    chat.lines.push(line);
+    Ok(Accepted { id, wa_id, fails_with })
+}
+
+/// A file that a message names by its id is there, and of a type that may be shown so.
+fn names_a_file(state: &State, kind: &str, message: &Value) -> Result<(), GraphError> {
+    let Some(id) = message[kind]["id"].as_str().filter(|_| FILES.contains(&kind)) else {
+        return Ok(());
+    };
+    let media = state.media.get(id).ok_or_else(|| refused(131_009, "Media ID is not known"))?;
+    let is_so = match kind {
+        "image" | "sticker" => media.mime_type.starts_with("image/"),
+        "video" => media.mime_type.starts_with("video/"),
+        "audio" => media.mime_type.starts_with("audio/"),
+        _ => true,
+    };
+    if !is_so {
+        return Err(refused(131_053, format!("{} is no {kind}", media.mime_type)));
+    }
+    if kind == "audio" && !message[kind]["caption"].is_null() {
+        return Err(refused(131_009, "audio has no caption"));
+    }
+    Ok(())
+}
+
+/// Takes a file that messages may name for 30 days (PROTOCOLS 2.5).
+async fn upload(
+    world: web::Data<World>,
+    request: HttpRequest,
+    path: web::Path<(String, String)>,
+    body: web::Bytes,
+) -> Result<HttpResponse, GraphError> {
+    authorise(&world, &request)?;
+    if !world.config.meta.numbers.contains_key(&path.into_inner().1) {
+        return Err(refused(100, "Object with this ID does not exist"));
+    }
+    let content_type = request.headers().get(header::CONTENT_TYPE);
+    let content_type = content_type.and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let part = |name: &str| multipart::part(content_type, &body, name);
+    let text = |name: &str| part(name).map(|value| String::from_utf8_lossy(value).into_owned());
+    if text("messaging_product").as_deref() != Some("whatsapp") {
+        return Err(refused(100, "messaging_product is not whatsapp"));
+    }
+    let mime_type = text("type").ok_or_else(|| refused(131_008, "type is missing"))?;
+    let data = part("file").ok_or_else(|| refused(131_008, "file is missing"))?;
+    const MB: usize = 1024 * 1024;
+    let largest = match mime_type.split('/').next() {
+        Some("image") => 5 * MB,
+        Some("audio" | "video") => 16 * MB,
+        _ => 100 * MB,
+    };
+    if data.is_empty() || data.len() > largest {
+        return Err(refused(131_053, "the file is empty or too large"));
+    }
+    let id = webhook::media_id();
+    let media = Media { mime_type, data: web::Bytes::copy_from_slice(data) };
+    let mut state = world.meta.state();
+    state.uploads += 1;
+    state.media.insert(id.clone(), media);
+    Ok(HttpResponse::Ok().json(json!({ "id": id })))
 }
 
 /// Marks a person's message as read, and shows that the business is typing when asked to.

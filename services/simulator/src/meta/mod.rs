@@ -6,10 +6,13 @@
 //! | `GET /sim/chats`, `GET /sim/chats/{wa_id}` | the chats as the people see them, or one |
 //! | `PUT /sim/chats/statuses` | which statuses follow an accepted message, in which order and when |
 //! | `POST /sim/chats/errors` | the next messages fail with a code of PROTOCOLS 2.4 |
+//! | `PUT /sim/chats/rates` | how fast messages are taken ([`Rates`]); Meta's own rates unless set |
+//! | `GET /sim/chats/refusals` | how many messages were refused, by the code |
 //! | `POST /sim/chats/verify` | asks the platform for the webhook's challenge; answers `{"verified"}` |
 
 mod chat;
 mod graph;
+mod rates;
 mod webhook;
 
 use std::{
@@ -27,9 +30,11 @@ use uuid::Uuid;
 
 pub use crate::meta::{
     chat::{Chat, Line, Status},
+    rates::Rates,
     webhook::{Incoming, sign},
 };
 use crate::{World, config::Secret};
+use rates::Taken;
 
 /// The account that owns the numbers.
 const WABA_ID: &str = "102290129340398";
@@ -120,6 +125,12 @@ struct State {
     media: BTreeMap<String, Media>,
     statuses: Vec<StatusStep>,
     failures: VecDeque<Failure>,
+    rates: Rates,
+    taken: Taken,
+    /// How many messages were refused, by the code.
+    refusals: BTreeMap<u32, u32>,
+    /// How many files were uploaded.
+    uploads: u32,
 }
 
 impl Default for State {
@@ -130,6 +141,10 @@ impl Default for State {
             media: BTreeMap::new(),
             statuses: vec![step("sent", 20), step("delivered", 60), step("read", 120)],
             failures: VecDeque::new(),
+            rates: Rates::default(),
+            taken: Taken::default(),
+            refusals: BTreeMap::new(),
+            uploads: 0,
         }
     }
 }
@@ -152,6 +167,32 @@ impl Meta {
     /// Orders a failure.
     pub fn fail(&self, failure: Failure) {
         self.state().failures.push_back(failure);
+    }
+
+    /// Sets how fast messages are taken from now on.
+    pub fn set_rates(&self, rates: Rates) {
+        self.state().rates = rates;
+    }
+
+    /// How many messages were refused, by the code.
+    pub fn refusals(&self) -> BTreeMap<u32, u32> {
+        self.state().refusals.clone()
+    }
+
+    /// How many files were uploaded.
+    pub fn uploads(&self) -> u32 {
+        self.state().uploads
+    }
+
+    /// Every file is gone, as after its 30 days.
+    pub fn forget_media(&self) {
+        self.state().media.clear();
+    }
+
+    /// A file, by its id: its type and what is in it.
+    pub fn file(&self, id: &str) -> Option<(String, Bytes)> {
+        let state = self.state();
+        state.media.get(id).map(|media| (media.mime_type.clone(), media.data.clone()))
     }
 }
 
@@ -184,6 +225,8 @@ pub fn control(cfg: &mut web::ServiceConfig) {
         .route("/chats/statuses", web::put().to(set_statuses))
         .route("/chats/errors", web::post().to(fail))
         .route("/chats/verify", web::post().to(verify))
+        .route("/chats/rates", web::put().to(set_rates))
+        .route("/chats/refusals", web::get().to(refusals))
         .route("/chats", web::get().to(list))
         .route("/chats/{wa_id}", web::get().to(show));
 }
@@ -203,6 +246,15 @@ async fn set_statuses(world: web::Data<World>, steps: web::Json<Vec<StatusStep>>
 async fn fail(world: web::Data<World>, failure: web::Json<Failure>) -> HttpResponse {
     world.meta.fail(failure.into_inner());
     HttpResponse::NoContent().finish()
+}
+
+async fn set_rates(world: web::Data<World>, rates: web::Json<Rates>) -> HttpResponse {
+    world.meta.set_rates(rates.into_inner());
+    HttpResponse::NoContent().finish()
+}
+
+async fn refusals(world: web::Data<World>) -> HttpResponse {
+    HttpResponse::Ok().json(world.meta.refusals())
 }
 
 async fn verify(world: web::Data<World>) -> HttpResponse {

@@ -4,7 +4,7 @@ mod chat;
 mod front_desk;
 mod media;
 mod model;
-mod multipart;
+pub(crate) mod multipart;
 
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use serde_json::{Value, json};

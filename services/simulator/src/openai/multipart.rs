@@ -1,7 +1,7 @@
 //! The parts of a `multipart/form-data` body.
 
 /// The content of the part with this name; nothing when there is none, or the body is no multipart one.
-pub(super) fn part<'a>(content_type: &str, body: &'a [u8], name: &str) -> Option<&'a [u8]> {
+pub(crate) fn part<'a>(content_type: &str, body: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let boundary =
         content_type.split(';').find_map(|piece| piece.trim().strip_prefix("boundary="))?;
     let delimiter = format!("--{}", boundary.trim_matches('"'));

@@ -67,6 +67,7 @@ pub async fn record(tx: &TenantTx, event: &Envelope) -> Result<(), StoreError> {
         Payload::MessageSent(e) => message::sent(tx, event, e).await,
         Payload::MediaSettled(e) => messages::media_settled(tx, event, e).await,
         Payload::DeliveryUpdated(e) => deliveries::note(tx, event, e).await,
+        Payload::MessageRefused(e) => deliveries::came_back(tx, event, e).await,
         Payload::TurnTimed(e) => {
             measure_turn(event);
             conversations::note(tx, event, None, None).await?;

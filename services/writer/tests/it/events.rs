@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::{
     CallEndReason, CallEnded, CallSid, CallStarted, Channel, ConversationId, DeliveryStatus,
     DeliveryUpdated, Envelope, EventId, Heard, MessageKind, MessageReceived, MessageSent, Payload,
-    RecordingFinished, Stage, TenantId, Timestamp, Turn, TurnAccount, TurnTimed,
+    RecordingFinished, SentForm, Stage, TenantId, Timestamp, Turn, TurnAccount, TurnTimed,
 };
 
 pub const CALLER: &str = "+15551234567";
@@ -52,7 +52,7 @@ pub fn call(tenant: TenantId, n: usize) -> Vec<Envelope> {
         attempt: 1,
         account: TurnAccount { agent: "task".into(), confidence: 0.9, ..Default::default() },
         choices: Vec::new(),
-        mail: None,
+        form: SentForm::Text,
     };
     let mut timed = event("timed", 1, 13, TurnTimed { attempt: 1 }.into());
     timed.stamp(Stage::TURN_ENDED, at(10));
@@ -158,7 +158,7 @@ pub fn chat(tenant: TenantId, n: usize) -> Vec<Envelope> {
                 attempt: 1,
                 account: TurnAccount { agent: "task".into(), ..Default::default() },
                 choices: Vec::new(),
-                mail: None,
+                form: SentForm::Text,
             }
             .into(),
         ),

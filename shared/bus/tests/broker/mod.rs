@@ -13,8 +13,8 @@ use aws_config::{BehaviorVersion, SdkConfig};
 use bus::{Bus, BusSettings, Consumer, DeadLetter, Handler, Queue, Replay, Source, Topology};
 use domain::{
     BoxFuture, Channel, ConversationId, Dependency, Envelope, EventId, MessageKind,
-    MessageReceived, MessageSent, Payload, Ping, StartCounter, Starts, TenantId, Timestamp,
-    TurnAccount,
+    MessageReceived, MessageSent, Payload, Ping, SentForm, StartCounter, Starts, TenantId,
+    Timestamp, TurnAccount,
 };
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -242,7 +242,7 @@ pub fn reply(group: ConversationId, channel: Channel, text: &str) -> Envelope {
         attempt: 1,
         account: TurnAccount::default(),
         choices: Vec::new(),
-        mail: None,
+        form: SentForm::Text,
     };
     envelope(group, channel, sent)
 }

@@ -1,6 +1,6 @@
 //! The turn ledger and the records of sends.
 
-use cache::{CacheError, SendState};
+use cache::{CacheError, Refusal, SendState, UploadOf};
 use domain::Turn;
 use futures::future::join_all;
 
@@ -110,6 +110,45 @@ async fn a_send_that_was_begun_and_never_recorded_is_in_doubt_until_a_status_set
     assert_eq!(cache.finish_send(event, "wamid.2").await.unwrap(), "wamid.1");
     cache.fail_send(event).await.unwrap();
     assert_eq!(cache.begin_send(event).await.unwrap(), done, "done is not taken back");
+}
+
+#[tokio::test]
+async fn a_send_that_was_refused_late_is_sent_again_once() {
+    let (cache, event) = (cache(), event());
+    cache.begin_send(event).await.unwrap();
+    cache.finish_send(event, "wamid.1").await.unwrap();
+    cache.keep_sent(event, "what was sent").await.unwrap();
+    assert_eq!(cache.refuse_send(event, "wamid.1").await.unwrap(), Refusal::SendAgain);
+    assert_eq!(cache.kept_sent(event).await.unwrap().as_deref(), Some("what was sent"));
+    // A run that died is told the same again, and a late status of the refused one changes nothing.
+    assert_eq!(cache.refuse_send(event, "wamid.1").await.unwrap(), Refusal::SendAgain);
+    cache.finish_send(event, "wamid.1").await.unwrap();
+    assert_eq!(cache.begin_send(event).await.unwrap(), SendState::New);
+    cache.fail_send(event).await.unwrap();
+    assert_eq!(cache.begin_send(event).await.unwrap(), SendState::New, "it may be throttled");
+    cache.finish_send(event, "wamid.2").await.unwrap();
+    assert_eq!(cache.refuse_send(event, "wamid.1").await.unwrap(), Refusal::SentAgain);
+    assert_eq!(cache.refuse_send(event, "wamid.2").await.unwrap(), Refusal::Again);
+    let done = SendState::Done { external_id: "wamid.2".into() };
+    assert_eq!(cache.begin_send(event).await.unwrap(), done);
+}
+
+#[tokio::test]
+async fn an_uploaded_file_is_known_by_whose_and_from_where_it_is() {
+    let cache = cache();
+    let of = UploadOf {
+        tenant: domain::TenantId::from_uuid(uuid::Uuid::new_v4()),
+        channel: "whatsapp",
+        our_address: "106",
+        sha256: "ab",
+    };
+    assert_eq!(cache.uploaded(&of).await.unwrap(), None);
+    cache.note_uploaded(&of, "77", std::time::Duration::from_secs(60)).await.unwrap();
+    assert_eq!(cache.uploaded(&of).await.unwrap().as_deref(), Some("77"));
+    let elsewhere = UploadOf { our_address: "107", ..of };
+    assert_eq!(cache.uploaded(&elsewhere).await.unwrap(), None);
+    cache.forget_uploaded(&of).await.unwrap();
+    assert_eq!(cache.uploaded(&of).await.unwrap(), None);
 }
 
 #[tokio::test]

@@ -2,13 +2,14 @@
 
 use domain::{
     CalendarEntry, FetchMedia, KeptFile, Location, Mail, Media, MediaKind, MediaSettled,
-    MessageKind, OfferedChoice, Personal, Timestamp, TranscribeVoiceNote,
+    MessageKind, MessageRefused, OfferedChoice, Personal, SentFile, SentForm, SentLink, Timestamp,
+    TranscribeVoiceNote,
 };
 
 use super::{event_id, field};
 use crate::{
     DecodeError,
-    proto::{self as p, message_received::Kind},
+    proto::{self as p, message_received::Kind, message_sent::Form},
 };
 
 pub(super) fn kind_to_proto(kind: &MessageKind) -> Kind {
@@ -157,7 +158,7 @@ pub(super) fn choice_from_proto(choice: p::OfferedChoice) -> OfferedChoice {
     }
 }
 
-pub(super) fn mail_to_proto(mail: &Mail) -> p::Mail {
+fn mail_to_proto(mail: &Mail) -> p::Mail {
     p::Mail {
         subject: mail.subject.reveal().to_owned(),
         entry: mail.entry.as_ref().map(|e| p::CalendarEntry {
@@ -172,7 +173,7 @@ pub(super) fn mail_to_proto(mail: &Mail) -> p::Mail {
     }
 }
 
-pub(super) fn mail_from_proto(mail: p::Mail) -> Mail {
+fn mail_from_proto(mail: p::Mail) -> Mail {
     Mail {
         subject: mail.subject.into(),
         entry: mail.entry.map(|e| CalendarEntry {
@@ -185,4 +186,54 @@ pub(super) fn mail_from_proto(mail: p::Mail) -> Mail {
             summary: e.summary.into(),
         }),
     }
+}
+
+pub(super) fn form_to_proto(form: &SentForm) -> Option<Form> {
+    Some(match form {
+        SentForm::Text => return None,
+        SentForm::File(sent) => Form::File(p::SentFile {
+            file: Some(file_to_proto(&sent.file)),
+            filename: sent.filename.clone().map(Personal::into_revealed),
+            sha256: sent.sha256.clone(),
+        }),
+        SentForm::Link(link) => {
+            Form::Link(p::SentLink { title: link.title.clone(), url: link.url.clone() })
+        }
+        SentForm::Reaction { to } => Form::ReactionTo(to.clone()),
+        SentForm::Mail(mail) => Form::Mail(mail_to_proto(mail)),
+    })
+}
+
+pub(super) fn form_from_proto(form: Option<Form>) -> Result<SentForm, DecodeError> {
+    Ok(match form {
+        None => SentForm::Text,
+        Some(Form::File(sent)) => SentForm::File(SentFile {
+            file: file_from_proto(
+                sent.file.ok_or_else(|| field("message_sent.file.file", "is missing"))?,
+            ),
+            filename: sent.filename.map(Personal::from),
+            sha256: sent.sha256,
+        }),
+        Some(Form::Link(link)) => SentForm::Link(SentLink { title: link.title, url: link.url }),
+        Some(Form::ReactionTo(to)) => SentForm::Reaction { to },
+        Some(Form::Mail(mail)) => SentForm::Mail(mail_from_proto(mail)),
+    })
+}
+
+pub(super) fn refused_to_proto(m: &MessageRefused) -> p::MessageRefused {
+    p::MessageRefused {
+        message: m.message.to_string(),
+        code: m.code,
+        part: m.part,
+        external_id: m.external_id.clone(),
+    }
+}
+
+pub(super) fn refused_from_proto(m: p::MessageRefused) -> Result<MessageRefused, DecodeError> {
+    Ok(MessageRefused {
+        message: event_id("message_refused.message", &m.message)?,
+        part: m.part,
+        external_id: m.external_id,
+        code: m.code,
+    })
 }

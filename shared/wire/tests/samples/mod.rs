@@ -97,7 +97,7 @@ pub fn mailed() -> Payload {
         summary: "Maple Dental: cleaning".into(),
     };
     let mail = Mail { subject: "Your appointment".into(), entry: Some(entry) };
-    MessageSent { mail: Some(mail), ..message }.into()
+    MessageSent { form: SentForm::Mail(mail), ..message }.into()
 }
 
 fn sent(choices: Vec<OfferedChoice>) -> Payload {
@@ -118,9 +118,14 @@ fn sent(choices: Vec<OfferedChoice>) -> Payload {
             cost_micros: 345,
         },
         choices,
-        mail: None,
+        form: SentForm::Text,
     }
     .into()
+}
+
+fn sent_as(form: SentForm) -> Payload {
+    let Payload::MessageSent(message) = sent(Vec::new()) else { unreachable!() };
+    MessageSent { form, ..message }.into()
 }
 
 fn delivery(status: DeliveryStatus) -> Payload {
@@ -191,6 +196,16 @@ fn payloads() -> Vec<Payload> {
                 description: Some("with Dr Singh".into()),
             },
         ]),
+        sent_as(SentForm::File(SentFile {
+            file: kept_file(),
+            filename: Some("price list.pdf".into()),
+            sha256: "ab".repeat(32),
+        })),
+        sent_as(SentForm::Link(SentLink {
+            title: "Our map".into(),
+            url: "https://maps.example/here".into(),
+        })),
+        sent_as(SentForm::Reaction { to: "wamid.Q".into() }),
         delivery(DeliveryStatus::Accepted),
         delivery(DeliveryStatus::Sent),
         delivery(DeliveryStatus::Delivered),
@@ -237,6 +252,13 @@ fn payloads() -> Vec<Payload> {
         }
         .into(),
         TraceRequested { reason: "ended".into() }.into(),
+        MessageRefused {
+            message: EventId::from_uuid(Uuid::from_u128(9)),
+            part: 2,
+            external_id: "wamid.Y".into(),
+            code: 131_047,
+        }
+        .into(),
         TranscribeSegment {
             call: call(),
             segment: 5,

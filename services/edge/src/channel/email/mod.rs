@@ -68,7 +68,11 @@ impl ChannelAdapter for Email {
         let settings = settings.ok_or_else(|| refused("the sender is none of our addresses"))?;
         let parties = Parties { business: &settings.business, from, to };
         let id = part.mark.send_id().to_string();
-        let message = message::render(&parties, (part.text, part.mail), (&id, Timestamp::now()));
+        let mail = match part.body {
+            PartBody::Mail(mail) => Some(mail),
+            _ => None,
+        };
+        let message = message::render(&parties, (part.text, mail), (&id, Timestamp::now()));
         self.ses.send(from, to, &message).await
     }
 }

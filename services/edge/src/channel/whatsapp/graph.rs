@@ -34,7 +34,7 @@ impl WhatsApp {
     }
 
     pub(super) async fn post_read_mark(&self, seen: &Seen) {
-        let mark = outgoing::read_mark(&seen.external_id);
+        let mark = outgoing::read_mark(&seen.external_id, seen.is_answered_now);
         match self.post(&seen.our_address, &mark, READ_MARK_TIMEOUT).await {
             Ok((200, _)) => {}
             Ok((status, _)) => tracing::debug!(status, "read mark refused"),
@@ -62,7 +62,7 @@ impl WhatsApp {
     }
 }
 
-const TRANSIENT_WAIT: Duration = Duration::from_secs(2);
+pub(super) const TRANSIENT_WAIT: Duration = Duration::from_secs(2);
 const THROTTLED_WAIT: Duration = Duration::from_secs(4);
 const SLOW_WAIT: Duration = Duration::from_secs(60);
 
@@ -79,20 +79,25 @@ fn read_answer(status: u16, body: &[u8]) -> Result<ExternalId, SendFault> {
             }
         };
     }
+    Err(fault_in(status, body))
+}
+
+/// What an answer other than 200 says.
+pub(super) fn fault_in(status: u16, body: &[u8]) -> SendFault {
     match serde_json::from_slice::<GraphFailure>(body) {
-        Ok(failure) => Err(fault_of(status, &failure.error)),
+        Ok(failure) => fault_of(status, &failure.error),
         // A gateway's own page: what stands behind it may have taken the message.
         Err(_) if status >= 500 => {
-            Err(SendFault::Unknown(anyhow!("HTTP {status} without a Graph error")))
+            SendFault::Unknown(anyhow!("HTTP {status} without a Graph error"))
         }
-        Err(_) if status == 429 => Err(SendFault::TryLater {
+        Err(_) if status == 429 => SendFault::TryLater {
             after: THROTTLED_WAIT,
             cause: anyhow!("HTTP 429 without a Graph error"),
-        }),
-        Err(_) => Err(SendFault::Refused {
+        },
+        Err(_) => SendFault::Refused {
             code: i64::from(status),
             detail: "HTTP status without a Graph error".into(),
-        }),
+        },
     }
 }
 

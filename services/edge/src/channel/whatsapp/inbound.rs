@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use domain::{
     Channel, ConversationId, DeliveryStatus, DeliveryUpdated, Envelope, EventId, MessageReceived,
-    Personal, Stage, TenantId, Timestamp,
+    MessageRefused, Personal, Stage, TenantId, Timestamp,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{
-    content,
-    payload::{Change, Contact, Message, MessagesValue, Status, Webhook},
+    OUTSIDE_WINDOW, content,
+    payload::{Contact, Message, MessagesValue, Status, Webhook},
 };
 use crate::{
     channel::{Malformed, Notice, Seen, SendMark, UserKey},
@@ -28,15 +28,49 @@ pub(super) fn read(
     directory: &Directory,
     now: Timestamp,
 ) -> Result<Vec<Notice>, Malformed> {
-    let json: Value =
-        serde_json::from_slice(body).map_err(|e| Malformed::new("body", json_fault(&e)))?;
-    let webhook: Webhook =
-        serde_json::from_value(json).map_err(|e| Malformed::new("webhook", json_fault(&e)))?;
-    let changes = webhook.entry.into_iter().flat_map(|entry| entry.changes);
-    let mut notices: Vec<_> =
-        changes.flat_map(|change| read_change(change, directory, now)).collect();
+    let mut notices = match serde_json::from_slice::<Webhook<WholeValue>>(body) {
+        Ok(webhook) => read_changes(webhook, Some, directory, now),
+        Err(_) => read_apart(body, directory, now)?,
+    };
     keep_order_of_arrival(&mut notices);
     Ok(notices)
+}
+
+/// A change in which everything is as documented.
+type WholeValue = MessagesValue<Message, Status>;
+
+/// Part by part: what is wrong harms nothing beside it.
+fn read_apart(
+    body: &[u8],
+    directory: &Directory,
+    now: Timestamp,
+) -> Result<Vec<Notice>, Malformed> {
+    let json: Value =
+        serde_json::from_slice(body).map_err(|e| Malformed::new("body", json_fault(&e)))?;
+    let webhook: Webhook<Value> =
+        serde_json::from_value(json).map_err(|e| Malformed::new("webhook", json_fault(&e)))?;
+    let value_of = |value: Value| {
+        let value = understood::<MessagesValue<Value, Value>>(value, "change")?;
+        Some(value.read(|m| understood(m, "message"), |s| understood(s, "status")))
+    };
+    Ok(read_changes(webhook, value_of, directory, now))
+}
+
+fn read_changes<V>(
+    webhook: Webhook<V>,
+    value_of: impl Fn(V) -> Option<WholeValue>,
+    directory: &Directory,
+    now: Timestamp,
+) -> Vec<Notice> {
+    let changes = webhook.entry.into_iter().flat_map(|entry| entry.changes);
+    let of_messages = changes.filter(|change| {
+        if change.field != "messages" {
+            tracing::info!(field = %change.field.escape_debug(), "webhook field ignored");
+        }
+        change.field == "messages"
+    });
+    let values = of_messages.filter_map(|change| change.value.and_then(&value_of));
+    values.flat_map(|value| read_value(value, directory, now)).collect()
 }
 
 /// The order kept is the order of arrival (DESIGN 4): the vendor's times are whole seconds, and two
@@ -49,14 +83,7 @@ fn keep_order_of_arrival(notices: &mut [Notice]) {
     }
 }
 
-fn read_change(change: Change, directory: &Directory, now: Timestamp) -> Vec<Notice> {
-    if change.field != "messages" {
-        tracing::info!(field = %change.field.escape_debug(), "webhook field ignored");
-        return Vec::new();
-    }
-    let Some(value) = understood::<MessagesValue>(change.value, "change") else {
-        return Vec::new();
-    };
+fn read_value(value: WholeValue, directory: &Directory, now: Timestamp) -> Vec<Notice> {
     for error in &value.errors {
         tracing::warn!(code = error.code, title = %error.title.escape_debug(), "WhatsApp reports an account error");
     }
@@ -71,10 +98,8 @@ fn read_change(change: Change, directory: &Directory, now: Timestamp) -> Vec<Not
         return Vec::new();
     };
     let ours = Ours { tenant, phone_number_id: value.metadata.phone_number_id, now };
-    let messages = value.messages.into_iter().filter_map(|m| understood::<Message>(m, "message"));
-    let messages = messages.filter_map(|m| ours.message(m, &value.contacts));
-    let statuses = value.statuses.into_iter().filter_map(|s| understood::<Status>(s, "status"));
-    let statuses = statuses.filter_map(|s| ours.status(s));
+    let messages = value.messages.into_iter().filter_map(|m| ours.message(m, &value.contacts));
+    let statuses = value.statuses.into_iter().filter_map(|s| ours.status(s));
     messages.chain(statuses).collect()
 }
 
@@ -127,7 +152,11 @@ impl Ours {
         Some(Notice::Person {
             user: UserKey::of(self.tenant, &Channel::WHATSAPP, &contact, &contact),
             event: Some(Box::new(event)),
-            seen: Some(Seen { our_address: self.phone_number_id.clone(), external_id: message.id }),
+            seen: Some(Seen {
+                our_address: self.phone_number_id.clone(),
+                external_id: message.id,
+                is_answered_now: true,
+            }),
         })
     }
 
@@ -155,6 +184,10 @@ impl Ours {
             }
         };
         let error = status.errors.into_iter().next().map(|e| (e.code, plain(&e.title)));
+        let refused = error.as_ref().filter(|(code, _)| *code == OUTSIDE_WINDOW);
+        if let (DeliveryStatus::Failed, Some(mark), Some((code, _))) = (reached, mark, refused) {
+            return Some(self.refused(mark, status.id, *code));
+        }
         let event_id =
             self.tenant.derive(&format!("whatsapp-status:{}:{}", status.id, status.status));
         let event = Envelope::new(
@@ -174,6 +207,21 @@ impl Ours {
             event: Box::new(event),
             send: mark.map(|m| (m.send_id(), status.id)),
         })
+    }
+
+    /// A message of ours that the vendor had taken, and then not delivered because the person may not be written to freely:
+    /// that is not its end.
+    fn refused(&self, mark: SendMark, external_id: String, code: i64) -> Notice {
+        let event_id = self.tenant.derive(&format!("whatsapp-refused:{external_id}"));
+        let event = Envelope::new(
+            EventId::from_uuid(event_id),
+            self.tenant,
+            mark.conversation,
+            Channel::WHATSAPP,
+            self.now,
+            MessageRefused { message: mark.message, part: mark.part, external_id, code },
+        );
+        Notice::Delivery { event: Box::new(event), send: None }
     }
 
     fn conversation(&self, contact: &str) -> ConversationId {
@@ -398,6 +446,37 @@ mod tests {
         assert!(matches!(&notices[0], Notice::Delivery { send: Some((id, wamid)), .. }
             if *id == mark.send_id() && wamid == "wamid.9"));
         assert_eq!(delivery(&notices[1]).1.status, DeliveryStatus::Read);
+    }
+
+    #[test]
+    fn a_message_that_is_refused_late_for_the_window_is_told_as_that_and_any_other_failure_as_failed()
+     {
+        let mark = SendMark {
+            message: EventId::random(),
+            part: 0,
+            conversation: ConversationId::from_uuid(Uuid::from_u128(77)),
+        };
+        let failed = |code: i64, mark: &str| {
+            let notices = read_all(json!([change(
+                json!({"metadata": {"phone_number_id": OURS}, "statuses": [
+                    {"id": "wamid.9", "status": "failed", "recipient_id": "1555",
+                     "biz_opaque_callback_data": mark, "errors": [{"code": code, "title": "t"}]}]})
+            )]));
+            let [Notice::Delivery { event, send }] = &notices[..] else { panic!("{notices:?}") };
+            (event.payload.name(), send.is_some())
+        };
+        let ours = mark.to_string();
+        assert_eq!(
+            failed(131_047, &ours),
+            ("MessageRefused", false),
+            "it does not settle the send"
+        );
+        assert_eq!(failed(131_026, &ours), ("DeliveryUpdated", true));
+        assert_eq!(
+            failed(131_047, "job-9"),
+            ("DeliveryUpdated", false),
+            "nobody can send it again"
+        );
     }
 
     #[test]

@@ -111,7 +111,7 @@ fn usable(answer: Response) -> Result<Response, FetchFault> {
 }
 
 /// The largest file of a kind, in bytes (PROTOCOLS 2.5).
-const fn largest(kind: MediaKind) -> u64 {
+pub(super) const fn largest(kind: MediaKind) -> u64 {
     const MB: u64 = 1024 * 1024;
     match kind {
         MediaKind::Image => 5 * MB,

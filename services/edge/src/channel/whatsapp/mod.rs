@@ -1,6 +1,7 @@
 //! WhatsApp over Meta's Cloud API (A5, PROTOCOLS 2).
 
 mod content;
+mod files;
 mod graph;
 mod inbound;
 mod media;
@@ -12,13 +13,13 @@ use std::{sync::Arc, time::Duration};
 use actix_web::http::Method;
 use async_trait::async_trait;
 use cache::Rate;
-use domain::{Channel, Media, OfferedChoice};
+use domain::{Channel, Media, OfferedChoice, SentLink};
 use subtle::ConstantTimeEq as _;
 use vault::RotatingSecret;
 
 use super::{
     Answer, ChannelAdapter, ExternalId, FetchFault, FetchedFile, Forgery, Malformed, OutgoingPart,
-    Pace, Reception, Route, RouteMethod, Seen, SendFault, VendorRequest,
+    Pace, Reception, Route, RouteMethod, Seen, SendFault, TakesFiles, VendorRequest,
 };
 use crate::{
     directory::Directory,
@@ -33,6 +34,8 @@ const LONGEST_TEXT_CHARS: usize = 4096;
 
 /// A person may be written to freely for so long after they wrote (PROTOCOLS 2.4).
 pub const WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
+/// Meta's code for a message outside the window, at once or in a status (PROTOCOLS 2.4).
+pub const OUTSIDE_WINDOW: i64 = 131_047;
 /// What Meta takes for one person from one of our numbers (PROTOCOLS 2.4).
 const PER_PERSON: Rate = Rate { interval: Duration::from_secs(6), burst: 45 };
 
@@ -129,6 +132,18 @@ impl ChannelAdapter for WhatsApp {
 
     fn longest_text_above(&self, choices: &[OfferedChoice]) -> Option<usize> {
         outgoing::shows(choices).then_some(outgoing::LONGEST_INTERACTIVE_TEXT_CHARS)
+    }
+
+    fn longest_text_above_link(&self, link: &SentLink) -> Option<usize> {
+        outgoing::shows_link(link).then_some(outgoing::LONGEST_INTERACTIVE_TEXT_CHARS)
+    }
+
+    fn takes_reactions(&self) -> bool {
+        true
+    }
+
+    fn files(&self) -> Option<&dyn TakesFiles> {
+        Some(self)
     }
 
     fn window(&self) -> Option<Duration> {

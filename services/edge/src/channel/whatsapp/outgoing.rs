@@ -1,9 +1,10 @@
 //! What we send, in the shapes of the Graph API (PROTOCOLS 2.3).
 
-use domain::{OfferedChoice, Personal};
+use domain::{MediaKind, OfferedChoice, Personal, SentLink};
 use serde_json::{Value, json};
 
-use crate::channel::{FilledTemplate, OutgoingPart};
+use super::files;
+use crate::channel::{FilledTemplate, OutgoingPart, PartBody};
 
 /// The longest text above buttons or a list, in characters.
 pub(super) const LONGEST_INTERACTIVE_TEXT_CHARS: usize = 1024;
@@ -15,6 +16,9 @@ const MOST_ROWS: usize = 10;
 const LONGEST_ROW_TITLE_CHARS: usize = 24;
 const LONGEST_ROW_TEXT_CHARS: usize = 72;
 const LONGEST_ROW_ID_CHARS: usize = 200;
+const LONGEST_LINK_TITLE_CHARS: usize = 20;
+/// Meta names no limit; what is longer nobody types.
+const LONGEST_URL: usize = 2000;
 /// What opens a list; at most 20 characters.
 const LIST_BUTTON: &str = "Choose";
 
@@ -25,21 +29,52 @@ pub(super) fn message(part: &OutgoingPart<'_>) -> Value {
         "recipient_type": "individual",
         "biz_opaque_callback_data": part.mark.to_string(),
     });
-    if let Some(template) = part.template {
-        message["type"] = json!("template");
-        message["template"] = by_template(template);
-    } else if part.choices.is_empty() {
-        message["type"] = json!("text");
-        message["text"] = json!({"body": part.text, "preview_url": false});
-    } else {
-        message["type"] = json!("interactive");
-        message["interactive"] = interactive(part.text, part.choices);
-    }
+    let (kind, member) = match part.body {
+        PartBody::Text | PartBody::Mail(_) if part.choices.is_empty() => {
+            ("text", json!({"body": part.text, "preview_url": false}))
+        }
+        PartBody::Text | PartBody::Mail(_) => ("interactive", interactive(part.text, part.choices)),
+        PartBody::Template(template) => ("template", by_template(template)),
+        PartBody::File { id, kind, filename } => file(id, kind, filename, part.text),
+        PartBody::Link(link) => ("interactive", with_link(part.text, link)),
+        PartBody::Reaction(to) => ("reaction", json!({"message_id": to, "emoji": part.text})),
+    };
+    message["type"] = json!(kind);
+    message[kind] = member;
     message[if is_bsuid(part.to) { "recipient" } else { "to" }] = json!(part.to.reveal());
-    if let Some(wamid) = part.in_reply_to.filter(|id| !id.is_empty()) {
+    let quoted = part.in_reply_to.filter(|id| !id.is_empty());
+    if let Some(wamid) = quoted.filter(|_| !matches!(part.body, PartBody::Reaction(_))) {
         message["context"] = json!({"message_id": wamid});
     }
     message
+}
+
+/// A file by the id it was uploaded under.
+fn file(
+    id: &str,
+    kind: MediaKind,
+    filename: Option<&Personal>,
+    caption: &str,
+) -> (&'static str, Value) {
+    let (name, mut file) = (files::member(kind), json!({"id": id}));
+    if !caption.is_empty() {
+        file["caption"] = json!(caption);
+    }
+    if let Some(filename) = filename.filter(|_| kind == MediaKind::Document) {
+        file["filename"] = json!(filename.reveal());
+    }
+    (name, file)
+}
+
+/// Whether a link fits on a button.
+pub(super) fn shows_link(link: &SentLink) -> bool {
+    let is_web = link.url.starts_with("https://") || link.url.starts_with("http://");
+    is_web && is_within(&link.title, LONGEST_LINK_TITLE_CHARS) && link.url.len() <= LONGEST_URL
+}
+
+fn with_link(text: &str, link: &SentLink) -> Value {
+    json!({"type": "cta_url", "body": {"text": text}, "action": {
+        "name": "cta_url", "parameters": {"display_text": link.title, "url": link.url}}})
 }
 
 fn by_template(template: &FilledTemplate) -> Value {
@@ -55,14 +90,18 @@ fn by_template(template: &FilledTemplate) -> Value {
     sent
 }
 
-/// Shows a message as read, and that an answer is being written: until it comes, or for 25 s.
-pub(super) fn read_mark(external_id: &str) -> Value {
-    json!({
+/// Shows a message and those before it as read, and, `is_answered_now`, that an answer is being written: until it comes, or
+/// for 25 s.
+pub(super) fn read_mark(external_id: &str, is_answered_now: bool) -> Value {
+    let mut mark = json!({
         "messaging_product": "whatsapp",
         "status": "read",
         "message_id": external_id,
-        "typing_indicator": {"type": "text"},
-    })
+    });
+    if is_answered_now {
+        mark["typing_indicator"] = json!({"type": "text"});
+    }
+    mark
 }
 
 /// Whether these fit into buttons or a list. Titles are never cut: two cut ones may read alike.
@@ -151,14 +190,17 @@ mod tests {
     }
 
     fn written(to: &str, text: &str, choices: &[OfferedChoice]) -> Value {
+        written_as(to, text, choices, PartBody::Text)
+    }
+
+    fn written_as(to: &str, text: &str, choices: &[OfferedChoice], body: PartBody<'_>) -> Value {
         let (to, mark) = (Personal::from(to), mark());
         message(&OutgoingPart {
             our_address: "106",
             to: &to,
             text,
             choices,
-            template: None,
-            mail: None,
+            body,
             in_reply_to: Some("wamid.1"),
             mark,
         })
@@ -198,8 +240,7 @@ mod tests {
             to: &to,
             text: "tomorrow at two",
             choices: &[],
-            template: Some(&template),
-            mail: None,
+            body: PartBody::Template(&template),
             in_reply_to: None,
             mark: mark(),
         };
@@ -213,6 +254,39 @@ mod tests {
                     {"type": "text", "text": "tomorrow at two"}]}]})
         );
         assert!(message["text"].is_null());
+    }
+
+    #[test]
+    fn a_file_is_named_by_its_id_with_what_its_kind_may_carry() {
+        let name = Personal::from("prices.pdf");
+        let sent = |kind, text| {
+            let body = PartBody::File { id: "77", kind, filename: Some(&name) };
+            written_as("1555", text, &[], body)
+        };
+        let document = sent(MediaKind::Document, "our prices");
+        assert_eq!(document["type"], "document");
+        let member = json!({"id": "77", "caption": "our prices", "filename": "prices.pdf"});
+        assert_eq!(document["document"], member);
+        assert_eq!(document["context"]["message_id"], "wamid.1");
+        assert_eq!(sent(MediaKind::Image, "")["image"], json!({"id": "77"}));
+        assert_eq!(sent(MediaKind::Audio, "")["audio"], json!({"id": "77"}));
+    }
+
+    #[test]
+    fn a_link_is_a_button_and_a_reaction_names_its_message() {
+        let link = SentLink { title: "Pay now".into(), url: "https://pay.example/1".into() };
+        assert!(shows_link(&link));
+        let long = SentLink { title: "x".repeat(21), ..link.clone() };
+        assert!(!shows_link(&long));
+        assert!(!shows_link(&SentLink { url: "ftp://x".into(), ..link.clone() }));
+        assert_eq!(
+            written_as("1555", "Your bill", &[], PartBody::Link(&link))["interactive"],
+            json!({"type": "cta_url", "body": {"text": "Your bill"}, "action": {"name": "cta_url",
+                "parameters": {"display_text": "Pay now", "url": "https://pay.example/1"}}})
+        );
+        let reaction = written_as("1555", "👍", &[], PartBody::Reaction("wamid.7"));
+        assert_eq!(reaction["reaction"], json!({"message_id": "wamid.7", "emoji": "👍"}));
+        assert!(reaction["text"].is_null());
     }
 
     #[test]

@@ -4,37 +4,55 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+/// A webhook whose changes are read as `V`: whole in one pass where everything in it is as documented, else each part by
+/// itself from JSON.
 #[derive(Deserialize)]
-pub(super) struct Webhook {
-    pub entry: Vec<Entry>,
+pub(super) struct Webhook<V> {
+    pub entry: Vec<Entry<V>>,
 }
 
 #[derive(Deserialize)]
-pub(super) struct Entry {
-    #[serde(default)]
-    pub changes: Vec<Change>,
+pub(super) struct Entry<V> {
+    #[serde(default = "Vec::new")]
+    pub changes: Vec<Change<V>>,
 }
 
 #[derive(Deserialize)]
-pub(super) struct Change {
+pub(super) struct Change<V> {
     #[serde(default)]
     pub field: String,
-    /// Left unread here: a field we did not subscribe to has a shape of its own.
-    #[serde(default)]
-    pub value: Value,
+    /// A field we did not subscribe to has a shape of its own.
+    pub value: Option<V>,
 }
 
 #[derive(Deserialize)]
-pub(super) struct MessagesValue {
+pub(super) struct MessagesValue<M, S> {
     pub metadata: Metadata,
     #[serde(default)]
     pub contacts: Vec<Contact>,
-    #[serde(default)]
-    pub messages: Vec<Value>,
-    #[serde(default)]
-    pub statuses: Vec<Value>,
+    #[serde(default = "Vec::new")]
+    pub messages: Vec<M>,
+    #[serde(default = "Vec::new")]
+    pub statuses: Vec<S>,
     #[serde(default)]
     pub errors: Vec<VendorError>,
+}
+
+impl MessagesValue<Value, Value> {
+    /// Its messages and statuses as `message` and `status` read them; those they cannot are left out.
+    pub(super) fn read<M, S>(
+        self,
+        message: impl FnMut(Value) -> Option<M>,
+        status: impl FnMut(Value) -> Option<S>,
+    ) -> MessagesValue<M, S> {
+        MessagesValue {
+            metadata: self.metadata,
+            contacts: self.contacts,
+            messages: self.messages.into_iter().filter_map(message).collect(),
+            statuses: self.statuses.into_iter().filter_map(status).collect(),
+            errors: self.errors,
+        }
+    }
 }
 
 #[derive(Deserialize)]

@@ -4,7 +4,7 @@ mod configuring;
 mod dead_letters;
 mod events;
 mod isolation;
-mod reading;
+pub mod reading;
 mod writing;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::{
     Channel, ConversationId, Envelope, EventId, MessageKind, MessageReceived, MessageSent, Payload,
-    Timestamp, Turn, TurnAccount,
+    SentForm, Timestamp, Turn, TurnAccount,
 };
 use reqwest::Method;
 use serde_json::Value;
@@ -61,7 +61,7 @@ pub async fn chat(tx: &TenantTx, number: &str, words: &[&str], at: Timestamp) ->
             attempt: 1,
             account: TurnAccount { agent: "reception".into(), ..TurnAccount::default() },
             choices: Vec::new(),
-            mail: None,
+            form: SentForm::Text,
         };
         let mut event = envelope(reply.clone().into());
         event.occurred_at = said_at.plus(Duration::from_millis(1));

@@ -1,0 +1,279 @@
+//! Events of requests that come at the same time, published in one request to the broker: what a publish costs is mostly
+//! the request, whatever is in it.
+//!
+//! A request that comes alone does not wait for others. Events of one conversation are never on their way twice at a time,
+//! so that they keep the order in which they came.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use anyhow::anyhow;
+use bus::{Bus, SendError};
+use domain::{ConversationId, Envelope};
+use futures::future::join_all;
+use tokio::sync::oneshot;
+
+/// The broker takes so many in one request.
+const MOST_TOGETHER: usize = 10;
+/// So many requests to the broker are under way before others wait for company.
+const AT_ONCE_EAGERLY: usize = 2;
+/// So many at most, each full.
+const AT_ONCE: usize = 32;
+
+/// Publishes the events of many requests. Cheap to clone.
+#[derive(Clone)]
+pub struct Publisher {
+    bus: Bus,
+    line: Arc<Mutex<Line<Waiting>>>,
+}
+
+struct Waiting {
+    events: Vec<Envelope>,
+    told: oneshot::Sender<Result<(), SendError>>,
+}
+
+impl Publisher {
+    /// Publishes through `bus`.
+    pub fn new(bus: Bus) -> Self {
+        Self { bus, line: Arc::default() }
+    }
+
+    /// Publishes `events`, in order. `Ok` only when the broker has taken all of them; after an error some may have been
+    /// taken, and publishing all again is right.
+    ///
+    /// # Errors
+    /// As [`Bus::publish`].
+    pub async fn publish(&self, events: Vec<Envelope>) -> Result<(), SendError> {
+        let (told, outcome) = oneshot::channel();
+        let of: Vec<ConversationId> = events.iter().map(|e| e.conversation).collect();
+        let batch = {
+            let mut line = self.line();
+            line.push(of, Waiting { events, told });
+            line.next()
+        };
+        if let Some(batch) = batch {
+            // Not within the request, which may be given up while others depend on it.
+            tokio::spawn(self.clone().work(batch));
+        }
+        outcome.await.unwrap_or_else(|_| Err(anyhow!("the task ends").into()))
+    }
+
+    async fn work(self, first: Batch<Waiting>) {
+        let mut next = Some(first);
+        while let Some(Batch { conversations, items }) = next {
+            self.publish_together(items).await;
+            let mut line = self.line();
+            line.done(&conversations);
+            next = line.next();
+        }
+    }
+
+    async fn publish_together(&self, mut items: Vec<Waiting>) {
+        if let [only] = items.as_slice() {
+            let outcome = self.bus.publish(&only.events).await;
+            if let Some(only) = items.pop() {
+                let _ = only.told.send(outcome);
+            }
+            return;
+        }
+        let lengths: Vec<usize> = items.iter().map(|item| item.events.len()).collect();
+        let mut all: Vec<Envelope> =
+            items.iter_mut().flat_map(|item| std::mem::take(&mut item.events)).collect();
+        if self.bus.publish(&all).await.is_ok() {
+            for item in items {
+                let _ = item.told.send(Ok(()));
+            }
+            return;
+        }
+        // One that the broker will never take must not keep the others from it.
+        let apart = items.into_iter().zip(lengths).map(|(item, length)| {
+            let events: Vec<Envelope> = all.drain(..length).collect();
+            async move {
+                let _ = item.told.send(self.bus.publish(&events).await);
+            }
+        });
+        let apart: Vec<_> = apart.collect();
+        join_all(apart).await;
+    }
+
+    fn line(&self) -> MutexGuard<'_, Line<Waiting>> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What waits to be published, and what is under way. No I/O.
+struct Line<T> {
+    waiting: VecDeque<(Vec<ConversationId>, T)>,
+    waiting_events: usize,
+    under_way: HashSet<ConversationId>,
+    batches: usize,
+}
+
+impl<T> Default for Line<T> {
+    fn default() -> Self {
+        Self { waiting: VecDeque::new(), waiting_events: 0, under_way: HashSet::new(), batches: 0 }
+    }
+}
+
+/// What goes together.
+struct Batch<T> {
+    conversations: Vec<ConversationId>,
+    items: Vec<T>,
+}
+
+impl<T> Line<T> {
+    /// Adds an item with events of these conversations, one for each event.
+    fn push(&mut self, of: Vec<ConversationId>, item: T) {
+        self.waiting_events += of.len();
+        self.waiting.push_back((of, item));
+    }
+
+    /// What is to be published now.
+    fn next(&mut self) -> Option<Batch<T>> {
+        let is_eager = self.batches < AT_ONCE_EAGERLY;
+        let is_full = self.waiting_events >= MOST_TOGETHER && self.batches < AT_ONCE;
+        if !is_eager && !is_full {
+            return None;
+        }
+        let (mut chosen, mut conversations) = (Vec::new(), Vec::new());
+        // Those of an item that has to wait, so that no later one overtakes it.
+        let mut kept_back = HashSet::new();
+        for (place, (of, _)) in self.waiting.iter().enumerate() {
+            let waits = of.iter().any(|c| self.under_way.contains(c) || kept_back.contains(c));
+            let fits = chosen.is_empty() || conversations.len() + of.len() <= MOST_TOGETHER;
+            if waits || !fits {
+                kept_back.extend(of.iter().copied());
+                continue;
+            }
+            chosen.push(place);
+            conversations.extend(of.iter().copied());
+            if conversations.len() >= MOST_TOGETHER {
+                break;
+            }
+        }
+        if chosen.is_empty() || !(is_eager || conversations.len() >= MOST_TOGETHER) {
+            return None;
+        }
+        // From the last, so that the places of the others stay.
+        let taken = chosen.iter().rev().filter_map(|place| self.waiting.remove(*place));
+        let mut items: Vec<T> = taken.map(|(_, item)| item).collect();
+        items.reverse();
+        self.waiting_events -= conversations.len();
+        self.under_way.extend(conversations.iter().copied());
+        self.batches += 1;
+        Some(Batch { conversations, items })
+    }
+
+    /// A batch of these is published, or failed.
+    fn done(&mut self, conversations: &[ConversationId]) {
+        for conversation in conversations {
+            self.under_way.remove(conversation);
+        }
+        self.batches -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn chat(n: u128) -> ConversationId {
+        ConversationId::from_uuid(Uuid::from_u128(n))
+    }
+
+    fn line_of(items: &[(&str, &[u128])]) -> Line<String> {
+        let mut line = Line::default();
+        for (name, of) in items {
+            line.push(of.iter().map(|n| chat(*n)).collect(), (*name).to_owned());
+        }
+        line
+    }
+
+    fn names(batch: Option<&Batch<String>>) -> Vec<&str> {
+        batch.map(|b| b.items.iter().map(String::as_str).collect()).unwrap_or_default()
+    }
+
+    #[test]
+    fn who_comes_alone_does_not_wait_and_who_comes_meanwhile_goes_together() {
+        let mut line = line_of(&[("a", &[1])]);
+        let first = line.next().unwrap();
+        assert_eq!(names(Some(&first)), ["a"]);
+        line.push(vec![chat(2)], "b".into());
+        let second = line.next().unwrap();
+        line.push(vec![chat(3)], "c".into());
+        line.push(vec![chat(4)], "d".into());
+        assert!(line.next().is_none(), "two are under way: company is waited for");
+        line.done(&first.conversations);
+        assert_eq!(names(line.next().as_ref()), ["c", "d"]);
+        line.done(&second.conversations);
+        assert!(line.next().is_none());
+    }
+
+    #[test]
+    fn a_full_batch_does_not_wait_for_those_under_way() {
+        let mut line = line_of(&[("a", &[1]), ("b", &[2])]);
+        let _under_way = line.next().unwrap();
+        line.push(vec![chat(3)], "c".into());
+        let _too = line.next().unwrap();
+        for n in 10..20 {
+            assert!(line.next().is_none());
+            line.push(vec![chat(n)], n.to_string());
+        }
+        assert_eq!(line.next().unwrap().items.len(), MOST_TOGETHER);
+    }
+
+    #[test]
+    fn a_conversation_is_never_under_way_twice_and_keeps_its_order() {
+        let mut line = line_of(&[("first", &[1])]);
+        let first = line.next().unwrap();
+        // The second of both is held back by the first, and holds back the third of the other.
+        line.push(vec![chat(1), chat(2)], "second".into());
+        line.push(vec![chat(2)], "third".into());
+        line.push(vec![chat(3)], "of another".into());
+        let another = line.next().unwrap();
+        assert_eq!(names(Some(&another)), ["of another"]);
+        line.done(&first.conversations);
+        assert_eq!(names(line.next().as_ref()), ["second", "third"]);
+    }
+
+    #[test]
+    fn many_events_of_one_request_go_alone_and_whole() {
+        let many: Vec<u128> = (0..25).collect();
+        let mut line = line_of(&[("many", &many), ("one", &[99])]);
+        assert_eq!(names(line.next().as_ref()), ["many"]);
+        assert_eq!(names(line.next().as_ref()), ["one"]);
+    }
+
+    #[test]
+    fn nothing_is_lost_whatever_comes_when() {
+        let mut random = 7_u64;
+        let mut below = |bound: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (random >> 33) % bound
+        };
+        let mut line = Line::default();
+        let (mut under_way, mut published) = (Vec::new(), Vec::new());
+        for n in 0..2_000_u64 {
+            line.push(vec![chat(u128::from(below(30)))], n);
+            under_way.extend(line.next());
+            while !under_way.is_empty() && (below(3) == 0 || n == 1_999) {
+                let batch: Batch<u64> =
+                    under_way.swap_remove(below(under_way.len() as u64) as usize);
+                line.done(&batch.conversations);
+                published.extend(batch.conversations.into_iter().zip(batch.items));
+                under_way.extend(line.next());
+            }
+        }
+        let mut all: Vec<u64> = published.iter().map(|(_, n)| *n).collect();
+        all.sort_unstable();
+        assert_eq!(all, (0..2_000).collect::<Vec<_>>());
+        for c in 0..30 {
+            let of: Vec<_> = published.iter().filter(|(of, _)| *of == chat(c)).collect();
+            assert!(of.is_sorted_by_key(|(_, n)| *n), "the order of a conversation is kept");
+        }
+    }
+}
