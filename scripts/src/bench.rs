@@ -11,7 +11,7 @@ mod figures;
 mod history;
 mod interrupt;
 mod raw_hop;
-mod usage;
+pub(crate) mod usage;
 mod waveform;
 mod webhook;
 

@@ -3,6 +3,7 @@
 
 mod ledger;
 mod plan;
+mod soak;
 mod traffic;
 
 use std::time::Duration;
@@ -20,6 +21,7 @@ use crate::outside::Outside;
 
 pub use ledger::Verdict;
 pub use plan::{Blow, Plan};
+pub use soak::{Memory, SoakLoad, SoakVerdict, soak};
 
 /// Quiet at the end, in which nothing breaks: what is under way comes to its end.
 const CALM: Duration = Duration::from_secs(20);

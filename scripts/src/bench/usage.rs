@@ -19,7 +19,7 @@ pub struct Process {
 
 impl Process {
     /// What the tasks of one service, or the processes of one store, have in common: `edge` of `edge-1`.
-    pub(super) fn kind(&self) -> &str {
+    pub(crate) fn kind(&self) -> &str {
         match self.name.rsplit_once('-') {
             Some((kind, number)) if number.bytes().all(|b| b.is_ascii_digit()) => kind,
             _ => &self.name,
@@ -29,16 +29,16 @@ impl Process {
 
 /// What a process has used so far.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Usage {
+pub(crate) struct Usage {
     /// Processor time, user and system, of all its threads, those that ended too.
-    pub(super) cpu: Duration,
+    pub(crate) cpu: Duration,
     /// Its proportional share of memory, bytes: pages it shares with others are split among them.
-    pub(super) memory: u64,
+    pub(crate) memory: u64,
 }
 
 impl Usage {
     /// What `process` and all its descendants use at this moment. A store may work through children.
-    pub(super) fn of(process: &Process) -> anyhow::Result<Self> {
+    pub(crate) fn of(process: &Process) -> anyhow::Result<Self> {
         let mut usage = Self::of_one(process.pid)
             .with_context(|| format!("read what {} uses", process.name))?;
         for child in children(process.pid) {

@@ -9,6 +9,7 @@ use call_core::{Action, event_log};
 use clap::{Parser, Subcommand};
 use dialogue_core::understand::{Case, score};
 use scripts::bench::{self, CallLoad, ContextLoad, HistoryLoad, Load, Process};
+use scripts::chaos::{self, SoakLoad};
 use scripts::log::{Echo, Log};
 use scripts::mesh::{Mesh, Options};
 
@@ -39,6 +40,21 @@ enum Command {
     ///
     /// As `turn`, on a mesh of its own. Fails when other words are kept than were heard.
     Interrupt(InterruptArguments),
+    /// Have people write and call for long while Meta fails, throttles, is slow and cuts connections.
+    ///
+    /// On a mesh of its own. Fails when a message is not answered exactly once, a status is not settled, or, from ten
+    /// minutes on, memory grows.
+    Soak {
+        /// How long.
+        #[arg(long, default_value_t = 30.0)]
+        minutes: f64,
+        /// Persons who write at a time.
+        #[arg(long, default_value_t = 6)]
+        writers: usize,
+        /// Calls at a time.
+        #[arg(long, default_value_t = 1)]
+        calls: usize,
+    },
     /// Measure what pages of 30 days cost to read when there is much history, on a PostgreSQL of its own.
     ///
     /// Fails when a question takes longer than 500 ms at its p99.
@@ -175,6 +191,7 @@ async fn main() -> ExitCode {
         &Command::Contexts { contexts, turns, at_once } => {
             measure_contexts(ContextLoad { contexts, turns, at_once }).await
         }
+        &Command::Soak { minutes, writers, calls } => soak(minutes, writers, calls).await,
         Command::Replay { file, steps } => replay(file, *steps),
         Command::Understand { file } => understand(file),
         Command::Turn(arguments) => match &arguments.at {
@@ -212,6 +229,16 @@ async fn measure_contexts(load: ContextLoad) -> anyhow::Result<ExitCode> {
     print!("{report}");
     let is_met = report.read_p99_ms < CONTEXT_P99_MS;
     Ok(if is_met { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn soak(minutes: f64, writers: usize, calls: usize) -> anyhow::Result<ExitCode> {
+    let lasting = Duration::try_from_secs_f64(60.0 * minutes).context("read --minutes")?;
+    let logs = std::env::temp_dir().join(format!("switchboard-soak-{}", std::process::id()));
+    println!("logs in {}", logs.display());
+    let log = Log::open(&logs, Echo::Off).context("open the logs")?;
+    let verdict = chaos::soak(SoakLoad { lasting, writers, calls }, &log).await?;
+    print!("{verdict}");
+    Ok(if verdict.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// What comes with every frame or sentence and tells nothing of the talk.
@@ -323,6 +350,9 @@ async fn on_a_mesh_of_its_own() -> anyhow::Result<ExitCode> {
     let mut given: std::collections::BTreeMap<_, _> = std::env::vars().collect();
     if command == "interrupt" {
         given.entry("SB_LLM".to_owned()).or_insert_with(|| "openai,rules".to_owned());
+    }
+    if command == "webhook" {
+        given.entry("SB_EDGE_CONSUMES".to_owned()).or_insert_with(|| "none".to_owned());
     }
     let options = Options { given, ..Options::new()? };
     let mesh = Mesh::start(options, &log).await?;

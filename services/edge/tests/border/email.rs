@@ -6,7 +6,7 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use domain::{
     CalendarEntry, Channel, ConversationId, DeliveryStatus, Envelope, EventId, Mail, MessageSent,
-    Payload, Timestamp, TurnAccount,
+    Payload, SentForm, Timestamp, TurnAccount,
 };
 use serde_json::{Value, json};
 use store::seed::DEMO;

@@ -13,7 +13,7 @@ use domain::{Channel, Timestamp};
 use self::calendar_file::Parties;
 pub use self::ses::Ses;
 use super::{
-    ChannelAdapter, ExternalId, Forgery, Malformed, OutgoingPart, Reception, Route, SendFault,
+    ChannelAdapter, ExternalId, Forgery, Malformed, OutgoingPart, PartBody, Reception, Route, SendFault,
     VendorRequest,
 };
 use crate::directory::Directory;
