@@ -1,6 +1,6 @@
 //! The border: the main HTTP server, and the one pipeline that every vendor's webhook goes through.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -13,6 +13,7 @@ use cache::Cache;
 use domain::{Dependency, Envelope, EventId, Payload, Timestamp};
 use futures::{StreamExt as _, future::join_all};
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::{
     call::{CallServices, settle_call_over, socket},
@@ -210,8 +211,7 @@ impl Border {
         let Reception { notices, mut answer, answer_over_limit, outcome } = reception;
         let mut outcome = outcome;
         let (mut events, mut calls_over, mut seen_marks) = (Vec::new(), Vec::new(), Vec::new());
-        // What a request asks of Redis is asked at once: Meta sends up to 1,000 updates in one.
-        let judged = join_all(notices.iter().map(|notice| self.judge(notice))).await;
+        let judged = self.judge_all(&notices).await;
         for (notice, is_admitted) in notices.into_iter().zip(judged) {
             match notice {
                 Notice::Person { user, event, seen } => {
@@ -299,6 +299,34 @@ impl Border {
             }
         };
         self.calls.unfinished.spawn_on(publish, &self.calls.runtime);
+    }
+
+    /// Judges the notices of a request, at once: Meta sends up to 1,000 updates in one. Those of one person one after the
+    /// other, so that the first are within the limit.
+    async fn judge_all(&self, notices: &[Notice]) -> Vec<bool> {
+        let mut rows: HashMap<Uuid, Vec<usize>> = HashMap::new();
+        for (place, notice) in notices.iter().enumerate() {
+            let row = match notice {
+                Notice::Person { user, .. } => user.0,
+                Notice::Delivery { send: Some((send, _)), .. } => *send.as_uuid(),
+                Notice::Delivery { .. } | Notice::CallOver(_) => continue,
+            };
+            rows.entry(row).or_default().push(place);
+        }
+        let row = async |places: Vec<usize>| {
+            let mut judged = Vec::with_capacity(places.len());
+            for place in places {
+                judged.push((place, self.judge(&notices[place]).await));
+            }
+            judged
+        };
+        let mut judged = vec![true; notices.len()];
+        for (place, is_admitted) in
+            join_all(rows.into_values().map(row)).await.into_iter().flatten()
+        {
+            judged[place] = is_admitted;
+        }
+        judged
     }
 
     /// What Redis has to do with a notice: whether a person is within their limit; that a send arrived.
