@@ -30,8 +30,6 @@ const APART: Duration = Duration::from_secs(5);
 const CALM: Duration = Duration::from_secs(30);
 /// A person writes so many messages in all, fewer than a number may send to one person at once (PROTOCOLS 2.4).
 const MESSAGES_A_PERSON: usize = 12;
-/// After these of them the person writes the next without waiting for an answer.
-const IN_A_ROW: [usize; 3] = [3, 4, 8];
 /// Between an answer and the next message.
 const THINKS: Duration = Duration::from_millis(700);
 const ANSWER_LIMIT: Duration = Duration::from_secs(120);
@@ -276,28 +274,32 @@ async fn write(outside: &Outside, at_once: usize, until: Instant) -> anyhow::Res
     let line = async |line: usize| {
         let mut all = Vec::new();
         while Instant::now() < until {
-            all.push(person(outside, format!("15558{line:02}{:05}", all.len()), until).await?);
+            let number = format!("15558{line:02}{:05}", all.len());
+            all.push(person(outside, line, number, until).await?);
         }
         anyhow::Ok(all)
     };
     Ok(try_join_all((0..at_once).map(line)).await?.into_iter().flatten().collect())
 }
 
-async fn person(outside: &Outside, person: String, until: Instant) -> anyhow::Result<Written> {
+/// One after the other, each when the one before is answered: webhooks that Meta repeats keep no order among themselves.
+async fn person(
+    outside: &Outside,
+    line: usize,
+    person: String,
+    until: Instant,
+) -> anyhow::Result<Written> {
     let path = format!("/sim/chats/{person}");
     let mut written = Written { person, texts: Vec::new(), chat: Chat::default(), gave_up: false };
     for n in 0..MESSAGES_A_PERSON {
         if Instant::now() >= until || written.gave_up {
             break;
         }
-        let text = format!("word {} of {}", n, written.person);
+        let text = format!("word {line} {n}");
         let message = json!({"from": written.person, "name": "Ada",
             "phone_number_id": OUR_WHATSAPP, "text": text});
         outside.post("/sim/chats/messages", &message).await?;
         written.texts.push(text);
-        if IN_A_ROW.contains(&n) {
-            continue;
-        }
         let wanted = written.texts.len();
         let answered = |chat: &Chat| chat.replies().len() >= wanted;
         written.gave_up = outside.until(ANSWER_LIMIT, &path, answered).await.is_err();

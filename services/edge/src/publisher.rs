@@ -48,20 +48,21 @@ impl Publisher {
     pub async fn publish(&self, events: Vec<Envelope>) -> Result<(), SendError> {
         let (told, outcome) = oneshot::channel();
         let of: Vec<ConversationId> = events.iter().map(|e| e.conversation).collect();
-        let batch = {
+        let wants_start = {
             let mut line = self.line();
             line.push(of, Waiting { events, told });
-            line.next()
+            line.wants_start()
         };
-        if let Some(batch) = batch {
-            // Not within the request, which may be given up while others depend on it.
-            tokio::spawn(self.clone().work(batch));
+        if wants_start {
+            // Not within the request, which may be given up while others depend on it; and so after those whose answer from
+            // Redis came with this one's.
+            tokio::spawn(self.clone().work());
         }
         outcome.await.unwrap_or_else(|_| Err(anyhow!("the task ends").into()))
     }
 
-    async fn work(self, first: Batch<Waiting>) {
-        let mut next = Some(first);
+    async fn work(self) {
+        let mut next = self.line().start();
         while let Some(Batch { conversations, items }) = next {
             self.publish_together(items).await;
             let mut line = self.line();
@@ -109,11 +110,19 @@ struct Line<T> {
     waiting_events: usize,
     under_way: HashSet<ConversationId>,
     batches: usize,
+    /// Tasks that will take a batch as soon as they run.
+    starting: usize,
 }
 
 impl<T> Default for Line<T> {
     fn default() -> Self {
-        Self { waiting: VecDeque::new(), waiting_events: 0, under_way: HashSet::new(), batches: 0 }
+        Self {
+            waiting: VecDeque::new(),
+            waiting_events: 0,
+            under_way: HashSet::new(),
+            batches: 0,
+            starting: 0,
+        }
     }
 }
 
@@ -128,6 +137,21 @@ impl<T> Line<T> {
     fn push(&mut self, of: Vec<ConversationId>, item: T) {
         self.waiting_events += of.len();
         self.waiting.push_back((of, item));
+    }
+
+    /// Whether another task is to take a batch; it then calls [`Self::start`].
+    fn wants_start(&mut self) -> bool {
+        let busy = self.batches + self.starting;
+        let is_full = self.waiting_events >= MOST_TOGETHER * (self.starting + 1);
+        let wants = busy < AT_ONCE_EAGERLY || (is_full && busy < AT_ONCE);
+        self.starting += usize::from(wants);
+        wants
+    }
+
+    /// What a task that was wanted is to publish.
+    fn start(&mut self) -> Option<Batch<T>> {
+        self.starting -= 1;
+        self.next()
     }
 
     /// What is to be published now.
@@ -211,6 +235,19 @@ mod tests {
         assert_eq!(names(line.next().as_ref()), ["c", "d"]);
         line.done(&second.conversations);
         assert!(line.next().is_none());
+    }
+
+    #[test]
+    fn no_more_tasks_are_started_than_find_something_to_do() {
+        let mut line = line_of(&[("a", &[1])]);
+        assert!(line.wants_start());
+        line.push(vec![chat(2)], "b".into());
+        assert!(line.wants_start());
+        line.push(vec![chat(3)], "c".into());
+        assert!(!line.wants_start(), "two are enough until there is more");
+        assert_eq!(names(line.start().as_ref()), ["a", "b", "c"], "what came meanwhile goes along");
+        assert!(line.start().is_none());
+        assert_eq!((line.batches, line.starting), (1, 0));
     }
 
     #[test]
