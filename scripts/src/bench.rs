@@ -24,7 +24,7 @@ use domain::{CallSid, ConversationId, Stage};
 use futures::{StreamExt as _, stream};
 use serde::Serialize;
 use simulator::caller::CallScript;
-use store::seed::DEMO;
+use store::seed::{DEMO, DEMO_NUMBER as OUR_NUMBER, DEMO_WHATSAPP as OUR_WHATSAPP};
 use tokio_util::sync::CancellationToken;
 
 use crate::history::History;
@@ -39,10 +39,6 @@ use raw_hop::RawHop;
 pub use usage::Process;
 pub use waveform::Waveform;
 pub use webhook::{WebhookReport, WebhookStep, webhook};
-
-/// Addresses of the tenant `demo` (DESIGN section 9).
-const OUR_NUMBER: &str = "+15550100001";
-const OUR_WHATSAPP: &str = "106540352242922";
 
 /// What each person says or writes, one turn each.
 const WORDS: [&str; 4] = [

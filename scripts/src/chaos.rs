@@ -1,27 +1,31 @@
-//! A mesh that is broken on purpose (B5, D6): people call and write while tasks die and vendors fail by a seeded plan, and a
-//! ledger kept outside the platform is compared with what they got and what the history holds.
+//! A mesh that is broken on purpose (B5, D6): people call and write while tasks die, stores go away, the broker fails and
+//! vendors fail by a seeded plan, and a ledger kept outside the platform is compared with what they got and what the history
+//! holds.
+//!
+//! Not among the blows: steps of the clock. The wall clock has no namespace of its own, so one task cannot be given another
+//! without a library that is loaded into it.
 
+mod caller;
+mod cut;
 mod ledger;
 mod plan;
 mod soak;
+mod site;
+mod stand_in;
 mod traffic;
 
 use std::time::Duration;
 
 use anyhow::Context as _;
-use boot::Environment;
-use rustix::process::Signal;
-use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 
 use crate::history::History;
 use crate::log::Log;
-use crate::mesh::{Mesh, Options};
-use crate::outside::Outside;
 
 pub use ledger::Verdict;
 pub use plan::{Blow, Plan};
 pub use soak::{Memory, SoakLoad, SoakVerdict, soak};
+use site::Site;
 
 /// Quiet at the end, in which nothing breaks: what is under way comes to its end.
 const CALM: Duration = Duration::from_secs(20);
@@ -35,8 +39,8 @@ pub struct Load {
     pub lasting: Duration,
     /// Calls at a time.
     pub calls: usize,
-    /// Persons who write at a time, each waiting for the answer.
-    pub writers: usize,
+    /// Messages of chats begun each second.
+    pub chats_a_second: f64,
 }
 
 /// Runs a mesh and breaks it.
@@ -44,45 +48,30 @@ pub struct Load {
 /// # Errors
 /// When the mesh or the simulator itself fails; what people lost is the verdict's.
 pub async fn run(load: Load, log: &Log) -> anyhow::Result<Verdict> {
-    let given = [("SB_LLM".to_owned(), "openai,rules".to_owned())];
-    let given = given.into_iter().chain(std::env::vars()).collect();
-    let mesh = Mesh::start(Options { given, ..Options::new()? }, log).await?;
-    let outside = Outside::new(&mesh.endpoints().simulator)?;
-    outside.put("/sim/model", &json!({"mode": "never_alike"})).await?;
-    let environment: Environment = mesh.environment().clone().into_iter().collect();
-    let history = History::open(&environment).await?;
-
+    let mut site = Site::open(log).await?;
+    let outside = site.outside()?;
+    let history = History::open(&site.environment()).await?;
     let plan = Plan::of(load.seed, load.lasting);
     let until = Instant::now() + load.lasting + CALM;
     let (blows, called, written) = tokio::join!(
-        strike(&mesh, &outside, &plan),
+        strike(&mut site, &plan),
         traffic::calls(&outside, load.calls, until),
-        traffic::chats(&outside, load.writers, until),
+        traffic::chats(&outside, load.chats_a_second, until),
     );
     blows.context("break the mesh")?;
     let verdict = ledger::judge(&history, called?, written?).await?;
-    mesh.stop().await?;
+    let verdict = Verdict { delivered_again: site.delivered_again(), ..verdict };
+    site.close().await?;
     Ok(verdict)
 }
 
-async fn strike(mesh: &Mesh, outside: &Outside, plan: &Plan) -> anyhow::Result<()> {
+async fn strike(site: &mut Site, plan: &Plan) -> anyhow::Result<()> {
     let began = Instant::now();
     for (at, blow) in &plan.blows {
         sleep_until(began + *at).await;
         println!("{:>6.1} s  {blow}", began.elapsed().as_secs_f64());
-        match blow {
-            // One that is starting again is not there to be hit.
-            Blow::Kill(task) => drop(mesh.kill(task)),
-            Blow::Stop(task) => drop(mesh.signal(task, Signal::TERM)),
-            Blow::Slow { vendor, ms, times } => {
-                let fault = json!({"latency_ms": ms, "times": times});
-                outside.put(&format!("/sim/faults/{vendor}"), &fault).await?;
-            }
-            Blow::Fail { vendor, times } => {
-                let fault = json!({"status": 503, "times": times});
-                outside.put(&format!("/sim/faults/{vendor}"), &fault).await?;
-            }
-        }
+        site.strike(blow).await?;
     }
+    site.mend();
     Ok(())
 }

@@ -6,14 +6,10 @@ use boot::Environment;
 use domain::{CallSid, ConversationId, Stage, Turn};
 use simulator::caller::{CallReport, CallScript, Utterance, Voice};
 use store::messages::{Line, Speaker};
-use store::seed::DEMO;
+use store::seed::{DEMO, DEMO_NUMBER, DEMO_WHATSAPP};
 
 use crate::history::History;
 use crate::outside::{self, Outside};
-
-/// Addresses of the tenant `demo` (DESIGN section 9).
-const OUR_NUMBER: &str = "+15550100001";
-const OUR_WHATSAPP: &str = "106540352242922";
 
 const MODEM_CALLER: &str = "+15557770001";
 const SPEAKING_CALLER: &str = "+15557770002";
@@ -38,19 +34,19 @@ pub async fn drive(simulator: &str, environment: &Environment) -> anyhow::Result
     let outside = Outside::new(simulator)?;
     let history = History::open(environment).await?;
     println!("a call in the modem voice, a call in a voice for people, and a chat; about 40 s");
-    let modem = CallScript::new(MODEM_CALLER, OUR_NUMBER, MODEM_WORDS);
-    let mut speaking = CallScript::new(SPEAKING_CALLER, OUR_NUMBER, [] as [&str; 0]);
+    let modem = CallScript::new(MODEM_CALLER, DEMO_NUMBER, MODEM_WORDS);
+    let mut speaking = CallScript::new(SPEAKING_CALLER, DEMO_NUMBER, [] as [&str; 0]);
     speaking.utterances =
         SPOKEN_WORDS.map(|text| Utterance { voice: Voice::Espeak, ..Utterance::text(text) }).into();
     let (modem, speaking, chat) = tokio::try_join!(
         outside.call(&modem),
         outside.call(&speaking),
-        outside.chat(WRITER, OUR_WHATSAPP, &WRITTEN_WORDS),
+        outside.chat(WRITER, DEMO_WHATSAPP, &WRITTEN_WORDS),
     )?;
 
     show_call("a call in the modem voice", &modem, &history).await?;
     show_call("a call in a voice for people", &speaking, &history).await?;
-    let conversation = ConversationId::of_chat(DEMO, "whatsapp", OUR_WHATSAPP, WRITER);
+    let conversation = ConversationId::of_chat(DEMO, "whatsapp", DEMO_WHATSAPP, WRITER);
     println!(
         "\na WhatsApp chat, {} messages, last reply {}",
         chat.lines.len(),

@@ -119,6 +119,15 @@ impl Outside {
         self.ask(self.http.post(self.url(path)).json(body)).await
     }
 
+    /// Tells the simulator to do something that has no answer.
+    ///
+    /// # Errors
+    /// When it refuses.
+    pub async fn tell(&self, path: &str, body: &impl Serialize) -> anyhow::Result<()> {
+        let answer = self.http.post(self.url(path)).json(body).send().await;
+        answer.and_then(reqwest::Response::error_for_status).map(drop).context("tell the simulator")
+    }
+
     /// Changes a setting of the simulator.
     ///
     /// # Errors
@@ -148,6 +157,16 @@ impl Outside {
             .context("read its answer")
     }
 
+    /// How something stands at this moment.
+    ///
+    /// # Errors
+    /// When the simulator refuses.
+    pub async fn now<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        let answer = self.http.get(self.url(path)).send().await.context("ask the simulator")?;
+        let answer = answer.error_for_status().context("ask the simulator")?;
+        answer.json().await.context("read its answer")
+    }
+
     /// Asks `path` until the answer is as wanted.
     ///
     /// # Errors
@@ -160,14 +179,7 @@ impl Outside {
     ) -> anyhow::Result<T> {
         let asked = tokio::time::timeout(limit, async {
             loop {
-                let answer =
-                    self.http.get(self.url(path)).send().await.context("ask the simulator")?;
-                let state = answer
-                    .error_for_status()
-                    .context("ask the simulator")?
-                    .json()
-                    .await
-                    .context("read its answer")?;
+                let state = self.now(path).await?;
                 if done(&state) {
                     return Ok(state);
                 }

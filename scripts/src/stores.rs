@@ -16,7 +16,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::log::Log;
-use crate::process::Process;
+use crate::process::{Launch, Process, signal_group};
 
 /// Variables as the services read them (DESIGN section 9).
 pub type Environment = BTreeMap<String, String>;
@@ -66,6 +66,8 @@ pub struct Stores {
 #[derive(Debug)]
 struct Running {
     name: &'static str,
+    /// How it was started, and is again.
+    launch: Launch,
     process: Process,
     /// What ends it soon, clients connected or not.
     stop_signal: Signal,
@@ -160,6 +162,29 @@ impl Stores {
         }
     }
 
+    /// Ends PostgreSQL without a word to its clients and starts it again on the same data, as a fail-over does.
+    ///
+    /// # Errors
+    /// When it was not started here, or does not come back.
+    pub async fn restart_postgres(&mut self, log: &Log) -> anyhow::Result<()> {
+        let store = self.running("postgres")?;
+        postgres::restart(store, &log.quiet()).await.context("restart PostgreSQL")
+    }
+
+    /// The same for Redis, which keeps what it holds over the restart.
+    ///
+    /// # Errors
+    /// When it was not started here, or does not come back.
+    pub async fn restart_redis(&mut self, log: &Log) -> anyhow::Result<()> {
+        let store = self.running("redis")?;
+        redis::restart(store, &log.quiet()).await.context("restart Redis")
+    }
+
+    fn running(&mut self, name: &str) -> anyhow::Result<&mut Running> {
+        let found = self.running.iter_mut().find(|store| store.name == name);
+        found.with_context(|| format!("{name} was not started here"))
+    }
+
     /// Stops all and removes their state.
     ///
     /// # Errors
@@ -173,6 +198,19 @@ impl Stores {
                 .with_context(|| format!("stop {}", store.name))
         });
         futures::future::join_all(stops).await.into_iter().collect()
+    }
+}
+
+impl Running {
+    /// Sends `signal`, sees the process end, and starts it again. It may not answer yet.
+    async fn replace(&mut self, signal: Signal, log: &Log) -> anyhow::Result<()> {
+        signal_group(self.process.id(), signal);
+        if tokio::time::timeout(STOP_LIMIT, self.process.wait()).await.is_err() {
+            signal_group(self.process.id(), Signal::KILL);
+            self.process.wait().await.context("wait for a killed store")?;
+        }
+        self.process = self.launch.spawn(&log.task(self.name)?)?;
+        Ok(())
     }
 }
 

@@ -1,5 +1,6 @@
 //! `scripts/bench`: measures the mesh on this machine.
 
+use std::fmt::Display;
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use scripts::bench::{self, CallLoad, ContextLoad, HistoryLoad, Load, Process};
 use scripts::chaos::{self, SoakLoad};
 use scripts::log::{Echo, Log};
 use scripts::mesh::{Mesh, Options};
+use serde::Serialize;
 
 /// Measures Switchboard on this machine.
 #[derive(Debug, Parser)]
@@ -293,11 +295,7 @@ async fn turn(simulator: &str, arguments: &TurnArguments) -> anyhow::Result<Exit
     let &TurnArguments { calls, at_once, chats, .. } = arguments;
     let load = Load { calls, at_once: at_once.max(1), chats };
     let report = bench::turn(simulator, &boot::Environment::of_process(), load).await?;
-    if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&report).context("write the report")?);
-    } else {
-        print!("{report}");
-    }
+    print(&report, arguments.json)?;
     let agrees = report.waveform.as_ref().is_none_or(bench::Waveform::agrees);
     Ok(if report.lost_turns == 0 && agrees { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -305,11 +303,7 @@ async fn turn(simulator: &str, arguments: &TurnArguments) -> anyhow::Result<Exit
 async fn interrupt(simulator: &str, arguments: &InterruptArguments) -> anyhow::Result<ExitCode> {
     let environment = boot::Environment::of_process();
     let report = bench::interrupt(simulator, &environment, arguments.calls.max(1)).await?;
-    if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&report).context("write the report")?);
-    } else {
-        print!("{report}");
-    }
+    print(&report, arguments.json)?;
     Ok(if report.not_as_heard == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -319,11 +313,7 @@ async fn calls(simulator: &str, arguments: &CallsArguments) -> anyhow::Result<Ex
     let load = CallLoad { calls: arguments.calls.max(1), watched };
     let environment = boot::Environment::of_process();
     let report = bench::calls(simulator, &environment, &arguments.processes, load).await?;
-    if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&report).context("write the report")?);
-    } else {
-        print!("{report}");
-    }
+    print(&report, arguments.json)?;
     Ok(if report.faulty_turns == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -331,12 +321,18 @@ async fn webhook(arguments: &WebhookArguments) -> anyhow::Result<ExitCode> {
     let each = Duration::try_from_secs_f64(arguments.seconds).context("read --seconds")?;
     let environment = boot::Environment::of_process();
     let report = bench::webhook(&environment, &arguments.processes, each).await?;
-    if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&report).context("write the report")?);
+    print(&report, arguments.json)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// For people, or as one JSON object.
+fn print(report: &(impl Serialize + Display), as_json: bool) -> anyhow::Result<()> {
+    if as_json {
+        println!("{}", serde_json::to_string_pretty(report).context("write the report")?);
     } else {
         print!("{report}");
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// Runs this command once more with the variables of a fresh mesh: a process of its own is the one way to have the AWS

@@ -21,11 +21,11 @@ struct Arguments {
     #[arg(long, default_value_t = 180)]
     seconds: u64,
     /// Calls at a time.
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 4)]
     calls: usize,
-    /// Persons who write at a time.
-    #[arg(long, default_value_t = 6)]
-    writers: usize,
+    /// Messages of chats begun each second.
+    #[arg(long, default_value_t = 1.0)]
+    chats: f64,
 }
 
 #[tokio::main]
@@ -47,7 +47,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         seed,
         lasting: Duration::from_secs(arguments.seconds),
         calls: arguments.calls,
-        writers: arguments.writers,
+        chats_a_second: arguments.chats,
     };
     let verdict = chaos::run(load, &log).await?;
     println!("{verdict}");

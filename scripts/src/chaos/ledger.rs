@@ -1,29 +1,37 @@
 //! What people noted, compared with what they got and what the platform keeps.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use anyhow::Context as _;
-use domain::{CallSid, ConversationId};
+use domain::{CallSid, ConversationId, TenantSettings};
 use simulator::caller::CallReport;
-use store::messages::Speaker;
-use store::seed::DEMO;
+use store::messages::{Line, Speaker};
+use store::seed::{DEMO, DEMO_WHATSAPP};
 
-use super::traffic::{OUR_WHATSAPP, Written};
+use super::caller::{Outcome, quote};
+use super::traffic::{Called, Written};
 use crate::history::History;
 
 /// What was found.
 #[derive(Debug, Default)]
 pub struct Verdict {
-    /// Messages written, and utterances said.
+    /// Calls placed.
+    pub calls: usize,
+    /// Messages written, and words said.
     pub asked: usize,
+    /// Words that the platform asked to hear again, or was away for: said again, so not lost.
+    pub again: usize,
     /// Nothing came of them.
     pub lost: Vec<String>,
     /// They were answered, or are kept, twice.
     pub doubled: Vec<String>,
     /// The history has them in another order.
     pub out_of_order: Vec<String>,
-    /// Times callers waited from their last word until they heard something, ms.
+    /// The longest time a caller waited in silence, for each word, ms.
     pub silences_ms: Vec<u64>,
+    /// How often the broker delivered messages again.
+    pub delivered_again: u32,
 }
 
 impl Verdict {
@@ -42,17 +50,6 @@ impl Verdict {
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "{} asked, {} lost, {} doubled, {} out of order; silence p50 {} ms, p99 {} ms, longest {} ms",
-            self.asked,
-            self.lost.len(),
-            self.doubled.len(),
-            self.out_of_order.len(),
-            self.silence(0.5),
-            self.silence(0.99),
-            self.silence(1.0)
-        )?;
         for (what, all) in
             [("lost", &self.lost), ("doubled", &self.doubled), ("out of order", &self.out_of_order)]
         {
@@ -60,92 +57,220 @@ impl fmt::Display for Verdict {
                 writeln!(f, "{what}: {one}")?;
             }
         }
-        Ok(())
+        write!(
+            f,
+            "{} calls; {} words and messages, {} of them asked for again; messages delivered again by the broker: {}\n\
+             {} lost, {} doubled, {} out of order; silence p50 {} ms, p99 {} ms, longest {} ms",
+            self.calls,
+            self.asked,
+            self.again,
+            self.delivered_again,
+            self.lost.len(),
+            self.doubled.len(),
+            self.out_of_order.len(),
+            self.silence(0.5),
+            self.silence(0.99),
+            self.silence(1.0)
+        )
     }
 }
 
 pub(super) async fn judge(
     history: &History,
-    called: Vec<CallReport>,
+    called: Vec<Called>,
     written: Vec<Written>,
 ) -> anyhow::Result<Verdict> {
-    let mut verdict = Verdict::default();
+    let mut verdict = Verdict { calls: called.len(), ..Verdict::default() };
     for of in &written {
-        let replies = of.chat.replies();
-        let conversation = ConversationId::of_chat(DEMO, "whatsapp", OUR_WHATSAPP, &of.person);
-        let kept = kept(history, conversation, of.texts.len()).await?;
-        compare(&mut verdict, &of.person, &of.texts, &kept);
-        for text in &of.texts {
-            let answers =
-                replies.iter().filter(|reply| reply.contains(&format!("you said {text}.")));
-            match answers.count() {
-                0 => verdict.lost.push(format!("{}: no answer to {text:?}", of.person)),
-                1 => {}
-                n => verdict.doubled.push(format!("{}: {n} answers to {text:?}", of.person)),
-            }
-        }
+        let conversation = ConversationId::of_chat(DEMO, "whatsapp", DEMO_WHATSAPP, &of.person);
+        let kept = kept(history, conversation, 2 * of.texts.len()).await?;
+        verdict.judge_chat(of, &kept);
     }
-    for report in &called {
-        let call = CallSid::parse(&report.sid).context("a call without a SID")?;
-        let said: Vec<String> = report.said.iter().map(|said| said.text.clone()).collect();
-        let kept = kept(history, ConversationId::of_call(DEMO, &call), said.len()).await?;
-        compare(&mut verdict, &report.sid, &said, &kept);
-        verdict.silences_ms.extend(silences(report));
+    for of in &called {
+        // One that was never taken has no conversation.
+        let kept = match of.report.answered_unix_ms {
+            Some(_) => {
+                let call = CallSid::parse(&of.report.sid).context("a call without a SID")?;
+                if history.recording(&call).await.is_err() {
+                    verdict.lost.push(format!("{}: its recording", of.report.sid));
+                }
+                let answered =
+                    of.asked.iter().filter(|(_, outcome)| *outcome == Outcome::Answered).count();
+                kept(history, ConversationId::of_call(DEMO, &call), 1 + 2 * answered).await?
+            }
+            None => Kept::default(),
+        };
+        verdict.judge_call(of, &kept);
     }
     Ok(verdict)
 }
 
-/// What the person said, as the history has it once it is whole, or as far as it goes.
+/// What the history has of a conversation, in its order.
+#[derive(Default)]
+struct Kept {
+    person: Vec<String>,
+    agent: Vec<String>,
+}
+
+/// The history of a conversation, once it has `lines`, or as far as it goes: what is missing is the verdict's.
 async fn kept(
     history: &History,
     conversation: ConversationId,
-    asked: usize,
-) -> anyhow::Result<Vec<String>> {
-    let found = match history.whole(conversation, 2 * asked, 0).await {
-        Ok((lines, _)) => lines,
-        // What is missing is the verdict's.
+    lines: usize,
+) -> anyhow::Result<Kept> {
+    let found = match history.whole(conversation, lines, 0).await {
+        Ok((found, _)) => found,
         Err(_) => history.whole(conversation, 0, 0).await?.0,
     };
-    let of_person = found.iter().filter(|line| line.speaker == Speaker::User);
-    Ok(of_person.map(|line| line.text.reveal().to_owned()).collect())
+    let by = |speaker| {
+        let of_one = found.iter().filter(move |line: &&Line| line.speaker == speaker);
+        of_one.map(|line| line.text.reveal().to_owned()).collect()
+    };
+    Ok(Kept { person: by(Speaker::User), agent: by(Speaker::Agent) })
 }
 
-/// Each of `asked` stands in `kept` once, in the same order.
-fn compare(verdict: &mut Verdict, who: &str, asked: &[String], kept: &[String]) {
-    verdict.asked += asked.len();
-    let mut before = 0;
-    for text in asked {
-        let places: Vec<usize> =
-            kept.iter().enumerate().filter(|(_, kept)| *kept == text).map(|(at, _)| at).collect();
-        match places[..] {
-            [] => verdict.lost.push(format!("{who}: {text:?} is not in the history")),
-            [at] if at < before => {
-                verdict.out_of_order.push(format!("{who}: {text:?}"));
+impl Verdict {
+    fn judge_chat(&mut self, of: &Written, kept: &Kept) {
+        let (who, replies) = (&of.person, of.chat.replies());
+        self.asked += of.texts.len();
+        let texts: Vec<&str> = of.texts.iter().map(String::as_str).collect();
+        self.compare(who, &texts, &kept.person, |kept, text| kept == text);
+        // An answer that does not quote is another's than the model's; which message it answers does not show.
+        let quoting = |text: &str| replies.iter().filter(|r| r.contains(&quote(text))).count();
+        let others = replies.iter().filter(|reply| !reply.contains("you said ")).count();
+        let unquoted: Vec<_> = texts.iter().filter(|text| quoting(text) == 0).collect();
+        for text in unquoted.iter().skip(others) {
+            self.lost.push(format!("{who}: no answer to {text:?}"));
+        }
+        if others > unquoted.len() {
+            self.doubled.push(format!("{who}: {others} other answers for {unquoted:?}"));
+        }
+        for text in &texts {
+            if quoting(text) > 1 {
+                self.doubled.push(format!("{who}: {} answers to {text:?}", quoting(text)));
             }
-            [at] => before = at,
-            _ => verdict.doubled.push(format!("{who}: {text:?} is kept {} times", places.len())),
+            self.compare_answers(who, text, quoting(text) > 0, kept);
+        }
+    }
+
+    fn judge_call(&mut self, of: &Called, kept: &Kept) {
+        let (who, report) = (&of.report.sid, &of.report);
+        self.asked += of.asked.len();
+        let mut answered = Vec::new();
+        for (word, outcome) in &of.asked {
+            match outcome {
+                Outcome::Answered | Outcome::AnsweredOtherwise => answered.push(*word),
+                Outcome::Excused | Outcome::CutShort => self.again += 1,
+                Outcome::Waiting => self.lost.push(format!("{who}: {word:?}: no end of it")),
+                Outcome::Lost(why) => self.lost.push(format!("{who}: {word:?}: {why}")),
+            }
+            // A call that did not come to a word.
+            if word.is_empty() {
+                continue;
+            }
+            if let Some(what) = heard_twice(report, word) {
+                self.doubled.push(format!("{who}: {word:?}: {what}"));
+            }
+            let was_answered = *outcome == Outcome::Answered;
+            self.compare_answers(who, word, was_answered, kept);
+            let times = kept.person.iter().filter(|line| has_word(line, word)).count();
+            if times > 1 && !was_answered {
+                self.doubled.push(format!("{who}: {word:?} is kept {times} times"));
+            }
+        }
+        self.compare(who, &answered, &kept.person, |kept, word| has_word(kept, word));
+        self.silences_ms.extend(silences(report));
+    }
+
+    /// Each of `asked` stands in `kept` once, in the same order.
+    fn compare(
+        &mut self,
+        who: &str,
+        asked: &[&str],
+        kept: &[String],
+        is: impl Fn(&str, &str) -> bool,
+    ) {
+        let mut before = 0;
+        for text in asked {
+            let places = kept.iter().enumerate().filter(|(_, kept)| is(kept, text));
+            match places.map(|(at, _)| at).collect::<Vec<_>>()[..] {
+                [] => self.lost.push(format!("{who}: {text:?} is not in the history")),
+                [at] if at < before => self.out_of_order.push(format!("{who}: {text:?}")),
+                [at] => before = at,
+                [..] => self.doubled.push(format!("{who}: {text:?} is kept more than once")),
+            }
+        }
+    }
+
+    /// An answer that was got stands in the history, and none stands there twice.
+    fn compare_answers(&mut self, who: &str, text: &str, was_answered: bool, kept: &Kept) {
+        match kept.agent.iter().filter(|line| line.contains(&quote(text))).count() {
+            0 if was_answered => {
+                self.lost.push(format!("{who}: the answer to {text:?} is not in the history"));
+            }
+            0 | 1 => {}
+            n => self.doubled.push(format!("{who}: {n} answers to {text:?} are kept")),
         }
     }
 }
 
-/// How long the caller heard nothing after each utterance.
+fn has_word(line: &str, word: &str) -> bool {
+    line.split(|c: char| !c.is_alphanumeric()).any(|one| one.eq_ignore_ascii_case(word))
+}
+
+/// How the caller heard the answer to a word twice, if so. After "I am back" the sentence is said again that the line was
+/// lost in.
+fn heard_twice(report: &CallReport, word: &str) -> Option<String> {
+    let resumed = TenantSettings::default().resumed;
+    let heard: Vec<&str> = report.texts();
+    let heard = heard.join(" ");
+    let mut numbers = BTreeSet::new();
+    let mut since_back = 0;
+    for (at, _) in heard.match_indices(&quote(word)) {
+        let number = heard[..at].trim_end_matches(" begins: ").rsplit(' ').next()?;
+        let is_back = heard[since_back..at].contains(&*resumed);
+        if !numbers.insert(number) && !is_back {
+            return Some(format!("answer {number} was heard twice"));
+        }
+        since_back = at;
+    }
+    (numbers.len() > 1).then(|| format!("answers {numbers:?} were heard"))
+}
+
+/// The longest silence after each utterance, until the caller spoke again or hung up.
 fn silences(report: &CallReport) -> Vec<u64> {
-    let ends = report.said.iter().filter_map(|said| said.end_ms);
-    let mut starts: Vec<u64> =
-        report.heard.iter().flat_map(|turn| turn.words.first()).map(|word| word.start_ms).collect();
-    starts.sort_unstable();
-    ends.filter_map(|end| starts.iter().find(|start| **start > end).map(|start| start - end))
-        .collect()
+    let longest = |(at, said): (usize, &simulator::twilio::Said)| {
+        let end_ms = said.end_ms?;
+        let until_ms = report.said.get(at + 1).map_or(u64::MAX, |next| next.start_ms);
+        let turns = report.heard.iter().filter(|turn| turn.end_ms > end_ms);
+        let mut heard_until_ms = end_ms;
+        let mut longest_ms = 0;
+        for turn in turns.take_while(|turn| turn.start_ms < until_ms) {
+            longest_ms = longest_ms.max(turn.start_ms.saturating_sub(heard_until_ms));
+            heard_until_ms = heard_until_ms.max(turn.end_ms);
+        }
+        // Nothing came at all: as long as the caller had patience.
+        (heard_until_ms == end_ms && until_ms != u64::MAX)
+            .then_some(until_ms.saturating_sub(end_ms))
+            .or(Some(longest_ms))
+    };
+    report.said.iter().enumerate().filter_map(longest).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use simulator::caller::Voice;
+    use simulator::meta::Chat;
+    use simulator::twilio::{Said, Turn};
+
+    fn texts(all: &[&str]) -> Vec<String> {
+        all.iter().map(|text| (*text).to_owned()).collect()
+    }
 
     fn found(asked: &[&str], kept: &[&str]) -> Verdict {
-        let texts = |all: &[&str]| all.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
         let mut verdict = Verdict::default();
-        compare(&mut verdict, "Ada", &texts(asked), &texts(kept));
+        verdict.compare("Ada", asked, &texts(kept), |kept, text| kept == text);
         verdict
     }
 
@@ -155,5 +280,66 @@ mod tests {
         assert_eq!(found(&["a", "b"], &["a"]).lost.len(), 1);
         assert_eq!(found(&["a", "b"], &["a", "b", "b"]).doubled.len(), 1);
         assert_eq!(found(&["a", "b"], &["b", "a"]).out_of_order.len(), 1);
+    }
+
+    fn chat(replies: &[&str]) -> Verdict {
+        let lines: Vec<_> = replies
+            .iter()
+            .map(|text| {
+                serde_json::json!({"id": "", "by_person": false, "kind": "text", "text": text,
+                    "content": null, "unix_ms": 0, "statuses": [], "attempts": 0})
+            })
+            .collect();
+        let chat = serde_json::json!({"wa_id": "", "name": "", "phone_number_id": "",
+            "lines": lines});
+        let chat: Chat = serde_json::from_value(chat).unwrap();
+        let of = Written { person: "Ada".to_owned(), texts: texts(&["one", "two"]), chat };
+        let kept = Kept { person: texts(&["one", "two"]), agent: texts(replies) };
+        let mut verdict = Verdict::default();
+        verdict.judge_chat(&of, &kept);
+        verdict
+    }
+
+    #[test]
+    fn each_message_of_a_chat_has_one_answer() {
+        let (one, two) = ("Answer 1 begins: you said one.", "Answer 2 begins: you said two.");
+        assert!(chat(&[one, two]).is_good());
+        assert!(chat(&[one, "I did not understand."]).is_good(), "another than the model");
+        assert_eq!(chat(&[one]).lost.len(), 1);
+        assert_eq!(chat(&[one, two, "I did not understand."]).doubled.len(), 1);
+        assert!(!chat(&[one, two, "Answer 3 begins: you said two."]).doubled.is_empty());
+    }
+
+    fn heard(said: &str) -> CallReport {
+        let turn = Turn { text: said.to_owned(), ..Turn::default() };
+        CallReport { heard: vec![turn], ..CallReport::default() }
+    }
+
+    #[test]
+    fn an_answer_is_heard_twice_only_where_nobody_came_back_in_it() {
+        let answer = "Answer 4 begins: you said maple.";
+        assert_eq!(heard_twice(&heard(answer), "maple"), None);
+        assert!(heard_twice(&heard(&format!("{answer} {answer}")), "maple").is_some());
+        let other = "Answer 5 begins: you said maple.";
+        assert!(heard_twice(&heard(&format!("{answer} {other}")), "maple").is_some());
+        let back = TenantSettings::default().resumed;
+        assert_eq!(heard_twice(&heard(&format!("{answer} {back} {answer}")), "maple"), None);
+    }
+
+    #[test]
+    fn the_longest_silence_counts_also_within_an_answer() {
+        let said = |start_ms, end_ms| Said {
+            text: String::new(),
+            voice: Voice::Modem,
+            start_ms,
+            end_ms: Some(end_ms),
+        };
+        let turn = |start_ms, end_ms| Turn { start_ms, end_ms, ..Turn::default() };
+        let report = CallReport {
+            said: vec![said(0, 1_000), said(20_000, 21_000), said(40_000, 41_000)],
+            heard: vec![turn(2_000, 3_000), turn(9_000, 10_000), turn(42_000, 43_000)],
+            ..CallReport::default()
+        };
+        assert_eq!(silences(&report), [6_000, 19_000, 1_000]);
     }
 }

@@ -4,19 +4,25 @@ use std::fmt;
 use std::time::Duration;
 
 /// Between two blows, ms, at least and at most.
-const APART_MS: (u64, u64) = (2_000, 6_000);
+const APART_MS: (u64, u64) = (2_500, 5_500);
+/// Who is killed, or told to stop: of each service one at a time.
 const TASKS: [&str; 8] = [
     "edge-1",
-    "edge-2",
     "orchestrator-1",
-    "orchestrator-2",
     "voice-1",
-    "voice-2",
     "writer-1",
+    "edge-2",
+    "orchestrator-2",
+    "voice-2",
     "writer-2",
 ];
-/// A task that was hit is left alone so long: it starts again after 2 s.
-const RECOVERY_MS: u64 = 8_000;
+/// A service that was hit is left alone so long: a task that is told to stop hands its calls on for up to 10 s, starts again
+/// 2 s later, and needs a moment to be ready.
+const RECOVERY_MS: u64 = 20_000;
+/// Vendors that a blow slows down, by the simulator's names.
+const SLOWED: [&str; 4] = ["deepgram", "graph", "openai", "twilio"];
+/// Vendors that a blow makes fail, and how often at most. Beyond that a caller would rightly be told that nothing works.
+const FAILED: [(&str, u32); 4] = [("deepgram", 2), ("graph", 2), ("openai", 1), ("twilio", 1)];
 
 /// Something that breaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,12 +31,28 @@ pub enum Blow {
     Kill(&'static str),
     /// SIGTERM, as a deploy sends it.
     Stop(&'static str),
+    /// Every connection to PostgreSQL falls, and none is to be had.
+    CutPostgres(Duration),
+    /// PostgreSQL crashes and starts again.
+    RestartPostgres,
+    /// Every connection to Redis falls, and none is to be had.
+    CutRedis(Duration),
+    /// Redis ends and starts again.
+    RestartRedis,
+    /// The broker answers 503 to everything.
+    RefuseQueues(Duration),
+    /// The broker does so many things without an answer.
+    LoseAnswers(u32),
+    /// The broker delivers so many receipts again, after they were deleted.
+    DeliverAgain(u32),
+    /// S3 stores nothing: the recorder's disk is full.
+    FillStorage(Duration),
     /// A vendor's next answers are late.
     Slow {
         /// Which.
         vendor: &'static str,
-        /// How late, ms.
-        ms: u64,
+        /// How late.
+        late: Duration,
         /// How many.
         times: u32,
     },
@@ -48,11 +70,66 @@ impl fmt::Display for Blow {
         match self {
             Self::Kill(task) => write!(f, "kill -9 {task}"),
             Self::Stop(task) => write!(f, "stop {task}"),
-            Self::Slow { vendor, ms, times } => write!(f, "{vendor} {ms} ms late, {times} times"),
+            Self::CutPostgres(lasting) => {
+                write!(f, "PostgreSQL cut for {} ms", lasting.as_millis())
+            }
+            Self::RestartPostgres => write!(f, "PostgreSQL crashes and starts again"),
+            Self::CutRedis(lasting) => write!(f, "Redis cut for {} ms", lasting.as_millis()),
+            Self::RestartRedis => write!(f, "Redis ends and starts again"),
+            Self::RefuseQueues(lasting) => {
+                write!(f, "the broker answers 503 for {} ms", lasting.as_millis())
+            }
+            Self::LoseAnswers(times) => write!(f, "the broker loses {times} answers"),
+            Self::DeliverAgain(times) => write!(f, "the broker delivers {times} receipts again"),
+            Self::FillStorage(lasting) => write!(f, "S3 is full for {} ms", lasting.as_millis()),
+            Self::Slow { vendor, late, times } => {
+                write!(f, "{vendor} {} ms late, {times} times", late.as_millis())
+            }
             Self::Fail { vendor, times } => write!(f, "{vendor} fails {times} times"),
         }
     }
 }
+
+/// What kind of blow: a bag holds each as often as it stands here, and is filled anew when it is empty, so that a plan of
+/// three minutes has all.
+#[derive(Clone, Copy)]
+enum Kind {
+    Kill,
+    Stop,
+    CutPostgres,
+    RestartPostgres,
+    CutRedis,
+    RestartRedis,
+    RefuseQueues,
+    LoseAnswers,
+    DeliverAgain,
+    FillStorage,
+    Slow,
+    Fail,
+}
+
+const BAG: [Kind; 20] = [
+    Kind::Kill,
+    Kind::Kill,
+    Kind::Kill,
+    Kind::Kill,
+    Kind::Stop,
+    Kind::Stop,
+    Kind::CutPostgres,
+    Kind::RestartPostgres,
+    Kind::CutRedis,
+    Kind::RestartRedis,
+    Kind::RefuseQueues,
+    Kind::RefuseQueues,
+    Kind::LoseAnswers,
+    Kind::LoseAnswers,
+    Kind::DeliverAgain,
+    Kind::DeliverAgain,
+    Kind::FillStorage,
+    Kind::Slow,
+    Kind::Slow,
+    Kind::Fail,
+];
 
 /// What breaks, each at its time from the beginning.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,34 +144,67 @@ impl Plan {
         let mut random = SplitMix(seed);
         let lasting_ms = u64::try_from(lasting.as_millis()).unwrap_or(u64::MAX);
         let mut blows = Vec::new();
+        let mut bag = Vec::new();
         // When each service was hit last.
         let mut hit_ms = [None::<u64>; 4];
         let mut at_ms = APART_MS.0;
         while at_ms < lasting_ms {
-            let task = random.below(TASKS.len() as u64) as usize;
-            let service = &mut hit_ms[task / 2];
-            let recovered = service.is_none_or(|hit| at_ms >= hit + RECOVERY_MS);
-            let blow = match random.below(10) {
-                0..5 if recovered => Some(Blow::Kill(TASKS[task])),
-                5..7 if recovered => Some(Blow::Stop(TASKS[task])),
-                7 => Some(Blow::Slow {
-                    vendor: ["deepgram", "graph", "openai"][random.below(3) as usize],
-                    ms: 200 + random.below(800),
-                    times: 1 + random.below(4) as u32,
-                }),
-                8 => Some(Blow::Fail { vendor: "graph", times: 1 + random.below(2) as u32 }),
-                _ => None,
-            };
-            if let Some(blow) = blow {
-                if matches!(blow, Blow::Kill(_) | Blow::Stop(_)) {
-                    *service = Some(at_ms);
-                }
-                blows.push((Duration::from_millis(at_ms), blow));
+            if bag.is_empty() {
+                bag = BAG.to_vec();
             }
-            at_ms += APART_MS.0 + random.below(APART_MS.1 - APART_MS.0);
+            let kind = bag.swap_remove(random.below(bag.len() as u64) as usize);
+            if let Some(blow) = blow(kind, &mut random, &mut hit_ms, at_ms) {
+                blows.push((Duration::from_millis(at_ms), blow));
+                at_ms += random.between(APART_MS.0, APART_MS.1);
+            }
         }
         Self { blows }
     }
+}
+
+/// One of its kind; none where every service is still recovering.
+fn blow(
+    kind: Kind,
+    random: &mut SplitMix,
+    hit_ms: &mut [Option<u64>; 4],
+    at_ms: u64,
+) -> Option<Blow> {
+    let ms = |of: u64| Duration::from_millis(of);
+    Some(match kind {
+        Kind::Kill => Blow::Kill(victim(random, hit_ms, at_ms)?),
+        Kind::Stop => Blow::Stop(victim(random, hit_ms, at_ms)?),
+        Kind::CutPostgres => Blow::CutPostgres(ms(random.between(500, 3_000))),
+        Kind::RestartPostgres => Blow::RestartPostgres,
+        Kind::CutRedis => Blow::CutRedis(ms(random.between(300, 2_000))),
+        Kind::RestartRedis => Blow::RestartRedis,
+        Kind::RefuseQueues => Blow::RefuseQueues(ms(random.between(300, 2_500))),
+        Kind::LoseAnswers => Blow::LoseAnswers(random.between(1, 5) as u32),
+        Kind::DeliverAgain => Blow::DeliverAgain(random.between(2, 9) as u32),
+        Kind::FillStorage => Blow::FillStorage(ms(random.between(2_000, 8_000))),
+        Kind::Slow => Blow::Slow {
+            vendor: SLOWED[random.below(SLOWED.len() as u64) as usize],
+            late: ms(random.between(200, 1_500)),
+            times: random.between(1, 5) as u32,
+        },
+        Kind::Fail => {
+            let (vendor, most) = FAILED[random.below(FAILED.len() as u64) as usize];
+            Blow::Fail { vendor, times: random.between(1, u64::from(most) + 1) as u32 }
+        }
+    })
+}
+
+/// A task of a service that has recovered from the blow before.
+fn victim(
+    random: &mut SplitMix,
+    hit_ms: &mut [Option<u64>; 4],
+    at_ms: u64,
+) -> Option<&'static str> {
+    let first = random.below(TASKS.len() as u64) as usize;
+    let has_recovered =
+        |task: &usize| hit_ms[task % 4].is_none_or(|hit| at_ms >= hit + RECOVERY_MS);
+    let task = (0..TASKS.len()).map(|next| (first + next) % TASKS.len()).find(has_recovered)?;
+    hit_ms[task % 4] = Some(at_ms);
+    Some(TASKS[task])
 }
 
 /// Sebastiano Vigna's SplitMix64: small, and the same everywhere.
@@ -112,18 +222,36 @@ impl SplitMix {
     fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound.max(1)
     }
+
+    /// From `least` up to, not including, `bound`.
+    fn between(&mut self, least: u64, bound: u64) -> u64 {
+        least + self.below(bound.saturating_sub(least))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn service(task: &str) -> &str {
+        task.split('-').next().unwrap()
+    }
+
     #[test]
     fn a_seed_is_a_plan_and_another_seed_another() {
         let plan = |seed| Plan::of(seed, Duration::from_secs(180));
         assert_eq!(plan(7), plan(7));
         assert_ne!(plan(7), plan(8));
-        assert!(plan(7).blows.len() > 15, "{:?}", plan(7));
+    }
+
+    #[test]
+    fn three_minutes_have_every_kind_of_blow() {
+        for seed in 0..200 {
+            let plan = Plan::of(seed, Duration::from_secs(180));
+            let kinds: std::collections::HashSet<_> =
+                plan.blows.iter().map(|(_, blow)| std::mem::discriminant(blow)).collect();
+            assert_eq!(kinds.len(), 12, "seed {seed}: {plan:#?}");
+        }
     }
 
     #[test]
@@ -132,8 +260,7 @@ mod tests {
             let mut last = std::collections::HashMap::new();
             for (at, blow) in Plan::of(seed, Duration::from_secs(300)).blows {
                 let (Blow::Kill(task) | Blow::Stop(task)) = blow else { continue };
-                let service = task.split('-').next().unwrap();
-                if let Some(before) = last.insert(service, at) {
+                if let Some(before) = last.insert(service(task), at) {
                     assert!(at - before >= Duration::from_millis(RECOVERY_MS), "seed {seed}");
                 }
             }

@@ -13,11 +13,11 @@ use futures::future::try_join_all;
 use serde_json::{Value, json};
 use simulator::meta::Chat;
 use store::messages::Speaker;
-use store::seed::DEMO;
+use store::seed::{DEMO, DEMO_WHATSAPP};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::ledger::{self, Verdict};
-use super::traffic::{self, OUR_WHATSAPP, Written};
+use super::traffic::{self, Written};
 use crate::bench::usage::{Process, Usage};
 use crate::history::History;
 use crate::log::Log;
@@ -297,7 +297,7 @@ async fn person(
         }
         let text = format!("word {line} {n}");
         let message = json!({"from": written.person, "name": "Ada",
-            "phone_number_id": OUR_WHATSAPP, "text": text});
+            "phone_number_id": DEMO_WHATSAPP, "text": text});
         outside.post("/sim/chats/messages", &message).await?;
         written.texts.push(text);
         let wanted = written.texts.len();
@@ -335,7 +335,7 @@ async fn watch(processes: &[Process], until: Instant) -> Vec<(Process, Vec<(f64,
 async fn unsettled(history: &History, written: &[Written]) -> anyhow::Result<Vec<String>> {
     let mut all = Vec::new();
     for of in written {
-        let conversation = ConversationId::of_chat(DEMO, "whatsapp", OUR_WHATSAPP, &of.person);
+        let conversation = ConversationId::of_chat(DEMO, "whatsapp", DEMO_WHATSAPP, &of.person);
         let open = async |tx: &store::TenantTx| {
             let messages = store::history::messages(tx, conversation, None, false, 1_000).await?;
             let ours = messages.into_iter().filter(|m| m.speaker != Speaker::User);

@@ -67,7 +67,7 @@ pub(super) async fn start(state: &Path, log: &Log) -> anyhow::Result<Running> {
     anyhow::ensure!(status.success(), "initdb ended with {status}:\n{}", log.tail("postgres", 12));
     std::fs::remove_file(&password_file).context("remove the password file")?;
 
-    let mut process = Launch::new(binaries.join("postgres"))
+    let launch = Launch::new(binaries.join("postgres"))
         .args(["-D".into(), data.clone().into_os_string()])
         .args(["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="])
         .args(["-c".to_owned(), format!("port={}", address.port())])
@@ -75,17 +75,29 @@ pub(super) async fn start(state: &Path, log: &Log) -> anyhow::Result<Running> {
         // The data goes with the run, so only the death of a process matters here, not that of the host.
         .args(["-c", "fsync=off"])
         .user(user)
-        .folder(&folder)
-        .spawn(&task_log)?;
+        .folder(&folder);
+    let mut process = launch.spawn(&task_log)?;
     let pid_file = data.join("postmaster.pid");
     probe::await_ready("postgres", &mut process, log, async || says_ready(&pid_file)).await?;
     Ok(Running {
         name: "postgres",
+        launch,
         process,
         // Fast shutdown: SIGTERM would wait for clients to leave.
         stop_signal: Signal::INT,
         url: format!("postgres://postgres:{password}@{address}/postgres"),
     })
+}
+
+/// Ends it at once, connections and all, and starts it again: it recovers from its log, as after a crash.
+pub(super) async fn restart(store: &mut Running, log: &Log) -> anyhow::Result<()> {
+    store.replace(Signal::QUIT, log).await?;
+    let url = store.url.clone();
+    probe::await_ready("postgres", &mut store.process, log, async || {
+        // Only an attempt to connect tells: the file of its state may be that of before.
+        tokio_postgres::connect(&url, tokio_postgres::NoTls).await.is_ok()
+    })
+    .await
 }
 
 /// The server writes its status into the eighth line of this file; `pg_ctl` reads it there too.

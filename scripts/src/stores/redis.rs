@@ -19,30 +19,43 @@ pub(super) async fn start(state: &Path, log: &Log) -> anyhow::Result<Running> {
     let address = free_address()?;
     let folder = state.join("redis");
     std::fs::create_dir(&folder).context("create Redis's folder")?;
-    let mut process = Launch::new("redis-server")
+    let launch = Launch::new("redis-server")
         .args(["--port", &address.port().to_string()])
         .args(["--bind", "127.0.0.1", "--cluster-announce-ip", "127.0.0.1"])
         .args(["--cluster-enabled", "yes"])
         .args(["--save", "", "--appendonly", "no"])
-        .folder(folder)
-        .spawn(&log.task("redis")?)?;
+        .folder(folder);
+    let mut process = launch.spawn(&log.task("redis")?)?;
     let mut slots_assigned = false;
     probe::await_ready("redis", &mut process, log, async || {
         if !slots_assigned {
             let answer = probe::exchange(address, "CLUSTER ADDSLOTSRANGE 0 16383\r\n").await;
             slots_assigned = answer.is_ok_and(|answer| answer.starts_with("+OK"));
         }
-        probe::exchange(address, "CLUSTER INFO\r\n")
-            .await
-            .is_ok_and(|answer| answer.contains("cluster_state:ok"))
+        is_whole(address).await
     })
     .await?;
     Ok(Running {
         name: "redis",
+        launch,
         process,
         stop_signal: Signal::TERM,
         url: format!("redis://{address}"),
     })
+}
+
+/// Has it write down what it holds and end, and starts it again: nothing is lost, as when a replica takes over.
+pub(super) async fn restart(store: &mut Running, log: &Log) -> anyhow::Result<()> {
+    let address = store.url.trim_start_matches("redis://").parse().context("read its address")?;
+    // It ends without an answer.
+    let _ = probe::exchange(address, "SHUTDOWN SAVE\r\n").await;
+    store.replace(Signal::TERM, log).await?;
+    probe::await_ready("redis", &mut store.process, log, async || is_whole(address).await).await
+}
+
+async fn is_whole(address: SocketAddr) -> bool {
+    let answer = probe::exchange(address, "CLUSTER INFO\r\n").await;
+    answer.is_ok_and(|answer| answer.contains("cluster_state:ok"))
 }
 
 /// A free port with a free one for the cluster bus above it.

@@ -120,6 +120,11 @@ impl Desk {
         &self.mesh.environment()[name]
     }
 
+    /// The variables the services run with.
+    pub fn environment(&self) -> boot::Environment {
+        self.mesh.environment().clone().into_iter().collect()
+    }
+
     /// What the logs of all tasks of a service say.
     pub fn log_of(&self, service: &str) -> String {
         (1..=2).map(|n| self.mesh.log().read(&format!("{service}-{n}"))).collect()

@@ -10,6 +10,7 @@ mod gathered;
 mod many_calls;
 mod many_chats;
 mod model;
+mod rotation;
 mod takeover;
 mod talk;
 mod transfers;
@@ -84,6 +85,16 @@ async fn a_person_talks_from_the_web_page() {
     let Some(browser) = talk::require_browser() else { return };
     let desk = Desk::open("talk").await;
     talk::talked(&desk, &browser).await;
+    desk.close().await;
+}
+
+/// Takes two minutes: the tasks look for new credentials once in one.
+#[tokio::test]
+async fn credentials_are_rotated_while_people_talk_and_nobody_notices() {
+    let issuer = ("SB_JWT_ISSUER", rotation::ISSUER);
+    let audience = ("SB_JWT_AUDIENCE", rotation::AUDIENCE);
+    let desk = Desk::open_with("rotation", &[issuer, audience]).await;
+    rotation::unnoticed(&desk).await;
     desk.close().await;
 }
 

@@ -249,6 +249,12 @@ impl Person {
         (said, act)
     }
 
+    /// Has something more to say, after all the rest.
+    pub fn add(&mut self, utterance: Utterance, audio: Vec<u8>) {
+        self.utterances.push(utterance);
+        self.audio.push(audio);
+    }
+
     /// The agent's turn that is still open when the call ends.
     pub fn still_hearing(&self) -> Option<Range<u64>> {
         self.hearing.clone()
@@ -418,6 +424,18 @@ mod tests {
         let done = hears(&mut caller, &line);
         assert_eq!(times(&done, |act| act.began.is_some()), [2100]);
         assert_eq!(times(&done, |act| act.ended.is_some()), [2480]);
+    }
+
+    #[test]
+    fn says_at_once_what_is_added_to_be_said_at_once() {
+        let mut caller = person(CallOptions { stays: true, ..CallOptions::default() }, vec![]);
+        hears(&mut caller, &[(false, 400)]);
+        let now = Utterance { at_ms: Some(0), ..Utterance::text("more") };
+        caller.add(now, vec![0x30; 3200]);
+        let done = hears(&mut caller, &[(false, 1000)]);
+        assert_eq!(times(&done, |act| act.began.is_some()), [400]);
+        assert_eq!(times(&done, |act| act.ended.is_some()), [780]);
+        assert_eq!(times(&done, |act| act.hangs_up), []);
     }
 
     #[test]

@@ -12,13 +12,18 @@ use crate::migrate;
 pub const DEMO: TenantId =
     TenantId::from_uuid(Uuid::from_u128(0xde30_0000_0000_4000_8000_0000_0000_0001));
 
+/// Its number with a media stream, E.164 (DESIGN 9).
+pub const DEMO_NUMBER: &str = "+15550100001";
+/// Its `phone_number_id` on WhatsApp (DESIGN 9).
+pub const DEMO_WHATSAPP: &str = "106540352242922";
+
 /// Its addresses: channel, address, display, mode (DESIGN 9).
 const DEMO_ADDRESSES: [(&str, &str, Option<&str>, &str); 6] = [
-    ("voice", "+15550100001", None, "media_stream"),
+    ("voice", DEMO_NUMBER, None, "media_stream"),
     ("voice", "+15550100003", None, "gather"),
-    ("sms", "+15550100001", None, "chat"),
+    ("sms", DEMO_NUMBER, None, "chat"),
     ("sms", "+15550100003", None, "chat"),
-    ("whatsapp", "106540352242922", Some("15550100002"), "chat"),
+    ("whatsapp", DEMO_WHATSAPP, Some("15550100002"), "chat"),
     ("browser", "demo", None, "media_stream"),
 ];
 

@@ -34,6 +34,8 @@ pub enum Command {
     End,
     /// The platform gives it other instructions (`Url` or `Twiml`).
     Update(Next),
+    /// The caller says something more: what, and its sound.
+    Say(Utterance, Vec<u8>),
 }
 
 /// A call's shared state.
@@ -176,7 +178,7 @@ impl From<Arc<Call>> for CallHandle {
     }
 }
 
-async fn voice(world: &World, utterance: &Utterance) -> anyhow::Result<Vec<u8>> {
+pub(super) async fn voice(world: &World, utterance: &Utterance) -> anyhow::Result<Vec<u8>> {
     if let Some(path) = &utterance.wav {
         let file = tokio::fs::read(path).await.context("read the WAV file")?;
         return telephone(&file);

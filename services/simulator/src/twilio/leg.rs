@@ -572,25 +572,32 @@ impl Leg {
 
     /// The next frame, at its time. Before the answer there are none, but the call may be ended. Safe to cancel.
     async fn frame(&mut self) -> Result<Passed, Stop> {
-        let order = match &mut self.clock {
-            Some(clock) => tokio::select! {
-                order = self.orders.recv() => order,
-                _ = clock.tick() => return self.pass(),
-            },
-            None => self.orders.recv().await,
-        };
-        Err(match order {
-            Some(Command::HangUp) | None if self.clock.is_none() => {
-                Stop::Over(CallStatus::Canceled, "caller")
-            }
-            Some(Command::HangUp) | None => Stop::Over(CallStatus::Completed, "caller"),
-            Some(Command::End) if self.clock.is_none() => Stop::Over(CallStatus::Canceled, "rest"),
-            Some(Command::End) => Stop::Over(CallStatus::Completed, "rest"),
-            Some(Command::Update(next)) => {
-                self.note("updated", "");
-                Stop::Go(next)
-            }
-        })
+        loop {
+            let order = match &mut self.clock {
+                Some(clock) => tokio::select! {
+                    order = self.orders.recv() => order,
+                    _ = clock.tick() => return self.pass(),
+                },
+                None => self.orders.recv().await,
+            };
+            let answered = self.clock.is_some();
+            return Err(match order {
+                Some(Command::Say(utterance, audio)) => {
+                    self.person.add(utterance, audio);
+                    continue;
+                }
+                Some(Command::HangUp) | None if !answered => {
+                    Stop::Over(CallStatus::Canceled, "caller")
+                }
+                Some(Command::HangUp) | None => Stop::Over(CallStatus::Completed, "caller"),
+                Some(Command::End) if !answered => Stop::Over(CallStatus::Canceled, "rest"),
+                Some(Command::End) => Stop::Over(CallStatus::Completed, "rest"),
+                Some(Command::Update(next)) => {
+                    self.note("updated", "");
+                    Stop::Go(next)
+                }
+            });
+        }
     }
 
     fn pass(&mut self) -> Result<Passed, Stop> {
@@ -601,6 +608,10 @@ impl Leg {
             let now_ms = (state.recording.said.len() / FRAME_SAMPLES) as u64 * FRAME_MS;
             state.recording.said.extend(said);
             state.recording.heard.extend(heard);
+            state.report.hearing_from_ms = self
+                .person
+                .still_hearing()
+                .map(|turn| turn.start * FRAME_MS / FRAME_SAMPLES as u64);
             if let Some(index) = act.began {
                 let (text, voice) = (self.person.words(index).to_owned(), self.person.voice(index));
                 state.report.said.push(Said { text, voice, start_ms: now_ms, end_ms: None });

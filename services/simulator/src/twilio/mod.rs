@@ -7,6 +7,7 @@
 //! | `GET /sim/calls`, `GET /sim/calls/{sid}` | the [`CallReport`]s, or one |
 //! | `GET /sim/calls/{sid}/recording` | stereo WAV at the caller's ear: left what was said, right what was heard |
 //! | `POST /sim/calls/{sid}/hangup` | the caller hangs up |
+//! | `POST /sim/calls/{sid}/say` | the caller says an [`Utterance`] more, after those of the script |
 //! | `PUT /sim/parties` | how a number or SIP address answers that calls are dialled on to: `{"number", "answers"}` |
 //! | `GET /sim/sms` | the text messages the platform has sent |
 
@@ -39,9 +40,9 @@ pub use crate::twilio::{
 };
 use crate::{
     World,
-    caller::{CallScript, DialStatus},
+    caller::{CallScript, DialStatus, Utterance},
     config::Secret,
-    twilio::call::{Call, CallHandle, CallReport, Command, place_call},
+    twilio::call::{Call, CallHandle, CallReport, Command, place_call, voice},
 };
 
 /// The account the simulated numbers belong to.
@@ -125,6 +126,7 @@ pub fn control(cfg: &mut web::ServiceConfig) {
         .route("/calls/{sid}", web::get().to(show))
         .route("/calls/{sid}/recording", web::get().to(recording))
         .route("/calls/{sid}/hangup", web::post().to(hang_up))
+        .route("/calls/{sid}/say", web::post().to(say))
         .route("/parties", web::put().to(set_party))
         .route("/sms", web::get().to(text_messages));
 }
@@ -161,6 +163,25 @@ async fn hang_up(world: web::Data<World>, sid: web::Path<String>) -> HttpRespons
         Some(call) if call.command(Command::HangUp) => HttpResponse::NoContent().finish(),
         Some(_) => HttpResponse::Conflict().finish(),
         None => HttpResponse::NotFound().finish(),
+    }
+}
+
+async fn say(
+    world: web::Data<World>,
+    sid: web::Path<String>,
+    utterance: web::Json<Utterance>,
+) -> HttpResponse {
+    let utterance = utterance.into_inner();
+    let Some(call) = world.twilio.call(&sid) else { return HttpResponse::NotFound().finish() };
+    let audio = match voice(&world, &utterance).await {
+        Ok(audio) => audio,
+        Err(fault) => {
+            return HttpResponse::BadRequest().json(json!({"error": format!("{fault:#}")}));
+        }
+    };
+    match call.command(Command::Say(utterance, audio)) {
+        true => HttpResponse::NoContent().finish(),
+        false => HttpResponse::Conflict().finish(),
     }
 }
 

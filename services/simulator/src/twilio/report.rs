@@ -80,6 +80,8 @@ pub struct CallReport {
     pub said: Vec<Said>,
     /// What the caller heard, turn by turn.
     pub heard: Vec<Turn>,
+    /// When the turn of the agent began that is being heard.
+    pub hearing_from_ms: Option<u64>,
     /// Marks sent by the platform.
     pub marks: Vec<Mark>,
     /// When the platform cleared what was queued.
