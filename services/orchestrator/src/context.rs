@@ -168,6 +168,7 @@ struct Stored {
     offers: Vec<Offer>,
     appointment: Option<Offer>,
     misses: u32,
+    off_record: bool,
     ended: bool,
     gap: bool,
 }
@@ -241,6 +242,7 @@ impl Stored {
             offers: enquiry.offers.clone(),
             appointment: enquiry.appointment.clone(),
             misses: state.misses,
+            off_record: state.off_record,
             ended: state.ended,
             gap: state.gap,
         }
@@ -283,6 +285,7 @@ impl Stored {
                 appointment: self.appointment,
             },
             misses: self.misses,
+            off_record: self.off_record,
             ended: self.ended,
             gap: self.gap,
         }

@@ -1,7 +1,7 @@
 //! The turn ledger, and what stands in for it while Redis is away (DESIGN 2, 5).
 
 use anyhow::Context as _;
-use cache::{Cache, CacheError, Ledger};
+use cache::{Cache, CacheError, Ledger, Sequel};
 use domain::{ConversationId, Timestamp, Turn};
 
 /// What this and earlier runs of a turn have recorded.
@@ -97,9 +97,9 @@ impl<'a> TurnLedger<'a> {
     }
 
     /// Records that the turn is whole.
-    pub(crate) async fn finish(&mut self, meta: &str) -> anyhow::Result<()> {
+    pub(crate) async fn finish(&mut self, meta: &str, sequel: &Sequel) -> anyhow::Result<()> {
         let attempt = self.known.attempt;
-        let recording = self.cache.finish_turn(self.conversation, self.turn, attempt, meta);
+        let recording = self.cache.finish_turn(self.conversation, self.turn, attempt, meta, sequel);
         Self::standing(&mut self.is_shared, recording, meta.to_owned()).await?;
         Ok(())
     }

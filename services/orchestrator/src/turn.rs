@@ -14,6 +14,7 @@ use std::{pin::pin, time::Duration};
 use anyhow::{Context as _, bail};
 use boot::crash_point;
 use bus::{Destination, Queue};
+use cache::Standing;
 use dialogue_core::{
     Choice, Reply, ReplyAction, ReplyInput, join,
     tool::{ArgumentError, Outcome, ToolRequest},
@@ -40,7 +41,7 @@ use crate::{
 };
 
 /// How often the fence is read while a model is waited for (DESIGN 2, "Turn fence").
-const FENCE_EVERY: Duration = Duration::from_millis(100);
+const FENCE_EVERY: Duration = Duration::from_millis(50);
 
 /// What is spoken later than this after the end of the caller's turn is dropped (DESIGN 2).
 const SPEAK_WITHIN: Duration = Duration::from_secs(10);
@@ -149,8 +150,9 @@ impl TurnRun<'_> {
         }
         context.save(&shell.cache, envelope.conversation).await?;
         crash_point("orchestrator.context-written");
+        let sequel = self.sequel(&ending);
         let ending = serde_json::to_string(&ending).context("encode the turn's end")?;
-        ledger.finish(&ending).await
+        ledger.finish(&ending, &sequel).await
     }
 
     /// A turn that was whole already: its messages once more, under the same ids, for whoever
@@ -162,7 +164,7 @@ impl TurnRun<'_> {
                 if self.is_fenced().await {
                     break;
                 }
-                self.speak(ledger, index, None).await?;
+                self.speak(ledger, index, &Spent::default()).await?;
             }
         }
         self.publish_end(ledger, &ending).await
@@ -179,10 +181,15 @@ impl TurnRun<'_> {
             if self.is_fenced().await {
                 return Ok(End::Cut);
             }
-            self.speak(ledger, index, None).await?;
+            self.speak(ledger, index, spent).await?;
         }
         if self.is_late() {
             return Ok(End::Cut);
+        }
+        let precaution =
+            self.tenant.desk.precaution(thinking.state, thinking.message, &thinking.done);
+        if let Some(call) = precaution {
+            self.run_tool(ledger, thinking, call, None).await?;
         }
         let prompt = self.considered(thinking).prompt;
         let tools = self.tenant.desk.tools(&thinking.choice.agent);
@@ -195,9 +202,10 @@ impl TurnRun<'_> {
             .after(&thinking.done, thinking.is_owed(ledger.sentences().len()));
         reply.has_done(self.tenant.desk.said_of(&thinking.done));
 
-        let out_of_time = sleep_until(Instant::now() + self.stream_max());
+        let began = Instant::now();
+        let out_of_time = sleep_until(self.deadline(began, spent));
         let mut out_of_time = pin!(out_of_time);
-        let mut fenced = pin!(self.fenced());
+        let mut halted = pin!(self.halted());
         let mut stream: Option<Deltas> = None;
         let mut model: Option<&dyn LanguageModel> = None;
         let mut asked_for: Vec<Asked> = Vec::new();
@@ -215,7 +223,7 @@ impl TurnRun<'_> {
                     }
                     ReplyAction::Run { place, call } => {
                         let Some(asked) = asked_for.get(place).cloned() else { continue };
-                        if call.request.has_effect() && self.is_fenced().await {
+                        if call.request.has_effect() && self.is_cut(spent).await {
                             return Ok(End::Cut);
                         }
                         let place = Place { asked, round, said: ledger.sentences().len() };
@@ -248,7 +256,15 @@ impl TurnRun<'_> {
                         let asked_at = Instant::now();
                         let begun = tokio::select! {
                             begun = asked.reply(&request) => begun,
-                            () = &mut fenced => return Ok(End::Cut),
+                            () = &mut halted => {
+                                if self.is_cut(spent).await {
+                                    return Ok(End::Cut);
+                                }
+                                halted.set(self.halted());
+                                out_of_time.as_mut().reset(self.deadline(began, spent));
+                                actions = reply.step(ReplyInput::GoesOn);
+                                continue;
+                            }
                             () = &mut out_of_time => {
                                 actions = reply.step(ReplyInput::OutOfTime);
                                 continue;
@@ -277,7 +293,17 @@ impl TurnRun<'_> {
             };
             let item = tokio::select! {
                 item = deltas.next() => item,
-                () = &mut fenced => return Ok(End::Cut),
+                () = &mut halted => {
+                    // Before it is known: the model is not to write what nobody may hear.
+                    stream = None;
+                    if self.is_cut(spent).await {
+                        return Ok(End::Cut);
+                    }
+                    halted.set(self.halted());
+                    out_of_time.as_mut().reset(self.deadline(began, spent));
+                    actions = reply.step(ReplyInput::GoesOn);
+                    continue;
+                }
                 () = &mut out_of_time => {
                     stream = None;
                     actions = reply.step(ReplyInput::OutOfTime);
@@ -363,7 +389,7 @@ impl TurnRun<'_> {
             return Ok(false);
         }
         let index = ledger.sentences().len() - 1;
-        self.speak(ledger, index, spent.first_sentence_at.filter(|_| index == 0)).await?;
+        self.speak(ledger, index, spent).await?;
         crash_point("orchestrator.sentence-sent");
         Ok(true)
     }
@@ -374,7 +400,7 @@ impl TurnRun<'_> {
         &self,
         ledger: &TurnLedger<'_>,
         index: usize,
-        ready_at: Option<Timestamp>,
+        spent: &Spent,
     ) -> anyhow::Result<()> {
         let Some(call) = self.call.as_ref().filter(|_| !self.message.gathered) else {
             return Ok(());
@@ -393,9 +419,9 @@ impl TurnRun<'_> {
         let mut job = self
             .envelope
             .follow(&name, Timestamp::now(), job)
-            .expiring_at(self.envelope.occurred_at.plus(SPEAK_WITHIN));
+            .expiring_at(self.envelope.occurred_at.plus(SPEAK_WITHIN + spent.doubted));
         job.reply_to.clone_from(&self.envelope.reply_to);
-        if let Some(ready_at) = ready_at {
+        if let Some(ready_at) = spent.first_sentence_at.filter(|_| index == 0) {
             job.stamp(Stage::ORCHESTRATOR_STARTED, self.started_at);
             job.stamp(Stage::FIRST_SENTENCE, ready_at);
         }
@@ -432,18 +458,47 @@ impl TurnRun<'_> {
         self.call.is_some() && Timestamp::now() >= late_at
     }
 
-    /// Returns once the fence has passed the turn.
-    async fn fenced(&self) {
+    /// How the turn stands with the caller. Wanted where that cannot be known, as [`Self::is_fenced`].
+    async fn standing(&self) -> Standing {
+        let Some(call) = &self.call else { return Standing::Wanted };
+        self.shell.cache.standing(call, self.turn).await.unwrap_or_else(|error| {
+            tracing::debug!(%error, "the turn fence cannot be read");
+            Standing::Wanted
+        })
+    }
+
+    /// Returns once nobody is to work on the reply: the fence has passed the turn, or the caller may be interrupting.
+    async fn halted(&self) {
         loop {
             sleep(FENCE_EVERY).await;
-            if self.is_fenced().await {
+            if self.standing().await != Standing::Wanted {
                 return;
             }
         }
     }
 
-    fn stream_max(&self) -> Duration {
-        if self.call.is_some() { SPOKEN_STREAM_MAX } else { WRITTEN_STREAM_MAX }
+    /// Waits until it is known whether the caller interrupts, where he may be, and says whether he does. Nothing is
+    /// asked for meanwhile; `cache` ends a doubt whose owner died.
+    async fn is_cut(&self, spent: &mut Spent) -> bool {
+        let since = Instant::now();
+        let mut standing = self.standing().await;
+        if standing != Standing::Doubted {
+            return standing == Standing::Passed;
+        }
+        while standing == Standing::Doubted {
+            sleep(FENCE_EVERY).await;
+            standing = self.standing().await;
+        }
+        spent.doubted += since.elapsed();
+        let outcome = if standing == Standing::Passed { "cut" } else { "goes_on" };
+        metrics::counter!("orchestrator_turns_doubted_total", "outcome" => outcome).increment(1);
+        standing == Standing::Passed
+    }
+
+    /// Until when the models of the reply have time.
+    fn deadline(&self, began: Instant, spent: &Spent) -> Instant {
+        let longest = if self.call.is_some() { SPOKEN_STREAM_MAX } else { WRITTEN_STREAM_MAX };
+        began + longest + spent.doubted
     }
 }
 

@@ -87,6 +87,17 @@ static SET_PHASE: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
+/// Notes when the call began, where that is not known, and says when it did.
+static BEGIN: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+        redis.call('HSETNX', KEYS[1], 'began', ARGV[1])
+        redis.call('EXPIRE', KEYS[1], ARGV[2])
+        return tonumber(redis.call('HGET', KEYS[1], 'began'))
+        ",
+    )
+});
+
 static DETACH: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
@@ -190,7 +201,7 @@ impl fmt::Debug for HeardSoFar {
 /// What any edge task has to know of a call to go on with it (DESIGN 5).
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct CallRecord {
-    /// When its first stream started.
+    /// When its first stream started; of a call without one, when it came.
     pub began_at: Option<Timestamp>,
     /// Where it stands.
     pub phase: CallPhase,
@@ -272,6 +283,23 @@ impl Cache {
             })
             .await?;
         Ok(fields.as_ref().map(CallRecord::of_fields))
+    }
+
+    /// Notes that a call without a media stream came at `now`, and says when it came first.
+    ///
+    /// # Errors
+    /// When Redis is away.
+    pub async fn begin_call(
+        &self,
+        call: &CallSid,
+        now: Timestamp,
+    ) -> Result<Timestamp, CacheError> {
+        let key = self.record_key(call);
+        self.run("begin_call", |mut c| async move {
+            BEGIN.key(key).arg(now.as_micros()).arg(CALL_TTL_SECONDS).invoke_async(&mut c).await
+        })
+        .await
+        .map(Timestamp::from_micros)
     }
 
     /// What is known of `call`.

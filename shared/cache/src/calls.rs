@@ -8,6 +8,9 @@ use crate::{Cache, CacheError};
 /// Four times the longest call (B4).
 const CALL_TTL_SECONDS: u64 = 2 * 60 * 60;
 
+/// Longer than a caller leaves it open whether he interrupts: whoever suspended a turn and died does not keep it for ever.
+const DOUBT_TTL_SECONDS: u64 = 10;
+
 static RAISE_FENCE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
@@ -20,6 +23,17 @@ static RAISE_FENCE: LazyLock<Script> = LazyLock::new(|| {
         ",
     )
 });
+
+/// How a turn of a call stands with its caller (DESIGN 2, "Turn fence").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Its reply is listened to.
+    Wanted,
+    /// The caller may be interrupting: nobody is to work on the reply until that is known.
+    Doubted,
+    /// The fence has passed it.
+    Passed,
+}
 
 impl Cache {
     /// Raises the turn fence of `call` to `turn` and returns where it stands: what belongs to an
@@ -48,6 +62,58 @@ impl Cache {
         })
         .await
         .map(|turn| Turn(turn.unwrap_or(0)))
+    }
+
+    /// Notes that the caller may be interrupting the reply to `turn`, which is therefore not to go on. It ends with
+    /// [`Self::end_doubt`] or the fence, and by itself.
+    ///
+    /// # Errors
+    /// When Redis is away.
+    pub async fn doubt_turn(&self, call: &CallSid, turn: Turn) -> Result<(), CacheError> {
+        let key = self.key(call.as_str(), ":doubt");
+        self.run("doubt_turn", |mut c| async move {
+            deadpool_redis::redis::cmd("SET")
+                .arg(key)
+                .arg(turn.0)
+                .arg("EX")
+                .arg(DOUBT_TTL_SECONDS)
+                .query_async(&mut c)
+                .await
+        })
+        .await
+    }
+
+    /// Notes that the caller only listened: the reply goes on.
+    ///
+    /// # Errors
+    /// When Redis is away; the doubt then ends by itself.
+    pub async fn end_doubt(&self, call: &CallSid) -> Result<(), CacheError> {
+        let key = self.key(call.as_str(), ":doubt");
+        self.run("end_doubt", |mut c| async move {
+            deadpool_redis::redis::cmd("DEL").arg(key).query_async(&mut c).await
+        })
+        .await
+    }
+
+    /// How `turn` of `call` stands.
+    ///
+    /// # Errors
+    /// When Redis is away.
+    pub async fn standing(&self, call: &CallSid, turn: Turn) -> Result<Standing, CacheError> {
+        let keys = [":turn", ":doubt"].map(|rest| self.key(call.as_str(), rest));
+        let (fence, doubted) = self
+            .run("standing", |mut c| async move {
+                deadpool_redis::redis::cmd("MGET")
+                    .arg(&keys)
+                    .query_async::<(Option<u32>, Option<u32>)>(&mut c)
+                    .await
+            })
+            .await?;
+        Ok(match (fence, doubted) {
+            (Some(fence), _) if fence > turn.0 => Standing::Passed,
+            (_, Some(doubted)) if doubted == turn.0 => Standing::Doubted,
+            _ => Standing::Wanted,
+        })
     }
 
     /// Notes the queue of the edge task that now holds the socket of `call`.

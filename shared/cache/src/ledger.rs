@@ -5,7 +5,7 @@ use std::{
 };
 
 use deadpool_redis::redis::Script;
-use domain::{ConversationId, Turn};
+use domain::{ConversationId, Handover, Turn};
 use uuid::Uuid;
 
 use crate::{Cache, CacheError};
@@ -46,7 +46,7 @@ static RECORD: LazyLock<Script> = LazyLock::new(|| {
 
 /// What earlier runs of a turn have said and done. A second run continues from here, never afresh,
 /// because a model never answers twice alike (DESIGN 2, "Turn ledger").
-#[derive(Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Default)]
 pub struct Ledger {
     /// The run that owns the ledger; every run of the turn shares it until the ledger is lost. At
     /// most `i32::MAX`, never 0.
@@ -57,6 +57,17 @@ pub struct Ledger {
     pub values: BTreeMap<String, String>,
     /// What [`Cache::finish_turn`] recorded; the turn is whole then.
     pub finished: Option<String>,
+    /// What is to become of the call once the whole reply was heard.
+    pub sequel: Sequel,
+}
+
+/// What becomes of a call once a reply was heard. Whoever takes the call over has to know of it.
+#[derive(Clone, PartialEq, Default)]
+pub struct Sequel {
+    /// It ends.
+    pub hang_up: bool,
+    /// It goes to a human.
+    pub transfer: Option<Handover>,
 }
 
 impl fmt::Debug for Ledger {
@@ -79,11 +90,17 @@ impl Ledger {
             sentences.push(text);
         }
         let finished = fields.remove("finished");
+        let (to, summary) = (fields.remove("transfer_to"), fields.remove("summary"));
+        let transfer = to
+            .filter(|to| !to.is_empty())
+            .map(|to| Handover { to: to.into(), summary: summary.unwrap_or_default().into() });
+        let hang_up = fields.remove("hang_up").is_some_and(|flag| flag == "1");
+        let sequel = Sequel { hang_up, transfer };
         let values = fields
             .into_iter()
             .filter_map(|(name, value)| Some((name.strip_prefix(VALUE_PREFIX)?.to_owned(), value)))
             .collect();
-        Some(Self { attempt, sentences, values, finished })
+        Some(Self { attempt, sentences, values, finished, sequel })
     }
 }
 
@@ -189,8 +206,8 @@ impl Cache {
         Ok(standing)
     }
 
-    /// Records that the reply is whole, with `meta` to publish the same end again, and returns what
-    /// stands there: `meta`, or what another run recorded first.
+    /// Records that the reply is whole, with `meta` to publish the same end again and, in the same
+    /// step, the `sequel`. Returns what stands there: `meta`, or what another run recorded first.
     ///
     /// # Errors
     /// [`CacheError::LedgerLost`] when `attempt` does not own the ledger any more.
@@ -200,9 +217,17 @@ impl Cache {
         turn: Turn,
         attempt: u32,
         meta: &str,
+        sequel: &Sequel,
     ) -> Result<String, CacheError> {
-        let [standing] =
-            self.record(conversation, turn, attempt, [("finished".to_owned(), meta)]).await?;
+        let transfer = sequel.transfer.as_ref();
+        let fields = [
+            ("finished", meta),
+            ("hang_up", if sequel.hang_up { "1" } else { "0" }),
+            ("transfer_to", transfer.map_or("", |t| t.to.reveal())),
+            ("summary", transfer.map_or("", |t| t.summary.reveal())),
+        ]
+        .map(|(name, value)| (name.to_owned(), value));
+        let [standing, ..] = self.record(conversation, turn, attempt, fields).await?;
         Ok(standing)
     }
 

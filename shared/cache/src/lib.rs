@@ -17,6 +17,7 @@
 //! | key | type | holds | expires after |
 //! |---|---|---|---|
 //! | `p:{call}:turn` | string | the turn fence | 2 h |
+//! | `p:{call}:doubt` | string | the turn whose reply may be being interrupted | 10 s |
 //! | `p:{call}:edge` | string | the queue of the edge task that holds the call's socket | 2 h |
 //! | `p:{call}:call` | hash | what another task needs to go on with the call ([`CallRecord`]) | 2 h |
 //! | `p:{call}:reply:{n}` | hash | the reply to turn n of a call without a stream: `attempt`, `text`, `hang_up`, `transfer_to`, `summary` | 1 h |
@@ -25,7 +26,7 @@
 //! | `p:{edges}:leases` | sorted set | edge tasks by their queues, each until when its lease holds, Unix ms | never |
 //! | `p:{edge:{queue}}:calls` | set | the calls an edge task holds | 2 h |
 //! | `p:{edge:{queue}}:stop` | string | that an operator asked an edge task to hand its calls over and end | 10 min |
-//! | `p:{conversation}:turn:{n}` | hash | the ledger of turn n: `attempt`, `s:{index}`, `v:{name}`, `finished` | 1 h |
+//! | `p:{conversation}:turn:{n}` | hash | the ledger of turn n: `attempt`, `s:{index}`, `v:{name}`, `finished`, and what follows the reply: `hang_up`, `transfer_to`, `summary` | 1 h |
 //! | `p:{conversation}:context` | hash | `version`, `body` | 30 min (C4) |
 //! | `p:{conversation}:agent` | string | the agent chosen last (C2) | 30 min |
 //! | `p:{conversation}:turns` | string | the number of a chat's last turn | 30 days |
@@ -72,11 +73,12 @@ mod windows;
 mod written_replies;
 
 pub use call_records::{CallPhase, CallRecord, Ended, HeardSoFar};
+pub use calls::Standing;
 pub use chats::{StoredContext, Written};
 pub use connection::{Cache, OPERATION_TIMEOUT};
 pub use edge_leases::Renewal;
 pub use error::CacheError;
-pub use ledger::Ledger;
+pub use ledger::{Ledger, Sequel};
 pub use limits::Admission;
 pub use live::LiveEntry;
 pub use pace::Rate;

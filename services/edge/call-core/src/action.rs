@@ -24,6 +24,17 @@ pub enum Action {
         /// The first turn that still counts.
         turn: u32,
     },
+    /// The caller may be interrupting: whoever still makes the reply to this turn is to stop. Comes with the
+    /// [`SendClear`](Action::SendClear); [`EndDoubt`](Action::EndDoubt) or [`SetFence`](Action::SetFence) follows.
+    Doubt {
+        /// The turn answered.
+        turn: u32,
+    },
+    /// The caller only listened: the reply is to go on where it was.
+    EndDoubt {
+        /// The turn answered.
+        turn: u32,
+    },
     /// Publish `TranscribeSegment`; its result comes back as
     /// [`SegmentTranscribed`](crate::Input::SegmentTranscribed).
     Transcribe {
@@ -125,6 +136,8 @@ pub enum EndReason {
     TimeLimit,
     /// The caller said nothing, though asked twice (B3).
     CallerSilent,
+    /// The mesh did not answer: the call goes to a human (DESIGN 3).
+    Unanswered,
 }
 
 /// What the caller heard of a reply. Words that may have been cut are not in it (B2).
@@ -174,6 +187,8 @@ impl fmt::Debug for Action {
             Self::SendMark(name) => f.debug_tuple("SendMark").field(name).finish(),
             Self::SendClear => f.write_str("SendClear"),
             Self::SetFence { turn } => f.debug_struct("SetFence").field("turn", turn).finish(),
+            Self::Doubt { turn } => f.debug_struct("Doubt").field("turn", turn).finish(),
+            Self::EndDoubt { turn } => f.debug_struct("EndDoubt").field("turn", turn).finish(),
             Self::Transcribe { turn, segment, offset, audio } => f
                 .debug_struct("Transcribe")
                 .field("turn", turn)

@@ -1,7 +1,12 @@
 //! The call as a whole: what each input means for the turn, the playback and the recording.
 
+mod keys;
+mod limit;
+mod silence;
+
 use std::time::Duration;
 
+use self::{keys::Keys, limit::LIMIT_GRACE, silence::MeshSilence};
 use crate::{
     Action, EndReason, Heard, Input, Moment, Prompt, PromptKind, RestOfReply, Resumption, Settings,
     Stages,
@@ -13,21 +18,9 @@ use crate::{
     utterance::is_back_channel,
 };
 
-/// How long the end of a call that has reached its limit waits for a pause in the talk.
-const LIMIT_GRACE: Duration = Duration::from_secs(15);
-
-/// How long the end of a call waits for the mark of the goodbye.
-const GOODBYE_LATE: Duration = Duration::from_secs(2);
-
 /// How long the words of a turn are waited for in the middle of which the caller hung up. Recognition takes a fraction of
 /// it; a call whose voice task died just then loses its last words, not its end.
 const LAST_WORDS: Duration = Duration::from_secs(2);
-
-/// How often a caller who says nothing is asked whether somebody is there (B3).
-const ASKED_MAX: u32 = 2;
-
-/// Keys of one turn; more are a hand laid on the keypad.
-const KEYS_MAX: usize = 64;
 
 /// Times later than this are taken for it, so that no sum of times overflows.
 const LATEST: Moment = Duration::from_secs(u64::MAX / 2);
@@ -45,6 +38,8 @@ pub struct CallCore {
     taken: u32,
     /// The fence as last set.
     fence: u32,
+    /// The turn whose reply nobody is to work on before it is known whether the caller interrupts.
+    doubted: Option<u32>,
     /// Times of the turn taken last.
     stages: Stages,
     turn: TurnTaker,
@@ -75,27 +70,12 @@ enum Phase {
     Ended,
 }
 
-#[derive(Default)]
-struct Keys {
-    pressed: String,
-    /// When they are a turn.
-    due: Option<Moment>,
-}
-
 /// What exists once the media stream runs.
 struct Stream {
     started: Moment,
     first_audio: Option<Moment>,
     clock: MediaClock,
     recording: Recording,
-}
-
-/// The caller has finished and waits for an answer.
-struct MeshSilence {
-    turn: u32,
-    /// Nothing while the caller goes on speaking.
-    since: Option<Moment>,
-    filler_said: bool,
 }
 
 impl CallCore {
@@ -108,6 +88,7 @@ impl CallCore {
             now,
             taken: 0,
             fence: 0,
+            doubted: None,
             stages: Stages::default(),
             turn: TurnTaker::new(settings.turn.clone(), now),
             has_cut: false,
@@ -155,7 +136,11 @@ impl CallCore {
         self.now = self.now.max(now.min(LATEST));
         match (self.phase, input) {
             (Phase::Ended, _) => return,
-            (_, Input::Lost) => return self.end(EndReason::Stopped, out),
+            (_, Input::Lost) => {
+                // Whoever goes on with the call has the reply go on.
+                self.end_doubt(out);
+                return self.end(EndReason::Stopped, out);
+            }
             (Phase::Gone(_), Input::SegmentTranscribed { segment, result }) => {
                 self.turn.transcribed(segment, result, self.now);
                 return self.await_last_words(out);
@@ -285,6 +270,9 @@ impl CallCore {
             self.interrupt(out);
         } else if self.playback.is_mid_reply() {
             if let Some(stream) = self.stream.as_mut().filter(|_| !self.playback.is_paused()) {
+                let unfinished = self.playback.reply().filter(|reply| !reply.is_finished());
+                self.doubted = unfinished.map(|reply| reply.turn());
+                out.extend(self.doubted.map(|turn| Action::Doubt { turn }));
                 self.playback.pause(self.now, &mut stream.recording, out);
             }
         } else if self.playback.is_speaking(self.now) {
@@ -302,20 +290,6 @@ impl CallCore {
             self.note_heard(heard, out);
         } else if self.playback.is_speaking(self.now) {
             self.clear(out);
-        }
-    }
-
-    fn press(&mut self, digit: char, out: &mut Vec<Action>) {
-        if !matches!(digit, '0'..='9' | '*' | '#' | 'A'..='D') {
-            return;
-        }
-        self.active = self.now;
-        self.interrupt(out);
-        if digit == '#' {
-            self.keys.due = (!self.keys.pressed.is_empty()).then_some(self.now);
-        } else if self.keys.pressed.len() < KEYS_MAX {
-            self.keys.pressed.push(digit);
-            self.keys.due = Some(self.now + self.settings.keys_wait);
         }
     }
 
@@ -375,7 +349,7 @@ impl CallCore {
             self.transcribe(segment, out);
         }
         self.conclude_reply(out);
-        self.end_doubt();
+        self.give_up_doubt();
         self.conclude_turn(out);
         self.break_silence(out);
         self.conclude_keys(out);
@@ -400,11 +374,16 @@ impl CallCore {
     }
 
     /// A reply does not stand still for words that do not come back; they may still end it.
-    fn end_doubt(&mut self) {
+    fn give_up_doubt(&mut self) {
         let quiet = self.turn.quiet() >= self.settings.turn.doubt_longest;
         if self.playback.is_paused() && !self.turn.is_speaking() && quiet {
             self.playback.resume();
         }
+    }
+
+    /// The caller only listened: the reply is to go on.
+    fn end_doubt(&mut self, out: &mut Vec<Action>) {
+        out.extend(self.doubted.take().map(|turn| Action::EndDoubt { turn }));
     }
 
     fn conclude_turn(&mut self, out: &mut Vec<Action>) {
@@ -437,45 +416,6 @@ impl CallCore {
     /// Whether the caller, speaking into a reply, only said that he listens.
     fn is_listening(&self, text: &str) -> bool {
         self.playback.is_mid_reply() && is_back_channel(text, self.playback.was_asking())
-    }
-
-    /// Keys are a turn by themselves where no words come with them.
-    fn conclude_keys(&mut self, out: &mut Vec<Action>) {
-        let due = self.keys.due.is_some_and(|due| self.now >= due);
-        if due && self.phase == Phase::Talking && !self.turn.is_open() {
-            let text = std::mem::take(&mut self.keys).pressed;
-            let stages = Stages { turn_ended: Some(self.now), ..Stages::default() };
-            self.interrupt(out);
-            self.take_turn(text, None, stages, out);
-        }
-    }
-
-    /// When the caller has been silent for too long. Not while the agent speaks or owes an answer.
-    fn caller_silent_at(&self) -> Option<Moment> {
-        let owes = self.silence.is_some() || self.owes_reply();
-        let busy =
-            owes || self.turn.is_open() || self.keys.due.is_some() || self.playback.is_saying();
-        if busy || self.phase != Phase::Talking {
-            return None;
-        }
-        let patience = match self.playback.is_mid_reply() {
-            // The rest of it should have come by then.
-            true => self.settings.caller_silent_after.max(self.settings.apology_after),
-            false => self.settings.caller_silent_after,
-        };
-        Some(self.active.max(self.playback.plays_out()) + patience)
-    }
-
-    fn ask_the_silent(&mut self, out: &mut Vec<Action>) {
-        if self.caller_silent_at().is_none_or(|at| self.now < at) {
-            return;
-        }
-        self.active = self.now;
-        self.asked += 1;
-        if self.asked <= ASKED_MAX {
-            return self.say(PromptKind::StillThere);
-        }
-        self.close(PromptKind::Unheard, EndReason::CallerSilent, out);
     }
 
     fn take_turn(
@@ -514,103 +454,10 @@ impl CallCore {
         }
     }
 
-    /// Whether an answer is due of which nothing has been spoken. A greeting is none.
-    fn owes_reply(&self) -> bool {
-        let answers = self.taken > 0 || self.silence.as_ref().is_some_and(|s| s.turn == 0);
-        answers && self.playback.awaits_reply()
-    }
-
-    /// From now on the caller waits for an answer to `turn`, if it is not waiting for it already.
-    fn await_mesh(&mut self, turn: u32) {
-        match &mut self.silence {
-            Some(silence) if silence.turn == turn => {
-                silence.since.get_or_insert(self.now);
-            }
-            silence => {
-                *silence = Some(MeshSilence { turn, since: Some(self.now), filler_said: false });
-            }
-        }
-    }
-
-    /// When a silence of the mesh has lasted too long. Not while the caller speaks.
-    fn silence_ends(&self) -> Option<Moment> {
-        let silence = self.silence.as_ref()?;
-        let since = silence.since?;
-        if self.turn.is_open() && !self.turn.is_waiting_for_words() {
-            return None;
-        }
-        let patience = if silence.filler_said {
-            self.settings.apology_after
-        } else {
-            self.settings.filler_after.min(self.settings.apology_after)
-        };
-        Some(since + patience)
-    }
-
-    fn break_silence(&mut self, out: &mut Vec<Action>) {
-        if self.silence_ends().is_none_or(|ends| self.now < ends) {
-            return;
-        }
-        let Some(silence) = &mut self.silence else {
-            return;
-        };
-        let waited = silence.since.map(|since| self.now - since);
-        if waited < Some(self.settings.apology_after) {
-            silence.filler_said = true;
-            return self.say(PromptKind::Filler);
-        }
-        let turn = silence.turn;
-        self.silence = None;
-        if turn == self.taken {
-            self.raise_fence(turn + 1, out);
-            let heard = self.playback.drop_reply(self.now);
-            self.note_heard(heard, out);
-        } else {
-            self.turn.abandon();
-        }
-        self.say(PromptKind::Apology);
-        out.push(Action::Escalate { turn });
-    }
-
-    fn keep_to_limit(&mut self, out: &mut Vec<Action>) {
-        let Some(stream) = self.stream.as_ref() else {
-            return;
-        };
-        let limit = self.limit(stream);
-        let pause = !self.turn.is_open() && !self.playback.is_speaking(self.now);
-        if self.phase != Phase::Talking {
-            return;
-        }
-        if self.now >= limit && (pause || self.now >= limit + LIMIT_GRACE) {
-            self.close(PromptKind::Goodbye, EndReason::TimeLimit, out);
-        } else if pause && self.warning_at(stream).is_some_and(|at| self.now >= at) {
-            self.warned = true;
-            self.say(PromptKind::Warning);
-        }
-    }
-
-    /// When the caller is to be told that the call is about to end.
-    fn warning_at(&self, stream: &Stream) -> Option<Moment> {
-        let before = self.settings.warning_before;
-        let due = !self.warned && self.settings.call_limit >= 2 * before && !before.is_zero();
-        due.then(|| self.limit(stream).saturating_sub(before))
-    }
-
-    /// Ends the talk with a sentence, and the call when that has been heard.
-    fn close(&mut self, with: PromptKind, reason: EndReason, out: &mut Vec<Action>) {
-        self.raise_fence(self.taken + 1, out);
-        let heard = self.silence_agent(out);
-        self.note_heard(heard, out);
-        self.turn.abandon();
-        self.keys = Keys::default();
-        self.silence = None;
-        self.say(with);
-        let length = self.prompt(with).map_or(0, |prompt| prompt.audio.len());
-        let latest = self.now + duration(length as u64) + GOODBYE_LATE;
-        self.phase = Phase::Closing(latest, reason);
-    }
-
     fn speak(&mut self, out: &mut Vec<Action>) {
+        if !self.playback.is_paused() {
+            self.end_doubt(out);
+        }
         let Some(stream) = &mut self.stream else {
             return;
         };
@@ -650,6 +497,7 @@ impl CallCore {
     }
 
     fn raise_fence(&mut self, turn: u32, out: &mut Vec<Action>) {
+        self.doubted = None;
         if turn > self.fence {
             self.fence = turn;
             out.push(Action::SetFence { turn });
@@ -666,12 +514,12 @@ impl CallCore {
         }
     }
 
-    fn limit(&self, stream: &Stream) -> Moment {
-        stream.started + self.settings.call_limit
-    }
-
     /// The caller is gone. What was said of a turn is still to be known.
     fn stop(&mut self, out: &mut Vec<Action>) {
+        if self.doubted.is_some() {
+            // Nobody is there to hear the rest.
+            self.raise_fence(self.taken + 1, out);
+        }
         if self.phase != Phase::Talking || !self.turn.is_open() {
             return self.end(EndReason::Stopped, out);
         }

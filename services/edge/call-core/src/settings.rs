@@ -21,6 +21,9 @@ pub struct Settings {
     pub filler_after: Duration,
     /// Silence of the mesh after the end of a turn until the apology, and a human (DESIGN 3).
     pub apology_after: Duration,
+    /// Whether a human can take the call after the apology, which ends it here then.
+    #[serde(default)]
+    pub apology_hands_over: bool,
     /// Quiet on both sides until the caller is asked whether somebody is there (B3). After the second time the call ends
     /// politely.
     pub caller_silent_after: Duration,
@@ -42,6 +45,7 @@ impl Default for Settings {
             send_ahead: Duration::from_secs(1),
             filler_after: Duration::from_millis(2_500),
             apology_after: Duration::from_secs(10),
+            apology_hands_over: false,
             caller_silent_after: TurnTaking::default().caller_silent_after,
             keys_wait: Duration::from_secs(2),
             call_limit: Duration::from_secs(30 * 60),

@@ -7,6 +7,7 @@
 mod clock;
 mod effects;
 pub mod event_log;
+mod fences;
 mod off_record;
 pub mod prompts;
 pub mod recording;

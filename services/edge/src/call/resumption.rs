@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bus::{Destination, Queue};
-use cache::{CallRecord, Ledger};
+use cache::{CallRecord, Ledger, Sequel};
 use call_core::{RestOfReply, Resumption};
 use domain::{
     ConversationId, Envelope, EventId, Personal, ReplyFinished, SpeakSentence, SpeechRate,
@@ -61,14 +61,18 @@ impl LostCall {
 
     /// Finds the rest of the reply: what was recorded of it is spoken again, for whoever held the call may have got it; and
     /// the caller's turn is published once more, which changes nothing where it was published before. Gives what is to be
-    /// sent, and, where the reply is whole, the attempt and how many sentences it has.
+    /// sent, and, where the reply is whole, the end of it.
     pub(super) async fn recall(
         &mut self,
         services: &Arc<CallServices>,
         claims: &StreamClaims,
         settings: &Arc<TenantSettings>,
-    ) -> (Vec<Effect>, Option<(u32, u32)>) {
+    ) -> (Vec<Effect>, Option<Envelope>) {
         let Some((turn, event)) = self.pending.take() else { return (Vec::new(), None) };
+        // A task that was killed may have left one.
+        if let Err(error) = services.cache.end_doubt(&claims.call).await {
+            tracing::debug!(call = %claims.call, %error, "a doubt about the reply ends by itself");
+        }
         let conversation = ConversationId::of_call(claims.tenant, &claims.call);
         let mut effects: Vec<Effect> = event.map(Effect::Event).into_iter().collect();
         let ledger = match services.cache.begin_turn(conversation, turn).await {
@@ -78,7 +82,7 @@ impl LostCall {
                 return (effects, None);
             }
         };
-        let Ledger { attempt, sentences, finished, .. } = ledger;
+        let Ledger { attempt, sentences, finished, sequel, .. } = ledger;
         if let Some(reply) = &mut self.resumption.reply {
             let heard = sentences.iter().take(reply.sentences as usize);
             reply.text = heard.map(|text| text.trim()).collect::<Vec<_>>().join(" ");
@@ -93,7 +97,8 @@ impl LostCall {
             let follow = follow(services.clone(), claims.clone(), settings.clone(), rest);
             services.runtime.spawn(follow);
         }
-        (effects, finished.map(|_| (attempt, sentences.len() as u32)))
+        let told = finished.map(|_| reply_finished(claims, turn, attempt, sentences.len(), sequel));
+        (effects, told)
     }
 }
 
@@ -130,6 +135,28 @@ fn speak_again(
     .expiring_at(now.plus(SENTENCE_LIFE))
 }
 
+/// The end of a reply, of which the task that is gone may have been told.
+fn reply_finished(
+    claims: &StreamClaims,
+    turn: Turn,
+    attempt: u32,
+    sentences: usize,
+    sequel: Sequel,
+) -> Envelope {
+    let finished = ReplyFinished {
+        call: claims.call.clone(),
+        attempt,
+        sentences: sentences as u32,
+        hang_up: sequel.hang_up,
+        transfer: sequel.transfer,
+    };
+    let conversation = ConversationId::of_call(claims.tenant, &claims.call);
+    let channel = claims.call.channel();
+    let now = Timestamp::now();
+    Envelope::new(EventId::random(), claims.tenant, conversation, channel, now, finished)
+        .with_turn(turn)
+}
+
 /// A reply that was still being made when its call was lost.
 struct Rest {
     turn: Turn,
@@ -164,23 +191,9 @@ async fn follow(
         {
             tracing::warn!(call = %claims.call, %error, "the end of a reply is not spoken");
         }
-        let finished = ReplyFinished {
-            call: claims.call.clone(),
-            attempt,
-            sentences: ledger.sentences.len() as u32,
-            hang_up: false,
-            transfer: None,
-        };
-        let told = Envelope::new(
-            EventId::random(),
-            claims.tenant,
-            conversation,
-            claims.call.channel(),
-            Timestamp::now(),
-            finished,
-        );
+        let told = reply_finished(&claims, turn, attempt, ledger.sentences.len(), ledger.sequel);
         // Where the call is not here any more, whoever has it finds the same.
-        let _ = services.live.deliver(&claims.call, told.with_turn(turn));
+        let _ = services.live.deliver(&claims.call, told);
         return;
     }
 }

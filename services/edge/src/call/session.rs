@@ -14,7 +14,8 @@ use call_core::{
     CallCore, EndReason, Input, Moment, Prompts, Settings, TurnSettings, event_log::Beginning,
 };
 use domain::{
-    CallStarted, ConversationId, Envelope, Handover, Heard, Stage, TenantSettings, Timestamp,
+    CallStarted, Channel, ConversationId, Envelope, Handover, Heard, Stage, TenantSettings,
+    Timestamp,
 };
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::DropGuard;
@@ -28,6 +29,7 @@ use super::{
     clock::{CallClock, NEVER},
     effects::{Effect, Effects, Notes},
     event_log::EventLog,
+    fences::Fences,
     off_record::OffRecord,
     recording::PartQueue,
     resumption::LostCall,
@@ -94,6 +96,7 @@ pub(super) struct Session {
     socket: SocketSender,
     effects: Effects,
     notes: Notes,
+    fences: Fences,
     holder: String,
     parts: PartQueue,
     turns_before: u32,
@@ -111,6 +114,8 @@ pub(super) struct Session {
     /// Whom the call goes to once this turn's reply was heard.
     transfer_after: Option<(u32, Handover)>,
     transfer: Option<(u32, Handover)>,
+    /// The turn that got no answer.
+    unanswered: u32,
     /// The caller comes back from a transfer that nobody took.
     returned: bool,
     /// Where nothing is recorded.
@@ -128,7 +133,7 @@ pub(super) struct Session {
     _heartbeat: DropGuard,
 }
 
-fn core_settings(tenant: &TenantSettings, prompts: Prompts) -> Settings {
+fn core_settings(tenant: &TenantSettings, prompts: Prompts, channel: &Channel) -> Settings {
     let domain::TurnTaking {
         end_of_turn,
         end_of_turn_unfinished,
@@ -145,6 +150,8 @@ fn core_settings(tenant: &TenantSettings, prompts: Prompts) -> Settings {
             ..TurnSettings::default()
         },
         prompts,
+        // A web page cannot be dialled on.
+        apology_hands_over: tenant.human().is_some() && *channel == Channel::VOICE,
         caller_silent_after,
         ..Settings::default()
     }
@@ -175,8 +182,8 @@ impl Session {
         for effect in effects {
             session.effects.push(effect);
         }
-        if let Some((attempt, sentences)) = whole {
-            session.input(Input::ReplyFinished { turn: 0, attempt, sentences });
+        if let Some(finished) = whole {
+            session.answer(finished);
         }
         let greeting = session.greeting();
         tokio::pin!(greeting);
@@ -232,7 +239,11 @@ impl Session {
             parts_before,
         } = admitted;
         let beginning = Beginning {
-            settings: core_settings(&settings, services.prompts.of(&settings)),
+            settings: core_settings(
+                &settings,
+                services.prompts.of(&settings),
+                &claims.call.channel(),
+            ),
             resumption: lost.filter(|lost| !lost.greet).map(|lost| lost.resumption),
             at: Moment::ZERO,
         };
@@ -243,10 +254,11 @@ impl Session {
             log: logs.begin(&services.runtime, &claims.call, claims.attempt, &beginning),
             effects: Effects::start(&services, claims.call.clone(), holder.clone()),
             notes: Notes::start(&services, claims.call.clone(), holder.clone()),
-            holder,
+            fences: Fences::start(&services, claims.call.clone()),
             parts: PartQueue::start(&services, claims.call.clone()),
             _entered: services.live.enter(&services, &claims.call, mailbox),
-            _heartbeat: heartbeat(&services, &claims, slot),
+            _heartbeat: heartbeat(&services, &claims, &holder, slot),
+            holder,
             services,
             claims,
             settings,
@@ -264,6 +276,7 @@ impl Session {
             hang_up: false,
             transfer_after: None,
             transfer: None,
+            unanswered: 0,
             returned,
             off_record: OffRecord::default(),
             consent: None,

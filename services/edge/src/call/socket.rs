@@ -212,9 +212,8 @@ async fn admit(
     };
     let resumed = claims.attempt > 0;
     let holder = format!("{}:{stream_sid}", services.own_queue);
-    let (slot, started_at, record, fence, returned, off_record, parts) = tokio::join!(
+    let (slot, record, fence, returned, off_record, parts) = tokio::join!(
         services.guard.take_socket(user, &claims.call, claims.attempt),
-        services.states.begin(&claims.call, now),
         services.cache.attach_call(&claims.call, claims.attempt, &holder, &services.own_queue, now),
         services.cache.fence(&claims.call),
         async { resumed && services.states.is_returned(&claims.call, claims.attempt).await },
@@ -238,6 +237,7 @@ async fn admit(
             None
         }
     };
+    let started_at = record.as_ref().and_then(|record| record.began_at).unwrap_or(now);
     let fence = fence.map_or(0, |turn| turn.0);
     let known = resumed.then_some(record).flatten();
     let turns_before = match &known {
@@ -270,6 +270,8 @@ pub(super) enum Outgoing {
     Pong(Bytes),
     /// The call is over, or handed over.
     Close,
+    /// The call goes on at another task: a web page asks for it by itself.
+    Leave,
     /// It never began.
     Refuse(&'static str),
 }
@@ -286,6 +288,7 @@ impl SocketSender {
                     Some(Outgoing::Text(text)) => socket.text(text).await,
                     Some(Outgoing::Pong(payload)) => socket.pong(&payload).await,
                     Some(Outgoing::Close) | None => break CloseReason::from(CloseCode::Normal),
+                    Some(Outgoing::Leave) => break CloseReason::from(CloseCode::Restart),
                     Some(Outgoing::Refuse(kind)) => {
                         break CloseReason::from((CloseCode::Policy, kind));
                     }

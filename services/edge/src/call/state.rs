@@ -5,14 +5,8 @@ use std::{fmt, time::Duration};
 use cache::{Cache, CacheError, CallPhase, Ended};
 use domain::{CallSid, Timestamp};
 
-/// Four times the longest call (B4).
-const CALL_MEMORY: Duration = Duration::from_secs(2 * 60 * 60);
 /// A call that comes back does so at once.
 const RETURN_MEMORY: Duration = Duration::from_secs(60);
-/// A session renews its hold well within this.
-const HOLD: Duration = Duration::from_secs(10);
-/// How often a session renews.
-pub const RENEW_EVERY: Duration = Duration::from_secs(3);
 
 /// Where a call stands.
 #[derive(Clone, PartialEq, Eq)]
@@ -110,51 +104,26 @@ impl CallStates {
         })
     }
 
-    /// When the call began: `now`, or what was noted when it came the first time.
+    /// When a call without a media stream began: `now`, or what was noted when it came the first time.
     pub async fn begin(&self, call: &CallSid, now: Timestamp) -> Timestamp {
-        let noted = self
-            .cache
-            .remember_answer(&began_key(call), CALL_MEMORY, &now.as_micros().to_string())
-            .await;
-        noted.ok().and_then(|at| at.parse().ok()).map_or(now, Timestamp::from_micros)
+        self.cache.begin_call(call, now).await.unwrap_or(now)
     }
 
-    /// When the call began, if its stream ever did.
+    /// When the call began, if it ever did.
     ///
     /// # Errors
     /// When Redis is away.
     pub async fn began_at(&self, call: &CallSid) -> Result<Option<Timestamp>, CacheError> {
-        let noted = self.cache.remembered_answer(&began_key(call)).await?;
-        Ok(noted.and_then(|at| at.parse().ok()).map(Timestamp::from_micros))
+        Ok(self.cache.call_record(call).await?.began_at)
     }
 
-    /// Says for a few seconds more that `owner` holds the call's socket.
-    pub async fn hold(&self, call: &CallSid, owner: &str) {
-        if let Err(error) = self.cache.renew_lease(&hold_key(call), owner, HOLD).await {
-            tracing::debug!(%call, %error, "hold on the call not renewed");
-        }
-    }
-
-    /// Gives the hold up.
-    pub async fn let_go(&self, call: &CallSid, owner: &str) {
-        // Where it fails the hold ends by itself.
-        let _ = self.cache.release_lease(&hold_key(call), owner).await;
-    }
-
-    /// Whether some task holds the call's socket.
+    /// Whether some task that is alive holds the call's socket.
     pub async fn is_held(&self, call: &CallSid) -> bool {
-        matches!(self.cache.holder(&hold_key(call)).await, Ok(Some(_)))
+        let Ok(Some(queue)) = self.cache.edge_of(call).await else { return false };
+        matches!(self.cache.edge_is_alive(&queue).await, Ok(true))
     }
-}
-
-fn began_key(call: &CallSid) -> String {
-    format!("call-began:{call}")
 }
 
 fn returned_key(call: &CallSid, attempt: u32) -> String {
     format!("call-returned:{call}:{attempt}")
-}
-
-fn hold_key(call: &CallSid) -> String {
-    format!("call:{call}")
 }

@@ -93,6 +93,20 @@ pub async fn heard_events(socket: &mut Socket, event: &str) -> Vec<Value> {
     events
 }
 
+/// Lets the caller listen in silence until the other side closes.
+pub async fn heard_until_closed(socket: &mut Socket) {
+    let listen = async {
+        for n in 0.. {
+            let sent = socket.send(Message::text(media(n, &silence()).to_string())).await;
+            let next = tokio::time::timeout(FRAME, socket.next()).await;
+            if sent.is_err() || matches!(next, Ok(None | Some(Err(_) | Ok(Message::Close(_))))) {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, listen).await.expect("the socket is closed");
+}
+
 /// A call in progress.
 async fn connected(edge: &EdgeTask, call: &str, from: &str) -> Socket {
     let twiml = edge.call(call, from).await.1;

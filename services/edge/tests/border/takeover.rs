@@ -1,15 +1,81 @@
 //! A task whose host is gone without a word: its lease lapses, and its calls are another's (DESIGN 5).
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use domain::{CallSid, Timestamp};
+use bus::Queue;
+use cache::Sequel;
+use domain::{CallEndReason, CallSid, ConversationId, Handover, Payload, Timestamp, Turn};
+use store::seed::DEMO;
 
 use crate::{
-    edge_task::{PATIENCE, PUBLIC_BASE, start_with},
-    vendors::{new_call_sid, twilio_api},
+    edge_task::{EdgeTask, OUR_NUMBER, PATIENCE, PUBLIC_BASE, start_with},
+    media_socket::{Voice, heard_until_closed, open_signed, say, start_message},
+    vendors::{call_form, new_call_sid, token_in, twilio_api},
 };
 
 const GONE: &str = "edge-of-a-host-that-is-gone.fifo";
+const HUMAN: &str = "+15550009999";
+
+/// A call whose task died when its first turn had been taken.
+async fn lost_call(edge: &EdgeTask) -> CallSid {
+    let call = CallSid::parse(&new_call_sid()).unwrap();
+    edge.cache.attach_call(&call, 0, "gone:1", GONE, Timestamp::now()).await.unwrap();
+    assert!(edge.cache.note_turn(&call, "gone:1", Turn(1), "").await.unwrap());
+    call
+}
+
+/// The call comes back, and its caller listens until the stream is closed.
+async fn comes_back(edge: &EdgeTask, call: &CallSid) {
+    let form = call_form(call.as_str(), "+15551234567", OUR_NUMBER);
+    let twiml = edge.twilio("/twilio/voice?attempt=1&turn=0", &form).await.1;
+    let mut socket = open_signed(edge).await;
+    say(&mut socket, &start_message(call.as_str(), token_in(&twiml))).await;
+    heard_until_closed(&mut socket).await;
+}
+
+#[tokio::test]
+async fn what_was_to_follow_a_reply_follows_it_though_its_task_is_gone() {
+    let (base, mut asked) = twilio_api().await;
+    let variables = [("TWILIO_API_BASE_URL", base.as_str()), ("TWILIO_ACCOUNT_SID", "AC1")];
+    let Some(edge) = start_with(&variables).await else { return };
+    edge.play(Queue::Speak, Arc::new(Voice));
+    let human = Handover { to: HUMAN.into(), summary: "Ada asks for a person.".into() };
+    for transfer in [None, Some(human)] {
+        let call = lost_call(&edge).await;
+        let conversation = ConversationId::of_call(DEMO, &call);
+        let cache = &edge.cache;
+        let attempt = cache.begin_turn(conversation, Turn(1)).await.unwrap().attempt;
+        cache.record_sentence(conversation, Turn(1), attempt, 0, "Goodbye.").await.unwrap();
+        let sequel = Sequel { hang_up: transfer.is_none(), transfer: transfer.clone() };
+        cache.finish_turn(conversation, Turn(1), attempt, "", &sequel).await.unwrap();
+        comes_back(&edge, &call).await;
+        if transfer.is_some() {
+            let (path, form) = asked.recv().await.expect("Twilio is asked");
+            assert!(path.contains(call.as_str()) && form.contains("15550009999"), "{form}");
+        } else {
+            let ended = edge.published_kind("CallEnded").await;
+            let by_the_agent =
+                |e: &domain::CallEnded| e.call == call && e.reason == CallEndReason::Agent;
+            assert!(matches!(&ended.payload, Payload::CallEnded(e) if by_the_agent(e)));
+        }
+    }
+    edge.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_never_comes_ends_with_an_apology_and_a_human() {
+    let (base, mut asked) = twilio_api().await;
+    let variables = [("TWILIO_API_BASE_URL", base.as_str()), ("TWILIO_ACCOUNT_SID", "AC1")];
+    let Some(edge) = start_with(&variables).await else { return };
+    edge.play(Queue::Speak, Arc::new(Voice));
+    let call = lost_call(&edge).await;
+    comes_back(&edge, &call).await;
+    let (path, form) = asked.recv().await.expect("Twilio is asked");
+    assert!(path.contains(call.as_str()), "{path}");
+    assert!(form.contains("Dial") && form.contains("15550100009"), "{form}");
+    edge.published_kind("EscalationRequested").await;
+    edge.stop().await;
+}
 
 #[tokio::test]
 async fn the_calls_of_a_lapsed_task_are_asked_to_come_back_those_that_are_elsewhere_are_not() {

@@ -2,7 +2,7 @@
 
 use bus::Queue;
 use domain::{CallEndReason, Channel, Payload};
-use futures::SinkExt as _;
+use futures::{SinkExt as _, StreamExt as _};
 use reqwest::{StatusCode, header};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -105,6 +105,79 @@ async fn a_token_opens_its_own_door_once() {
     let mut second = open(&edge, OWN_PAGE).await.unwrap();
     say(&mut second, &start_message(&call, &token)).await;
     closed_without_audio(&mut second).await;
+}
+
+/// As a page asks that has lost the socket `token` let in.
+async fn come_back(edge: &EdgeTask, token: &str) -> reqwest::Response {
+    let asked = edge.http.post(format!("{}/talk/session", edge.base)).header("origin", OWN_PAGE);
+    asked.json(&json!({"tenant": "demo", "lost": token})).send().await.unwrap()
+}
+
+#[tokio::test]
+async fn a_page_that_lost_its_socket_goes_on_with_the_same_call() {
+    let Some(edge) = start().await else { return };
+    edge.play(Queue::Speak, Arc::new(Voice));
+    let (call, token) = session(&edge).await;
+    let mut first = open(&edge, OWN_PAGE).await.unwrap();
+    say(&mut first, &start_message(&call, &token)).await;
+    let started = edge.published_kind("CallStarted").await;
+    heard_events(&mut first, "media").await;
+    // Its host is gone: nobody says goodbye.
+    drop(first);
+
+    let answer = come_back(&edge, &token).await;
+    assert_eq!(answer.status(), 200);
+    let again: Value = answer.json().await.unwrap();
+    assert_eq!(again["call"], call.as_str(), "the same call");
+    let mut second = open(&edge, OWN_PAGE).await.unwrap();
+    say(&mut second, &start_message(&call, again["token"].as_str().unwrap())).await;
+    let events = heard_events(&mut second, "media").await;
+    assert!(!events.is_empty(), "it is spoken to again");
+    second.send(Message::text(r#"{"event":"stop"}"#)).await.unwrap();
+    let ended = edge.published_kind("CallEnded").await;
+    assert_eq!(ended.conversation, started.conversation);
+    assert!(matches!(&ended.payload, Payload::CallEnded(e) if e.reason == CallEndReason::Caller));
+
+    // A call that is over is not begun again, by whatever token.
+    let answer = come_back(&edge, &token).await;
+    let late: Value = answer.json().await.unwrap();
+    let mut third = open(&edge, OWN_PAGE).await.unwrap();
+    say(&mut third, &start_message(&call, late["token"].as_str().unwrap())).await;
+    closed_without_audio(&mut third).await;
+}
+
+#[tokio::test]
+async fn only_the_page_of_a_call_comes_back_to_it() {
+    let Some(edge) = start().await else { return };
+    let phone = edge.call(&new_call_sid(), "+15551234567").await.1;
+    for foreign in ["", "junk", token_in(&phone)] {
+        assert_eq!(come_back(&edge, foreign).await.status(), 410, "{foreign}");
+    }
+    let (_, mut token) = session(&edge).await;
+    for _ in 0..5 {
+        let answer: Value = come_back(&edge, &token).await.json().await.unwrap();
+        token = answer["token"].as_str().unwrap().to_owned();
+    }
+    assert_eq!(come_back(&edge, &token).await.status(), 410, "it comes back five times at most");
+}
+
+#[tokio::test]
+async fn a_task_that_is_told_to_stop_has_the_page_come_back() {
+    let Some(edge) = start().await else { return };
+    let (call, token) = session(&edge).await;
+    let mut socket = open(&edge, OWN_PAGE).await.unwrap();
+    say(&mut socket, &start_message(&call, &token)).await;
+    edge.published_kind("CallStarted").await;
+    let closed = async {
+        while let Some(Ok(message)) = socket.next().await {
+            if let Message::Close(frame) = message {
+                return frame.map(|frame| u16::from(frame.code));
+            }
+        }
+        None
+    };
+    let ((), code) = tokio::join!(edge.stop(), closed);
+    assert_eq!(code, Some(1012), "not as if the call were over");
 }
 
 #[tokio::test]

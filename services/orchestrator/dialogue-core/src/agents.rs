@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::{
     appointment::{self, Scene},
+    recording,
     sentence::sentences,
     state::{Question, State},
     tool::{
@@ -274,10 +275,18 @@ pub(crate) fn reply(
     scene: &Scene<'_>,
 ) -> Result<Scripted, Wanted> {
     let wish = understand::wish(text);
+    let of_a_card = match scene.spoken {
+        true => recording::heed(state, text, scene.tools)?,
+        false => None,
+    };
     if wants_human(wish, state, text) {
         state.misses = 0;
         state.asked = None;
         return hand_over(state, EscalationReason::Asked, scene.tools);
+    }
+    if let Some(scripted) = of_a_card {
+        state.misses = 0;
+        return Ok(scripted);
     }
     let scripted = by_kind(kind, state, wish, text, scene)?;
     state.misses = if scripted.is_miss { state.misses + 1 } else { 0 };

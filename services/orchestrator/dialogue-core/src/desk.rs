@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 use crate::{
     agents::{self, Agent, AgentKind},
     appointment::{self, Scene},
+    recording,
     routing::Rule,
     scoring::{self, Scores, Scoring},
     selection::{Bidder, Choice, select},
@@ -334,6 +335,15 @@ impl Desk {
         Answer { scripted: String::new(), ..answer }
     }
 
+    /// What has to be done before anybody answers, whoever does: nothing of a card is to be recorded (B4), and no model is
+    /// relied on for that.
+    pub fn precaution(&self, state: &State, message: &Message, done: &[Done]) -> Option<Call> {
+        let request =
+            message.spoken.then(|| recording::wanted(message.words().reveal(), state))??;
+        let is_done = done.iter().any(|done| done.call.request == request);
+        (!is_done).then(|| tool::next_call(done, request)).flatten()
+    }
+
     /// The tools a model may use in the part of `agent` (C5).
     pub fn tools(&self, agent: &str) -> Vec<ToolSchema> {
         let allowed = self.allowed(agent);
@@ -506,6 +516,9 @@ impl Desk {
             lines.push(format!(
                 "They are on a number that ends in {ending}; an appointment is made under it unless they give another."
             ));
+        }
+        if state.off_record {
+            lines.push("The recording is paused, so that a card number can be told.".to_owned());
         }
         let known = &state.enquiry;
         if let Some(name) = &known.name {

@@ -14,6 +14,7 @@
 mod agents;
 mod appointment;
 mod desk;
+mod recording;
 mod reply;
 mod routing;
 mod scoring;

@@ -34,6 +34,8 @@ pub enum ReplyInput<'a> {
     Ended,
     /// The model broke off, or did not answer.
     Failed,
+    /// The model was sent away in the middle, for the caller seemed to interrupt; he did not, and the reply goes on.
+    GoesOn,
     /// The models have used up what a turn may cost.
     OverBudget,
     /// There is no time left to ask anyone.
@@ -176,6 +178,7 @@ impl Reply {
             }
             // What was begun by one model is not finished by another: it would not fit.
             ReplyInput::Failed => self.finish(),
+            ReplyInput::GoesOn => self.ask(),
             ReplyInput::OverBudget => self.leave(),
             ReplyInput::OutOfTime => self.finish(),
         }
@@ -286,6 +289,18 @@ mod tests {
         assert_eq!(reply.step(ReplyInput::Text("Whole.")), []);
         let end = reply.step(ReplyInput::Ended);
         assert_eq!(end, [say(0, "Whole."), ReplyAction::Finish], "the half is not in it");
+    }
+
+    #[test]
+    fn a_model_sent_away_in_the_middle_is_asked_for_what_follows_the_sentences_that_stand() {
+        let mut reply = Reply::new(2, 0, None);
+        reply.step(ReplyInput::Begin);
+        assert_eq!(reply.step(ReplyInput::Text("Whole. Half")), [say(0, "Whole.")]);
+        for _ in 0..3 {
+            assert_eq!(reply.step(ReplyInput::GoesOn), [ReplyAction::Ask(0)]);
+        }
+        assert_eq!(reply.step(ReplyInput::Text("The rest.")), []);
+        assert_eq!(reply.step(ReplyInput::Ended), [say(1, "The rest."), ReplyAction::Finish]);
     }
 
     #[test]

@@ -148,6 +148,8 @@ pub struct State {
     pub asked: Option<Question>,
     /// How many turns in a row were not understood (B3).
     pub misses: u32,
+    /// Recording is paused: the caller tells a card number (B4).
+    pub off_record: bool,
     /// The appointment in the making.
     pub enquiry: Enquiry,
     /// The call is over.

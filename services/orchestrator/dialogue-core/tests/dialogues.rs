@@ -52,6 +52,22 @@ fn a_caller_leaves_with_an_appointment() {
 }
 
 #[test]
+fn nothing_of_a_card_is_recorded() {
+    let mut call = Talk::call();
+    let (_, said) = call.say("I'd like to pay by card.");
+    assert!(said.starts_with("I have paused the recording."), "{said}");
+    assert!(said.len() <= SPOKEN_CHARS_MAX && call.clinic.is_off_record);
+    call.say("It is 4111 1111 1111 1111.");
+    assert!(call.clinic.is_off_record, "while the number is told");
+    call.say("I need an appointment.");
+    assert!(!call.clinic.is_off_record);
+
+    let mut chat = Talk::chat();
+    chat.say("I'd like to pay by card.");
+    assert!(!chat.clinic.is_off_record, "nothing is recorded there");
+}
+
+#[test]
 fn a_chat_leaves_with_an_appointment() {
     let mut chat = Talk::chat();
     chat.holds(&[

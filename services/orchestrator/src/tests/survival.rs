@@ -101,6 +101,63 @@ async fn the_rules_engine_goes_on_by_counting() {
 }
 
 #[tokio::test]
+async fn a_doubt_closes_the_models_stream_and_a_listening_word_has_it_go_on() {
+    let model = ModelServer::start(|number, _| {
+        Ok(match number {
+            0 => vec![Step::Text("It is a long story. It begi".into()), Step::Stall],
+            _ => vec![Step::Text("It ends well.".into()), Step::Done],
+        })
+    })
+    .await;
+    let Some(world) = World::new(vec![openai(&model), rules()]).await else { return };
+    let call = world.call().await;
+    let words = call.says(1, "Tell me everything.", Some(GREETING));
+    let (out, sid) = (Outbox::default(), call.call.clone().unwrap());
+    let listens = async {
+        while out.spoken().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        world.shell.cache.doubt_turn(&sid, Turn(1)).await.unwrap();
+        timeout(Duration::from_secs(20), model.client_left()).await.expect("it is told at once");
+        assert_eq!(model.requests().len(), 1, "nothing is asked for in doubt");
+        world.shell.cache.end_doubt(&sid).await.unwrap();
+    };
+    let (handled, ()) = tokio::join!(call.handle(&out, &words), listens);
+    handled.unwrap();
+    assert_eq!(out.texts(), ["It is a long story.", "It ends well."]);
+    assert_eq!(out.finished()[0].1.sentences, 2, "one reply, under one attempt");
+    assert_eq!(out.replies()[0].1.text.reveal(), "It is a long story. It ends well.");
+    let requests = model.requests();
+    let last = requests[1]["messages"].as_array().unwrap().last().unwrap();
+    assert_eq!(last["content"], "It is a long story.", "it goes on after what was said");
+}
+
+#[tokio::test]
+async fn a_doubt_that_was_right_keeps_the_words_and_asks_nobody_again() {
+    let model = ModelServer::start(|_, _| {
+        Ok(vec![Step::Text("It is a long story. It begi".into()), Step::Stall])
+    })
+    .await;
+    let Some(world) = World::new(vec![openai(&model), rules()]).await else { return };
+    let call = world.call().await;
+    let words = call.says(1, "Tell me everything.", Some(GREETING));
+    let (out, sid) = (Outbox::default(), call.call.clone().unwrap());
+    let interrupts = async {
+        while out.spoken().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        world.shell.cache.doubt_turn(&sid, Turn(1)).await.unwrap();
+        timeout(Duration::from_secs(20), model.client_left()).await.expect("it is told at once");
+        world.shell.cache.set_fence(&sid, Turn(2)).await.unwrap();
+    };
+    let (handled, ()) = tokio::join!(call.handle(&out, &words), interrupts);
+    handled.unwrap();
+    assert_eq!(model.requests().len(), 1);
+    assert_eq!(out.replies()[0].1.text.reveal(), "It is a long story.");
+    assert!(out.finished().is_empty());
+}
+
+#[tokio::test]
 async fn barge_in_closes_the_models_stream_and_keeps_the_words() {
     let model = ModelServer::start(|_, _| {
         Ok(vec![Step::Text("It is a long story. It begi".into()), Step::Stall])

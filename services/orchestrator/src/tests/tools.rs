@@ -10,7 +10,10 @@ use domain::{
     CallCommand, Channel, ControlCall, Envelope, MessageSent, Payload, Personal, Timestamp, Turn,
 };
 
-use super::desk::{Outbox, Talk, World, rules};
+use super::{
+    desk::{Outbox, Talk, World, openai, rules},
+    model_server::ModelServer,
+};
 use crate::{
     llm::LanguageModel,
     tools::{self, Scene},
@@ -243,6 +246,34 @@ async fn a_person_is_reminded_of_what_still_stands() {
     let before = confirmations(&out).len();
     tools::reminder_due(&world.shell, &out, &event, reminder).await.unwrap();
     assert_eq!(confirmations(&out).len(), before, "it does not stand any more");
+}
+
+#[tokio::test]
+async fn a_card_pauses_the_recording_before_a_model_answers_and_its_end_resumes_it() {
+    let model = ModelServer::never_twice_alike().await;
+    let Some(world) = World::new(vec![openai(&model)]).await else { return };
+    let talk = world.call().await;
+    let commands = |out: &Outbox| -> Vec<CallCommand> {
+        let command = |envelope: Envelope| match envelope.payload {
+            Payload::ControlCall(control) => Some(control.command),
+            _ => None,
+        };
+        out.all().into_iter().filter_map(|(_, e)| command(e)).collect()
+    };
+    let turns = [
+        ("I'd like to pay by card", vec![CallCommand::PauseRecording]),
+        ("4111 1111 1111 1111", vec![]),
+        ("What are your hours?", vec![CallCommand::ResumeRecording]),
+    ];
+    for (turn, (text, expected)) in (1..).zip(turns) {
+        let out = Outbox::default();
+        talk.handle(&out, &talk.says(turn, text, None)).await.unwrap();
+        assert_eq!(commands(&out), expected, "{text}");
+        let names: Vec<_> = out.all().iter().map(|(_, e)| e.payload.name()).collect();
+        let paused = names.iter().position(|name| *name == "ControlCall").unwrap_or(0);
+        let spoken = names.iter().position(|name| *name == "SpeakSentence");
+        assert!(Some(paused) <= spoken, "before a word of the reply: {names:?}");
+    }
 }
 
 #[tokio::test]

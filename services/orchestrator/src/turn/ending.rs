@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, anyhow};
 use bus::{Destination, SendError};
+use cache::Sequel;
 use dialogue_core::{
     join,
     tool::{Done, Escalated, Outcome, ToolRequest},
@@ -174,6 +175,14 @@ impl TurnRun<'_> {
         }
         envelope.stamp(Stage::REPLY_FINISHED, now);
         envelope
+    }
+
+    /// What becomes of the call once the reply was heard: of one that was cut, nothing.
+    pub(super) fn sequel(&self, ending: &Ending) -> Sequel {
+        match ending.is_cut {
+            true => Sequel::default(),
+            false => Sequel { hang_up: ending.hang_up, transfer: self.handover(ending) },
+        }
     }
 
     fn handover(&self, ending: &Ending) -> Option<Handover> {

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use domain::Timestamp;
 
 use crate::llm::{LanguageModel, Price, Request, Usage};
@@ -13,6 +15,8 @@ const TOKEN_BYTES: usize = 4;
 pub(super) struct Spent {
     pub(super) usage: Usage,
     pub(super) first_sentence_at: Option<Timestamp>,
+    /// How long it was not known whether the caller interrupts. It is not taken from the time that the reply has.
+    pub(super) doubted: Duration,
     /// In millionths of a US dollar.
     cost: f64,
     open: Option<Open>,

@@ -179,7 +179,7 @@ impl TurnRun<'_> {
     }
 
     /// Runs a tool, unless this or an earlier run of the turn has, and records what came of it.
-    async fn run_tool(
+    pub(super) async fn run_tool(
         &self,
         ledger: &mut TurnLedger<'_>,
         thinking: &mut Thinking<'_>,

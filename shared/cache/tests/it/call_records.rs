@@ -22,6 +22,15 @@ fn heard(turn: u32, text: &str) -> HeardSoFar {
 }
 
 #[tokio::test]
+async fn a_call_without_a_stream_begins_once() {
+    let (cache, call) = (cache(), call());
+    let (first, later) = (Timestamp::from_micros(5), Timestamp::from_micros(9));
+    assert_eq!(cache.begin_call(&call, first).await.unwrap(), first);
+    assert_eq!(cache.begin_call(&call, later).await.unwrap(), first);
+    assert_eq!(cache.call_record(&call).await.unwrap().began_at, Some(first));
+}
+
+#[tokio::test]
 async fn whoever_goes_on_with_a_call_finds_what_was_noted_of_it() {
     let (cache, call) = (cache(), call());
     let began = Timestamp::from_micros(1_000);

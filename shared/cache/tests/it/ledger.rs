@@ -1,7 +1,7 @@
 //! The turn ledger and the records of sends.
 
-use cache::{CacheError, Refusal, SendState, UploadOf};
-use domain::Turn;
+use cache::{CacheError, Refusal, SendState, Sequel, UploadOf};
+use domain::{Handover, Turn};
 use futures::future::join_all;
 
 use crate::{cache, conversation, event};
@@ -36,15 +36,19 @@ async fn a_second_run_finds_all_that_the_first_said_and_did() {
     let tool = |value| cache.record_value(conversation, Turn(4), attempt, "tool:0", value);
     assert_eq!(tool("booked").await.unwrap(), "booked");
     assert_eq!(tool("refused").await.unwrap(), "booked");
-    let end = |meta| cache.finish_turn(conversation, Turn(4), attempt, meta);
-    assert_eq!(end("first end").await.unwrap(), "first end");
-    assert_eq!(end("second end").await.unwrap(), "first end");
+    let handover = Handover { to: "+15550009999".into(), summary: "Ada".into() };
+    let sequel = Sequel { hang_up: true, transfer: Some(handover) };
+    let nothing = Sequel::default();
+    let end = |meta, sequel| cache.finish_turn(conversation, Turn(4), attempt, meta, sequel);
+    assert_eq!(end("first end", &sequel).await.unwrap(), "first end");
+    assert_eq!(end("second end", &nothing).await.unwrap(), "first end");
 
     let ledger = cache.begin_turn(conversation, Turn(4)).await.unwrap();
     assert_eq!(ledger.attempt, attempt);
     assert_eq!(ledger.sentences, ["One.", "Two.", "Three."]);
     assert_eq!(ledger.values.get("tool:0").map(String::as_str), Some("booked"));
     assert_eq!(ledger.finished.as_deref(), Some("first end"));
+    assert!(ledger.sequel == sequel, "of the end that stands");
     assert!(!format!("{ledger:?}").contains("One."));
 }
 

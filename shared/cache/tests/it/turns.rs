@@ -1,6 +1,6 @@
 //! The fence, where a call's audio goes, context, and the turns of a chat.
 
-use cache::Written;
+use cache::{Standing, Written};
 use domain::Turn;
 use futures::future::join_all;
 
@@ -18,6 +18,22 @@ async fn a_fence_never_comes_down_whatever_order_its_setters_arrive_in() {
     }))
     .await;
     assert_eq!(cache.fence(&call).await.unwrap(), Turn(49));
+}
+
+#[tokio::test]
+async fn a_turn_in_doubt_goes_on_or_is_passed() {
+    let (cache, call) = (cache(), call());
+    let standing = async |turn| cache.standing(&call, Turn(turn)).await.unwrap();
+    assert_eq!(standing(2).await, Standing::Wanted);
+    cache.doubt_turn(&call, Turn(2)).await.unwrap();
+    assert_eq!(standing(2).await, Standing::Doubted);
+    assert_eq!(standing(3).await, Standing::Wanted, "no other turn is meant");
+    cache.end_doubt(&call).await.unwrap();
+    assert_eq!(standing(2).await, Standing::Wanted);
+    cache.doubt_turn(&call, Turn(2)).await.unwrap();
+    cache.set_fence(&call, Turn(3)).await.unwrap();
+    assert_eq!(standing(2).await, Standing::Passed);
+    assert_eq!(standing(3).await, Standing::Wanted);
 }
 
 #[tokio::test]

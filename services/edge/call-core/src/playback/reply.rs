@@ -177,12 +177,21 @@ impl Reply {
         heard.is_some_and(|sentence| sentence.text().trim_end().ends_with('?'))
     }
 
+    /// Whether it is known how many sentences it has: nobody makes more of it.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.total().is_some()
+    }
+
     /// Whether all its sentences have been sent.
     pub(super) fn is_whole(&self) -> bool {
-        let total = (self.totals.iter()).find(|(attempt, _)| Some(*attempt) == self.begun);
         let spoken = self.spoken.len() as u32;
-        total.is_some_and(|(_, sentences)| sentences.saturating_sub(self.before.0) == spoken)
+        self.total().is_some_and(|total| total.saturating_sub(self.before.0) == spoken)
             && self.spoken.iter().all(Sentence::is_sent)
+    }
+
+    fn total(&self) -> Option<u32> {
+        let total = self.totals.iter().find(|(attempt, _)| Some(*attempt) == self.begun);
+        total.map(|(_, sentences)| *sentences)
     }
 
     /// What was heard of it by one who has heard up to position `to`. Nothing is told of a greeting that never came.

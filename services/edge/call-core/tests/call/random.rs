@@ -80,6 +80,8 @@ struct Trial {
     latest: Duration,
     taken: u32,
     fence: u32,
+    /// The turn whose reply may be being interrupted.
+    doubted: Option<u32>,
     /// The attempt heard of the current turn.
     attempt: Option<u8>,
     last_segment: u32,
@@ -100,6 +102,7 @@ impl Trial {
             latest: now,
             taken: 0,
             fence: 0,
+            doubted: None,
             attempt: None,
             last_segment: 0,
             parts: 0,
@@ -147,13 +150,20 @@ impl Trial {
                     let (turn, attempt) = (u32::from(audio[0] & 0x7F) >> 2, audio[0] & 3);
                     assert_eq!(turn, self.taken % 32, "only the last turn is answered");
                     assert!(self.taken >= self.fence, "a cancelled turn is spoken");
+                    assert_eq!(self.doubted, None, "a reply goes on and nobody is told");
                     assert_eq!(*self.attempt.get_or_insert(attempt), attempt, "mixed attempts");
                 }
             }
             Action::SetFence { turn } => {
                 assert!(*turn > self.fence, "the fence only rises");
                 self.fence = *turn;
+                self.doubted = None;
             }
+            Action::Doubt { turn } => {
+                assert_eq!((self.doubted, *turn), (None, self.taken), "the reply that is spoken");
+                self.doubted = Some(*turn);
+            }
+            Action::EndDoubt { turn } => assert_eq!(self.doubted.take(), Some(*turn)),
             Action::TurnTaken { turn, text, heard, .. } => {
                 assert_eq!(*turn, self.taken + 1, "turns have no gap");
                 assert!(*turn >= self.fence, "a turn is taken behind the fence");
@@ -174,7 +184,10 @@ impl Trial {
                 self.parts += 1;
                 self.recorded += caller.len() as u64;
             }
-            Action::End { .. } => self.ended = true,
+            Action::End { .. } => {
+                assert_eq!(self.doubted, None, "a doubt outlives its call");
+                self.ended = true;
+            }
             _ => {}
         }
     }

@@ -140,6 +140,82 @@ fn a_sound_that_is_no_word_does_not_stop_the_agent() {
 }
 
 #[test]
+fn who_makes_the_reply_stops_with_the_first_doubt_and_goes_on_after_a_listening_word() {
+    let mut phone = Phone::started(settings());
+    phone.take_turn(&voice::speech(600), "a question");
+    phone.sentence(1, 1, 0, WORDS, &[0x31; 32_000]);
+    phone.quiet(1_000);
+    let (from, began) = (phone.log.len(), phone.now);
+    phone.speak(&voice::speech(300));
+    let doubted = phone.log[from..].iter().find(|(_, a)| *a == Action::Doubt { turn: 1 });
+    let after = doubted.expect("the model is told at once").0 - began;
+    assert!(after <= Duration::from_millis(100), "{after:?}");
+    phone.quiet(300);
+    phone.understand(from, "mhmm");
+    phone.quiet(300);
+    let told: Vec<&Action> = phone.log[from..]
+        .iter()
+        .map(|(_, action)| action)
+        .filter(|a| {
+            matches!(a, Action::Doubt { .. } | Action::EndDoubt { .. } | Action::SetFence { .. })
+        })
+        .collect();
+    assert_eq!(told, [&Action::Doubt { turn: 1 }, &Action::EndDoubt { turn: 1 }]);
+    // What the model wrote when it was asked again.
+    phone.sentence(1, 1, 1, "And so on.", &[0x32; 1_600]);
+    phone.finish(1, 1, 2);
+    phone.quiet(6_000);
+    assert_eq!(samples_of(&phone, 0x32), 1_600);
+    let whole = format!("{WORDS} And so on.");
+    assert_eq!(
+        phone.count(|a| matches!(a, Action::ReplyHeard(h) if h.complete && h.text == whole)),
+        1
+    );
+}
+
+#[test]
+fn a_doubt_ends_with_the_fence_and_is_not_raised_of_a_reply_that_is_made() {
+    let mut phone = Phone::started(settings());
+    phone.take_turn(&voice::speech(600), "a question");
+    phone.sentence(1, 1, 0, WORDS, &[0x31; 32_000]);
+    phone.quiet(1_000);
+    phone.speak(&voice::speech(900));
+    let doubt = phone.place(|a| *a == Action::Doubt { turn: 1 });
+    let clear = phone.place(|a| *a == Action::SendClear);
+    let fence = phone.place(|a| *a == Action::SetFence { turn: 2 });
+    assert!(doubt < clear && clear < fence);
+    assert_eq!(phone.count(|a| matches!(a, Action::EndDoubt { .. })), 0);
+
+    let mut phone = Phone::started(settings());
+    phone.take_turn(&voice::speech(600), "a question");
+    phone.sentence(1, 1, 0, WORDS, &[0x31; 32_000]);
+    phone.finish(1, 1, 1);
+    phone.quiet(1_000);
+    phone.speak(&voice::speech(900));
+    assert_eq!(phone.count(|a| matches!(a, Action::Doubt { .. })), 0);
+}
+
+#[test]
+fn a_caller_who_hangs_up_in_a_doubt_leaves_none() {
+    for lost in [false, true] {
+        let mut phone = Phone::started(settings());
+        phone.take_turn(&voice::speech(600), "a question");
+        phone.sentence(1, 1, 0, WORDS, &[0x31; 32_000]);
+        phone.quiet(1_000);
+        phone.speak(&voice::speech(200));
+        phone.input(if lost { Input::Lost } else { Input::Stop });
+        let last = phone.actions().filter(|a| {
+            matches!(a, Action::Doubt { .. } | Action::EndDoubt { .. } | Action::SetFence { .. })
+        });
+        let expected = match lost {
+            true => Action::EndDoubt { turn: 1 },
+            false => Action::SetFence { turn: 2 },
+        };
+        assert_eq!(last.last(), Some(&expected));
+    }
+}
+
+#[test]
 fn noise_that_cut_the_agent_short_is_not_met_with_silence() {
     let mut phone = Phone::started(settings());
     phone.take_turn(&voice::speech(600), "a question");
@@ -243,6 +319,26 @@ fn a_silent_mesh_is_bridged_once_and_apologised_for_once() {
     phone.quiet(500);
     assert_eq!(samples_of(&phone, 0x61), 0);
     assert_eq!(phone.take_turn(&voice::speech(600), "hello?"), 2);
+}
+
+#[test]
+fn where_a_human_takes_over_the_apology_is_the_last_word() {
+    let apology_after = Duration::from_secs(5);
+    let settings = Settings { apology_hands_over: true, apology_after, ..settings() };
+    // Neither an answer that never comes nor words that never come keep the caller here.
+    for understood in [true, false] {
+        let mut phone = Phone::started(settings.clone());
+        phone.take_turn(&voice::speech(600), "a question");
+        if !understood {
+            phone.speak(&voice::speech(600));
+        }
+        phone.quiet(12_000);
+        assert_eq!(samples_of(&phone, APOLOGY), 4_000, "heard to its end");
+        assert!(phone.core.is_ended());
+        let escalated = phone.place(|a| matches!(a, Action::Escalate { .. }));
+        let ended = phone.place(|a| matches!(a, Action::End { reason: EndReason::Unanswered, .. }));
+        assert!(escalated < ended);
+    }
 }
 
 #[test]

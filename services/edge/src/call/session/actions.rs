@@ -4,16 +4,17 @@ use std::time::Duration;
 
 use bus::{Queue, TraceContext};
 use cache::HeardSoFar;
-use call_core::{Action, Stages};
+use call_core::{Action, EndReason, Stages};
 use domain::{
-    Channel, Envelope, EscalationRequested, EventId, Heard, MessageKind, MessageReceived, Payload,
-    Personal, Stage, Timestamp, TranscribeSegment, Turn, TurnTimed,
+    Channel, Envelope, EscalationRequested, EventId, Handover, Heard, MessageKind, MessageReceived,
+    Payload, Personal, Stage, Timestamp, TranscribeSegment, Turn, TurnTimed,
 };
 use tokio::{sync::oneshot, time::Instant};
 
 use super::Session;
 use crate::call::{
     effects::{Effect, Note},
+    fences::Word,
     recording::Part,
     socket::Outgoing,
     wire::{self, Caption},
@@ -21,6 +22,8 @@ use crate::call::{
 
 /// Recognising later than this helps nobody (DESIGN 2).
 const SEGMENT_LIFE: Duration = Duration::from_secs(10);
+/// What a human is told who gets a call because nobody here answered.
+const UNANSWERED: &str = "The platform did not answer the caller in time.";
 /// How long playback of the new turn may wait for the fence; Redis answers in well under 1 ms.
 const FENCE_PATIENCE: Duration = Duration::from_millis(50);
 /// Numbers of segments, per connection of the call: a late answer for the last connection is not taken for one of this.
@@ -40,6 +43,8 @@ impl Session {
             Action::SendMark(name) => self.send(wire::mark(&self.stream_sid, name)),
             Action::SendClear => self.send(wire::clear(&self.stream_sid)),
             Action::SetFence { turn } => self.set_fence(turn),
+            Action::Doubt { turn } => drop(self.fences.push(Word::Doubt(self.wire_turn(turn)))),
+            Action::EndDoubt { .. } => drop(self.fences.push(Word::EndDoubt)),
             Action::Transcribe { turn, segment, audio, .. } => {
                 self.transcribe(turn, segment, audio)
             }
@@ -84,7 +89,8 @@ impl Session {
                 tracing::info!(call = %self.claims.call, ?prompt, turn = self.wire_turn(turn).0, "prompt spoken");
             }
             Action::Escalate { turn } => {
-                let summary = Personal::from("The platform did not answer the caller in time.");
+                self.unanswered = turn;
+                let summary = Personal::from(UNANSWERED);
                 let event = EscalationRequested { reason: "no_answer".into(), summary };
                 let event =
                     self.envelope(&format!("escalation:{}", self.wire_turn(turn).0), turn, event);
@@ -98,6 +104,12 @@ impl Session {
                 }
             }
             Action::End { reason, heard } => {
+                if reason == EndReason::Unanswered
+                    && let Some(human) = self.settings.human()
+                {
+                    let handover = Handover { to: human.into(), summary: UNANSWERED.into() };
+                    self.transfer = Some((self.unanswered, handover));
+                }
                 self.ended = Some((reason, heard.and_then(|h| self.wire_heard(h))));
             }
         }
@@ -121,17 +133,7 @@ impl Session {
 
     /// Sets the turn fence. What the socket is told after it waits for it, a little (DESIGN 2, "Turn fence").
     fn set_fence(&mut self, turn: u32) {
-        let (done, fence) = oneshot::channel();
-        let (services, call, turn) =
-            (self.services.clone(), self.claims.call.clone(), self.wire_turn(turn));
-        self.services.runtime.spawn(async move {
-            if let Err(error) = services.cache.set_fence(&call, turn).await {
-                // This task still drops by turn.
-                tracing::warn!(%call, turn = turn.0, %error, "turn fence not set");
-            }
-            // The session may be gone.
-            let _ = done.send(());
-        });
+        let fence = self.fences.push(Word::Fence(self.wire_turn(turn)));
         match &mut self.held {
             Some(held) => held.fence = fence,
             None => {

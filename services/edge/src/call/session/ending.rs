@@ -2,7 +2,7 @@
 
 use cache::Ended;
 use call_core::{EndReason, Input};
-use domain::{CallEndReason, Envelope, Handover, TransferStatus, TransferUpdated, Turn};
+use domain::{CallEndReason, Channel, Envelope, Handover, TransferStatus, TransferUpdated, Turn};
 use tokio::sync::mpsc;
 
 use super::{Session, SocketEnd};
@@ -15,7 +15,8 @@ impl Session {
         let mut reason = match end {
             SocketEnd::Core(EndReason::TimeLimit) => CallEndReason::TimeLimit,
             SocketEnd::Core(EndReason::Stopped) | SocketEnd::Stopped => CallEndReason::Caller,
-            SocketEnd::Core(EndReason::CallerSilent) | SocketEnd::HungUp => CallEndReason::Agent,
+            SocketEnd::Core(EndReason::CallerSilent | EndReason::Unanswered)
+            | SocketEnd::HungUp => CallEndReason::Agent,
             SocketEnd::HandedOver => CallEndReason::Transferred,
             SocketEnd::Lost(_) => CallEndReason::Lost,
         };
@@ -30,7 +31,11 @@ impl Session {
                 reason = CallEndReason::Lost;
             }
         }
-        self.socket.send(Outgoing::Close);
+        let is_page = self.claims.call.channel() == Channel::BROWSER;
+        self.socket.send(match end {
+            SocketEnd::Lost(_) if is_page => Outgoing::Leave,
+            _ => Outgoing::Close,
+        });
         let services = self.services.clone();
         services.unfinished.spawn_on(self.settle(reason, answers), &services.runtime);
     }

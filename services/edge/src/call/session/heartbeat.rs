@@ -1,24 +1,28 @@
 //! What other tasks are told of a call while it lasts here.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::DropGuard;
 
 use crate::{
-    call::{CallServices, state::RENEW_EVERY, token::StreamClaims},
+    call::{CallServices, token::StreamClaims},
     guard::SocketSlot,
 };
+
+/// How often the caller's socket is said to be in use.
+const RENEW_EVERY: Duration = Duration::from_secs(3);
 
 /// Keeps what other tasks know of the call: who holds it, where its answers go, that the caller's socket is in use.
 /// Ends with the returned guard.
 pub(super) fn heartbeat(
     services: &Arc<CallServices>,
     claims: &StreamClaims,
+    holder: &str,
     slot: Option<SocketSlot>,
 ) -> DropGuard {
     let alive = tokio_util::sync::CancellationToken::new();
     let (ended, services, call) = (alive.clone(), services.clone(), claims.call.clone());
-    let owner = format!("{}:{}", services.own_queue, claims.attempt);
+    let holder = holder.to_owned();
     let runtime = services.runtime.clone();
     runtime.spawn(async move {
         let mut routed = false;
@@ -30,7 +34,6 @@ pub(super) fn heartbeat(
                 );
                 routed = route.is_ok() && listed.is_ok();
             }
-            services.states.hold(&call, &owner).await;
             if let Some(slot) = &slot {
                 // Without Redis nobody counts.
                 let _ = services.guard.renew_socket(slot).await;
@@ -40,8 +43,8 @@ pub(super) fn heartbeat(
                 () = tokio::time::sleep(RENEW_EVERY) => {}
             }
         }
-        services.states.let_go(&call, &owner).await;
-        // Where it fails, whoever takes over what this task holds finds the call elsewhere, or over.
+        // Where they fail, whoever takes over what this task holds finds the call elsewhere, or over.
+        let _ = services.cache.detach_call(&call, &holder).await;
         let _ = services.cache.remove_call_of_edge(&services.own_queue, &call).await;
         if let Some(slot) = &slot {
             services.guard.release_socket(slot).await;

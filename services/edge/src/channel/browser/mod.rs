@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use actix_web::http::{Method, header::HeaderMap};
 use async_trait::async_trait;
-use domain::{CallSid, Channel};
+use domain::{Address, CallSid, Channel};
 use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
@@ -74,9 +74,15 @@ pub struct Browser {
     tokens: Arc<StreamTokens>,
 }
 
+/// How often a call may come back (DESIGN 5).
+const RETURNS_MAX: u32 = 5;
+
 #[derive(Deserialize)]
 struct SessionRequest {
     tenant: String,
+    /// The token that let in the socket of a call which is to go on, for the page has lost it.
+    #[serde(default)]
+    lost: Option<String>,
 }
 
 impl Browser {
@@ -89,7 +95,17 @@ impl Browser {
         Self { public_base_url, directory, tokens }
     }
 
-    /// A new call, and the token that lets its socket in once.
+    /// The call of a page that has lost its socket, as it comes back. Whether it goes on is known where its record is: at
+    /// the socket.
+    fn come_back(&self, token: &str, address: &Address) -> Option<StreamClaims> {
+        let claims = self.tokens.recognise(token).ok()?;
+        let is_ours = claims.call.channel() == Channel::BROWSER
+            && (claims.tenant, &claims.to) == (address.tenant, &address.address);
+        (is_ours && claims.attempt < RETURNS_MAX)
+            .then(|| StreamClaims { attempt: claims.attempt + 1, ..claims })
+    }
+
+    /// A new call, or one that comes back, and the token that lets its socket in once.
     fn session(&self, request: &VendorRequest) -> Result<Reception, Malformed> {
         let asked: SessionRequest = serde_json::from_slice(&request.body)
             .map_err(|_| Malformed::new("body", "must be JSON like {\"tenant\":\"name\"}"))?;
@@ -102,17 +118,23 @@ impl Browser {
             );
             return Ok(Reception::answered(told(404, "unknown_tenant")));
         };
-        let call = CallSid::of_browser(Uuid::new_v4());
-        let claims = StreamClaims {
-            tenant: address.tenant,
-            call: call.clone(),
-            from: ANONYMOUS.into(),
-            to: address.address,
-            attempt: 0,
+        let claims = match &asked.lost {
+            Some(token) => match self.come_back(token, &address) {
+                Some(claims) => claims,
+                None => return Ok(Reception::answered(told(410, "call_has_ended"))),
+            },
+            None => StreamClaims {
+                tenant: address.tenant,
+                call: CallSid::of_browser(Uuid::new_v4()),
+                from: ANONYMOUS.into(),
+                to: address.address,
+                attempt: 0,
+            },
         };
+        let call = &claims.call;
         let token = self.tokens.issue(&claims, request.received_at);
         let settings = self.directory.settings(address.tenant).unwrap_or_default();
-        tracing::info!(%call, "call from a web page let in");
+        tracing::info!(%call, attempt = claims.attempt, "call from a web page let in");
         let user = UserKey::at(address.tenant, request.source);
         Ok(Reception {
             notices: vec![Notice::Person { user, event: None, seen: None }],

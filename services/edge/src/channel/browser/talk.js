@@ -23,9 +23,15 @@ const TROUBLE = {
     broken: 'Something went wrong on this page. Please start again.',
 };
 
+/** How long is waited before each try to have a lost call go on. The desk keeps it for 15 s. */
+const COME_BACK_AFTER_MS = [200, 500, 1000, 2000, 3000, 4000];
+/** So much that was not sent is 3 s of sound: nobody is there who takes it. */
+const DEAD_LINE_BYTES = 48_000;
+
 class Trouble extends Error {
     constructor(kind) {
         super(TROUBLE[kind] ?? TROUBLE.busy);
+        this.kind = kind;
     }
 }
 
@@ -34,10 +40,15 @@ let call = null;
 
 class Call {
     constructor() {
+        this.isOver = false;
+        this.beginStream();
+    }
+
+    /** Every socket carries a stream of its own. */
+    beginStream() {
         this.streamSid = 'MZ' + crypto.randomUUID().replaceAll('-', '');
         this.sequence = 0;
         this.chunk = 0;
-        this.isOver = false;
     }
 
     /** Opens microphone, session and socket, in this order: a session waits for nobody. */
@@ -74,9 +85,10 @@ class Call {
     openSocket() {
         const url = new URL('browser-stream', base);
         url.protocol = url.protocol.replace('http', 'ws');
-        this.socket = new WebSocket(url);
-        this.socket.onopen = () => {
-            this.socket.send(JSON.stringify({ event: 'connected', protocol: 'Call', version: '1.0.0' }));
+        const socket = new WebSocket(url);
+        this.socket = socket;
+        socket.onopen = () => {
+            socket.send(JSON.stringify({ event: 'connected', protocol: 'Call', version: '1.0.0' }));
             this.send('start', {
                 streamSid: this.streamSid, callSid: this.session.call, tracks: ['inbound'],
                 mediaFormat: { encoding: 'audio/x-mulaw', sampleRate: LINE_HZ, channels: 1 },
@@ -85,12 +97,42 @@ class Call {
             show('You are talking to ' + this.session.business + '.');
             label('End the call');
         };
-        this.socket.onmessage = ({ data }) => this.fromDesk(JSON.parse(data));
-        this.socket.onclose = ({ code, reason }) => {
-            if (code === 1000) this.end();
-            else if (code === 1008) this.end(new Trouble(reason));
-            else this.end(new Trouble(this.sequence > 0 ? 'lost' : 'unreachable'));
+        socket.onmessage = ({ data }) => {
+            if (this.socket !== socket) return;
+            this.hasBegun = true;
+            this.fromDesk(JSON.parse(data));
         };
+        socket.onclose = ({ code, reason }) => {
+            if (this.socket !== socket) return;
+            if (code === 1000 || reason === 'call_has_ended') this.end();
+            else if (code === 1008) this.end(new Trouble(reason));
+            else if (this.hasBegun) this.comeBack();
+            else this.end(new Trouble('unreachable'));
+        };
+    }
+
+    /** The task that held the call is gone, or the line to it: another goes on where it was. */
+    async comeBack() {
+        const dead = this.socket;
+        this.socket = null;
+        dead?.close();
+        this.beginStream();
+        this.line.port.postMessage({ kind: 'clear' });
+        show('The connection was lost. Connecting again …');
+        this.tries ??= COME_BACK_AFTER_MS.values();
+        for (const wait of this.tries) {
+            await new Promise(resolve => setTimeout(resolve, wait));
+            if (this.isOver) return;
+            try {
+                this.session = await openSession(this.session.token);
+            } catch (error) {
+                if (error.kind === 'call_has_ended') return this.end();
+                continue;
+            }
+            if (!this.isOver) this.openSocket();
+            return;
+        }
+        this.end(new Trouble('lost'));
     }
 
     send(event, body) {
@@ -106,6 +148,7 @@ class Call {
             case 'frame':
                 // Before `start` nobody listens.
                 if (this.sequence === 0) return;
+                if (this.socket?.bufferedAmount > DEAD_LINE_BYTES) return this.comeBack();
                 this.send('media', {
                     track: 'inbound', chunk: String(this.chunk + 1),
                     timestamp: String(this.chunk * 1000 * FRAME_SAMPLES / LINE_HZ),
@@ -123,6 +166,8 @@ class Call {
     }
 
     fromDesk(message) {
+        // The desk speaks: the next loss is a new one.
+        this.tries = null;
         switch (message.event) {
             case 'media': {
                 const bytes = Uint8Array.from(atob(message.media.payload), c => c.charCodeAt(0));
@@ -175,13 +220,14 @@ async function openMicrophone() {
     }
 }
 
-async function openSession() {
+/** A new call, or, with the token that let the lost socket in, the same one once more. */
+async function openSession(lost) {
     let answer;
     try {
         answer = await fetch(new URL('talk/session', base), {
             method: 'POST',
             headers: { 'content-type': 'application/json' },
-            body: JSON.stringify({ tenant: tenant ?? '' }),
+            body: JSON.stringify({ tenant: tenant ?? '', lost }),
         });
     } catch {
         throw new Trouble('unreachable');

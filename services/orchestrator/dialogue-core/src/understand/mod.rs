@@ -19,7 +19,7 @@ use domain::Personal;
 pub use answer::{Answer, answer};
 pub use email::email;
 pub use intent::{Intent, Wish, intent, wish};
-pub(crate) use lexis::words;
+pub(crate) use lexis::{contains, words};
 pub use name::name;
 pub use phone::{caller_id, phone};
 pub use score::{Case, Confusion, Score, score};

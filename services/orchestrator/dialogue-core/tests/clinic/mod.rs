@@ -39,6 +39,8 @@ pub struct Clinic {
     /// Nothing can be reached.
     pub is_away: bool,
     pub escalations: Vec<String>,
+    /// The recording is paused.
+    pub is_off_record: bool,
 }
 
 impl Clinic {
@@ -92,6 +94,10 @@ impl Clinic {
             }
             // Nothing is written down there.
             ToolRequest::SearchKnowledge(_) => Outcome::Passages(Vec::new()),
+            ToolRequest::PauseRecording | ToolRequest::ResumeRecording => {
+                self.is_off_record = *request == ToolRequest::PauseRecording;
+                Outcome::Done
+            }
             _ => Outcome::Unavailable,
         }
     }

@@ -1,0 +1,106 @@
+//! Silence: of the mesh that owes an answer, and of the caller (B3).
+
+use super::{CallCore, Phase};
+use crate::{Action, EndReason, Moment, PromptKind};
+
+/// How often a caller who says nothing is asked whether somebody is there (B3).
+const ASKED_MAX: u32 = 2;
+
+/// The caller has finished and waits for an answer.
+pub(super) struct MeshSilence {
+    pub(super) turn: u32,
+    /// Nothing while the caller goes on speaking.
+    pub(super) since: Option<Moment>,
+    pub(super) filler_said: bool,
+}
+
+impl CallCore {
+    /// When the caller has been silent for too long. Not while the agent speaks or owes an answer.
+    pub(super) fn caller_silent_at(&self) -> Option<Moment> {
+        let owes = self.silence.is_some() || self.owes_reply();
+        let busy =
+            owes || self.turn.is_open() || self.keys.due.is_some() || self.playback.is_saying();
+        if busy || self.phase != Phase::Talking {
+            return None;
+        }
+        let patience = match self.playback.is_mid_reply() {
+            // The rest of it should have come by then.
+            true => self.settings.caller_silent_after.max(self.settings.apology_after),
+            false => self.settings.caller_silent_after,
+        };
+        Some(self.active.max(self.playback.plays_out()) + patience)
+    }
+
+    pub(super) fn ask_the_silent(&mut self, out: &mut Vec<Action>) {
+        if self.caller_silent_at().is_none_or(|at| self.now < at) {
+            return;
+        }
+        self.active = self.now;
+        self.asked += 1;
+        if self.asked <= ASKED_MAX {
+            return self.say(PromptKind::StillThere);
+        }
+        self.close(PromptKind::Unheard, EndReason::CallerSilent, out);
+    }
+
+    /// Whether an answer is due of which nothing has been spoken. A greeting is none.
+    pub(super) fn owes_reply(&self) -> bool {
+        let answers = self.taken > 0 || self.silence.as_ref().is_some_and(|s| s.turn == 0);
+        answers && self.playback.awaits_reply()
+    }
+
+    /// From now on the caller waits for an answer to `turn`, if it is not waiting for it already.
+    pub(super) fn await_mesh(&mut self, turn: u32) {
+        match &mut self.silence {
+            Some(silence) if silence.turn == turn => {
+                silence.since.get_or_insert(self.now);
+            }
+            silence => {
+                *silence = Some(MeshSilence { turn, since: Some(self.now), filler_said: false });
+            }
+        }
+    }
+
+    /// When a silence of the mesh has lasted too long. Not while the caller speaks.
+    pub(super) fn silence_ends(&self) -> Option<Moment> {
+        let silence = self.silence.as_ref()?;
+        let since = silence.since?;
+        if self.turn.is_open() && !self.turn.is_waiting_for_words() {
+            return None;
+        }
+        let patience = if silence.filler_said {
+            self.settings.apology_after
+        } else {
+            self.settings.filler_after.min(self.settings.apology_after)
+        };
+        Some(since + patience)
+    }
+
+    pub(super) fn break_silence(&mut self, out: &mut Vec<Action>) {
+        if self.silence_ends().is_none_or(|ends| self.now < ends) {
+            return;
+        }
+        let Some(silence) = &mut self.silence else {
+            return;
+        };
+        let waited = silence.since.map(|since| self.now - since);
+        if waited < Some(self.settings.apology_after) {
+            silence.filler_said = true;
+            return self.say(PromptKind::Filler);
+        }
+        let turn = silence.turn;
+        self.silence = None;
+        out.push(Action::Escalate { turn });
+        if self.settings.apology_hands_over {
+            return self.close(PromptKind::Apology, EndReason::Unanswered, out);
+        }
+        if turn == self.taken {
+            self.raise_fence(turn + 1, out);
+            let heard = self.playback.drop_reply(self.now);
+            self.note_heard(heard, out);
+        } else {
+            self.turn.abandon();
+        }
+        self.say(PromptKind::Apology);
+    }
+}
