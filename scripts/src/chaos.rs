@@ -9,8 +9,8 @@ mod caller;
 mod cut;
 mod ledger;
 mod plan;
-mod soak;
 mod site;
+mod soak;
 mod stand_in;
 mod traffic;
 
@@ -24,8 +24,8 @@ use crate::log::Log;
 
 pub use ledger::Verdict;
 pub use plan::{Blow, Plan};
-pub use soak::{Memory, SoakLoad, SoakVerdict, soak};
 use site::Site;
+pub use soak::{Memory, SoakLoad, SoakVerdict, soak};
 
 /// Quiet at the end, in which nothing breaks: what is under way comes to its end.
 const CALM: Duration = Duration::from_secs(20);

@@ -28,8 +28,7 @@ pub use keys::{CipherError, FieldCipher, KeyError, KeyRing};
 pub use personal::Personal;
 pub use tenant::{
     Address, AddressMode, HttpTool, Selection, Template, Templates, TenantSettings, TurnTaking,
-    VendorVoice,
-    Voice,
+    VendorVoice, Voice,
 };
 pub use time::Timestamp;
 pub use turn::{Heard, Stage, StageName, Turn};

@@ -13,8 +13,8 @@ use domain::{Channel, Timestamp};
 use self::calendar_file::Parties;
 pub use self::ses::Ses;
 use super::{
-    ChannelAdapter, ExternalId, Forgery, Malformed, OutgoingPart, PartBody, Reception, Route, SendFault,
-    VendorRequest,
+    ChannelAdapter, ExternalId, Forgery, Malformed, OutgoingPart, PartBody, Reception, Route,
+    SendFault, VendorRequest,
 };
 use crate::directory::Directory;
 
