@@ -131,7 +131,7 @@ pub async fn sent(tx: &TenantTx, of: &Envelope, e: &MessageSent) -> Result<(), S
     let account = &e.account;
     let (kind, kind_value) = match &e.form {
         _ if of.channel.is_spoken() => ("speech", None),
-        SentForm::Text => ("text", None),
+        SentForm::Text | SentForm::Mail(_) => ("text", None),
         SentForm::File(sent) => (kind_of_file(&sent.file.mime_type), None),
         SentForm::Link(link) => ("link", Some(plain(&link.url))),
         SentForm::Reaction { to } => ("reaction", Some(plain(to))),
