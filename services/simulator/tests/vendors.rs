@@ -1,14 +1,23 @@
 //! The speech and language vendors, spoken to over HTTP as the services speak to them.
 
-use std::net::TcpListener;
+use std::{net::TcpListener, time::SystemTime};
 
 use actix_web::{dev::ServerHandle, web};
+use aws_credential_types::Credentials;
+use aws_sigv4::{
+    http_request::{SignableBody, SignableRequest, SigningSettings, sign},
+    sign::v4,
+};
 use aws_smithy_eventstream::{frame::read_message_from, smithy::parse_response_headers};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use futures::StreamExt as _;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
-use simulator::{World, audio, config::Config, modem};
+use simulator::{
+    World, audio,
+    config::{Config, Secret},
+    modem,
+};
 
 struct Simulator {
     base: String,
@@ -19,10 +28,14 @@ struct Simulator {
 
 impl Simulator {
     fn start() -> anyhow::Result<Self> {
+        Self::with(Config::default())
+    }
+
+    fn with(config: Config) -> anyhow::Result<Self> {
         boot::install_tls();
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
         let base = format!("http://{}", listener.local_addr()?);
-        let world = web::Data::new(World::new(Config::default()));
+        let world = web::Data::new(World::new(config));
         let server = simulator::serve(listener, world.clone(), false)?;
         let handle = server.handle();
         actix_web::rt::spawn(server);
@@ -459,6 +472,40 @@ async fn bedrock_streams_words_tools_and_what_they_took_in_frames() -> anyhow::R
     simulator.control("PUT", "/faults/bedrock", json!({"status": 429})).await?;
     let throttled = converse(&body).send().await?;
     assert_eq!(throttled.headers()["x-amzn-errortype"], "ThrottlingException");
+    Ok(())
+}
+
+/// `path` with a signature of `secret`, as the SDK makes it.
+fn signed(simulator: &Simulator, path: &str, body: &Value, secret: &str) -> RequestBuilder {
+    let credentials = Credentials::new("AKIA", secret, None, None, "test");
+    let identity = credentials.into();
+    let params = v4::SigningParams::builder()
+        .identity(&identity)
+        .region("us-east-1")
+        .name("bedrock")
+        .time(SystemTime::now())
+        .settings(SigningSettings::default())
+        .build()
+        .expect("parameters")
+        .into();
+    let (url, bytes) = (format!("{}{path}", simulator.base), body.to_string().into_bytes());
+    let signable = SignableBody::Bytes(&bytes);
+    let request =
+        SignableRequest::new("POST", &url, std::iter::empty(), signable).expect("a request");
+    let signed = sign(request, &params).expect("a signature").into_parts().0;
+    let post = simulator.client.post(&url).body(bytes.clone());
+    signed.headers().fold(post, |post, (name, value)| post.header(name, value))
+}
+
+#[actix_web::test]
+async fn a_signature_is_checked_over_what_is_escaped_in_the_path() -> anyhow::Result<()> {
+    let secret = Some(Secret::new("right".to_owned()));
+    let simulator = Simulator::with(Config { aws_secret: secret, ..Config::default() })?;
+    let body = json!({"messages": [{"role": "user", "content": [{"text": "hi"}]}]});
+    let path = "/bedrock/model/amazon.nova-lite-v1%3A0/converse-stream";
+    assert_eq!(signed(&simulator, path, &body, "right").send().await?.status(), StatusCode::OK);
+    let wrong = signed(&simulator, path, &body, "wrong").send().await?;
+    assert_eq!(wrong.status(), StatusCode::FORBIDDEN);
     Ok(())
 }
 
