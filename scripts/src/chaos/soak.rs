@@ -290,9 +290,10 @@ async fn person(
     until: Instant,
 ) -> anyhow::Result<Written> {
     let path = format!("/sim/chats/{person}");
-    let mut written = Written { person, texts: Vec::new(), chat: Chat::default(), gave_up: false };
+    let mut written = Written { person, texts: Vec::new(), chat: Chat::default() };
+    let mut gave_up = false;
     for n in 0..MESSAGES_A_PERSON {
-        if Instant::now() >= until || written.gave_up {
+        if Instant::now() >= until || gave_up {
             break;
         }
         let text = format!("word {line} {n}");
@@ -302,7 +303,7 @@ async fn person(
         written.texts.push(text);
         let wanted = written.texts.len();
         let answered = |chat: &Chat| chat.replies().len() >= wanted;
-        written.gave_up = outside.until(ANSWER_LIMIT, &path, answered).await.is_err();
+        gave_up = outside.until(ANSWER_LIMIT, &path, answered).await.is_err();
         sleep(THINKS).await;
     }
     // A second answer may still come, and the statuses of the last one do.

@@ -7,7 +7,8 @@ use dialogue_core::tool::{
     Book, Call, Cancel, Done, FindSlots, ListAppointments, Outcome, Reschedule, ToolRequest, Window,
 };
 use domain::{
-    CallCommand, Channel, ControlCall, Envelope, MessageSent, Payload, Personal, Timestamp, Turn,
+    CallCommand, Channel, ControlCall, Envelope, MessageSent, Payload, Personal, SentForm,
+    Timestamp, Turn,
 };
 
 use super::{

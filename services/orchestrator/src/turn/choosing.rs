@@ -42,8 +42,8 @@ impl TurnRun<'_> {
         };
         let scored = tokio::select! {
             scored = scores(model.as_ref(), &scoring, spent) => scored,
-            // The turn is cut in any case.
-            () = self.fenced() => return Some(because("was interrupted")),
+            // The turn is cut, or soon may be.
+            () = self.halted() => return Some(because("was interrupted")),
         };
         match scored {
             Ok(scores) => desk.choose_by(state, message, &scores, model.model()),
