@@ -178,7 +178,7 @@ impl Verdict {
                 self.doubled.push(format!("{who}: {word:?} is kept {times} times"));
             }
         }
-        self.compare(who, &answered, &kept.person, |kept, word| has_word(kept, word));
+        self.compare(who, &answered, &kept.person, has_word);
         self.silences_ms.extend(silences(report));
     }
 
