@@ -1,5 +1,6 @@
 use std::{collections::HashMap, sync::Arc};
 
+use bus::TraceContext;
 use domain::{Envelope, TenantId};
 use store::{Store, StoreError};
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -72,6 +73,9 @@ async fn write_batches(store: Store, queue: Arc<Mutex<mpsc::Receiver<Item>>>) {
 
 async fn write(store: Store, tenant: TenantId, items: Vec<Item>) {
     metrics::histogram!("writer_batch_events").record(items.len() as f64);
+    // One transaction of many traces: a trace of its own, with a link to each.
+    let _written = tracing::info_span!(target: "otlp", "write", otel.name = "write batch",
+        otel.trace = %TraceContext::root(), otel.links = traces_of(&items), events = items.len());
     if let [_, _, ..] = items.as_slice() {
         if commit(&store, tenant, items.iter().map(|i| &i.event)).await.is_ok() {
             items.into_iter().for_each(|item| answer(item, Ok(())));
@@ -83,6 +87,11 @@ async fn write(store: Store, tenant: TenantId, items: Vec<Item>) {
         let alone = commit(&store, tenant, std::iter::once(&item.event)).await;
         answer(item, alone);
     }
+}
+
+fn traces_of(items: &[Item]) -> String {
+    let traces = items.iter().filter_map(|item| item.event.traceparent.as_deref());
+    traces.collect::<Vec<_>>().join(" ")
 }
 
 async fn commit(

@@ -9,6 +9,7 @@ mod crash;
 mod environment;
 mod exit;
 mod ops;
+mod otlp;
 mod settings;
 mod signals;
 mod telemetry;

@@ -2,9 +2,17 @@ use std::io::IsTerminal as _;
 
 use anyhow::Context as _;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry,
+    filter::{FilterExt as _, filter_fn},
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
+};
 
-use crate::Environment;
+use crate::{
+    Environment,
+    otlp::{self, Collector},
+};
 
 /// Seconds. Fine where a hop of the mesh lies (1 to 20 ms), coarse up to the 10 s after which a turn
 /// is given up.
@@ -37,7 +45,8 @@ impl Telemetry {
 }
 
 /// Starts logs and metrics of `service`. Logs go to standard output: JSON lines, or readable ones
-/// where that is a terminal or `SB_LOG_FORMAT=text`; `SB_LOG` filters them (default `info`).
+/// where that is a terminal or `SB_LOG_FORMAT=text`; `SB_LOG` filters them (default `info`). Spans go
+/// to the collector that `OTEL_EXPORTER_OTLP_ENDPOINT` names, if one does.
 ///
 /// # Errors
 /// When `SB_LOG` is not a filter, or telemetry was started before.
@@ -49,16 +58,29 @@ pub fn init_telemetry(service: &'static str, env: &Environment) -> anyhow::Resul
         Some(format) => format == "text",
         None => std::io::stdout().is_terminal(),
     };
-    let registry = tracing_subscriber::registry().with(filter);
+    // Who tells, by the names of OpenTelemetry's resource.
+    let task =
+        env.get("SB_TASK").map_or_else(|| crate::settings::task_name(service), str::to_owned);
+    let resource = [
+        ("service.name", service),
+        ("service.instance.id", task.as_str()),
+        ("service.version", env!("CARGO_PKG_VERSION")),
+    ];
+    let exporter = Collector::of(env).map(|collector| collector.start(&resource)).transpose()?;
     let layer = tracing_subscriber::fmt::layer();
-    if text {
-        registry
-            .with(layer.with_target(false).with_ansi(std::io::stdout().is_terminal()))
-            .try_init()
+    let filter = filter.and(filter_fn(|of| of.target() != otlp::TARGET));
+    let logged = if text {
+        let layer = layer.with_target(false).with_ansi(std::io::stdout().is_terminal());
+        layer.with_filter(filter).boxed()
     } else {
-        registry.with(layer.json().flatten_event(true).with_current_span(true)).try_init()
-    }
-    .context("start logging")?;
+        layer.json().flatten_event(true).with_current_span(true).with_filter(filter).boxed()
+    };
+    let exported = exporter.map(|exporter| {
+        exporter.with_filter(filter_fn(|of| of.is_span() && of.target() == otlp::TARGET)).boxed()
+    });
+    let layers: Vec<Box<dyn Layer<Registry> + Send + Sync>> =
+        [Some(logged), exported].into_iter().flatten().collect();
+    tracing_subscriber::registry().with(layers).try_init().context("start logging")?;
     let metrics = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), LATENCY_BUCKETS_SECONDS)
         .context("set latency buckets")?
@@ -69,9 +91,6 @@ pub fn init_telemetry(service: &'static str, env: &Environment) -> anyhow::Resul
         .add_global_label("service", service)
         .install_recorder()
         .context("start metrics")?;
-    // Who tells, by the names of OpenTelemetry's resource.
-    let task =
-        env.get("SB_TASK").map_or_else(|| crate::settings::task_name(service), str::to_owned);
     metrics::gauge!("target_info", "service_name" => service, "service_instance_id" => task,
         "service_version" => env!("CARGO_PKG_VERSION"))
     .set(1.0);

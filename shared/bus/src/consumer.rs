@@ -351,13 +351,34 @@ impl Worker {
             }
             Err(cause) => return self.failed(&held, None, 0, cause, Outcome::RETRY_AFTER).await,
         };
-        let trace = envelope.traceparent.as_deref().and_then(TraceContext::parse);
-        let trace = trace.map_or_else(TraceContext::root, |t| t.child());
+        let sender = envelope.traceparent.as_deref().and_then(TraceContext::parse);
+        // A replay is another story, hours later; it is linked to the first.
+        let parent = sender.filter(|_| envelope.replays == 0);
+        let trace = parent.map_or_else(TraceContext::root, |t| t.child());
+        let first = sender.filter(|_| envelope.replays > 0);
+        let exported = tracing::info_span!(target: "otlp", "process",
+            otel.name = format!("process {}", self.label), otel.kind = "consumer",
+            otel.trace = %trace, otel.parent = parent.map(|t| t.span_id()),
+            otel.links = first.map(|t| t.to_string()), otel.error = tracing::field::Empty,
+            messaging.system = "aws_sqs", messaging.destination.name = self.label,
+            messaging.message.id = %envelope.event_id,
+            messaging.message.conversation_id = %envelope.conversation,
+            event = envelope.payload.name(), turn = envelope.turn.0, replays = envelope.replays);
         let span = tracing::info_span!("message",
             event = envelope.payload.name(), event_id = %envelope.event_id,
             conversation = %envelope.conversation, turn = envelope.turn.0,
             trace_id = trace.trace_id());
-        self.handle(held, envelope, trace).instrument(span).await
+        let handled = async {
+            let next = self.handle(held, envelope, trace).instrument(span).await;
+            let error = match &next {
+                Next::FlowOn => "",
+                Next::Back(_) => "given back",
+                Next::Pause(_) => "a dependency is down",
+            };
+            exported.record("otel.error", error);
+            next
+        };
+        handled.instrument(exported.clone()).await
     }
 
     /// The envelope in a body, fetched from S3 where it lies there.

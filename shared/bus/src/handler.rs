@@ -76,7 +76,7 @@ impl Context {
     /// As [`Bus::publish`], and [`SendError::LeaseLost`].
     pub async fn publish(&self, events: &[Envelope]) -> Result<(), SendError> {
         self.check()?;
-        self.bus.publish(&self.traced(events)).await
+        self.bus.publish_within(&self.traced(events)).await
     }
 
     /// Sends jobs to a queue, as [`Bus::send`], in this message's trace.

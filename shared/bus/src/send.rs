@@ -114,6 +114,21 @@ impl Bus {
     /// # Errors
     /// [`SendError::Unavailable`].
     pub async fn publish(&self, events: &[Envelope]) -> Result<(), SendError> {
+        // Where a trace begins: what handles these events is told this span as its parent.
+        let _begun: Vec<tracing::Span> = roots(events)
+            .map(|(trace, event)| {
+                tracing::info_span!(target: "otlp", "publish", otel.name = "publish events",
+                otel.kind = "producer", otel.trace = trace, messaging.system = "aws_sns",
+                messaging.destination.name = "events", messaging.message.id = %event.event_id,
+                messaging.message.conversation_id = %event.conversation,
+                event = event.payload.name(), turn = event.turn.0)
+            })
+            .collect();
+        self.publish_within(events).await
+    }
+
+    /// As [`Bus::publish`], in a span that is told elsewhere.
+    pub(crate) async fn publish_within(&self, events: &[Envelope]) -> Result<(), SendError> {
         timed("events", "publish", self.publish_all(events)).await
     }
 
@@ -330,6 +345,16 @@ impl Dependency for Bus {
             tokio::time::timeout(Duration::from_secs(2), asked).await.unwrap_or(false)
         })
     }
+}
+
+/// Each trace context among these, with the first event that has it.
+fn roots(events: &[Envelope]) -> impl Iterator<Item = (&str, &Envelope)> {
+    events.iter().enumerate().filter_map(move |(at, event)| {
+        let trace = event.traceparent.as_deref()?;
+        let is_first =
+            events[..at].iter().all(|before| before.traceparent.as_deref() != Some(trace));
+        is_first.then_some((trace, event))
+    })
 }
 
 /// What the broker drops a repetition by.

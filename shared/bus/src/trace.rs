@@ -33,6 +33,11 @@ impl TraceContext {
         Self { trace: self.trace, span: new_span() }
     }
 
+    /// The span's id: 16 hex digits.
+    pub fn span_id(&self) -> String {
+        format!("{:016x}", self.span)
+    }
+
     /// The trace's id, as logs show it: 32 hex digits.
     pub fn trace_id(&self) -> String {
         format!("{:032x}", self.trace)

@@ -4,8 +4,8 @@ mod call;
 mod message;
 
 use async_trait::async_trait;
-use bus::{Context, Handler, Outcome};
-use domain::{Envelope, Payload};
+use bus::{Context, Handler, Outcome, TraceContext};
+use domain::{Envelope, Payload, Stage};
 use store::{StoreError, TenantTx, claims, conversations, deliveries, messages, turn_timings};
 
 use crate::{Batches, traces::Traces};
@@ -93,6 +93,21 @@ pub async fn record(tx: &TenantTx, event: &Envelope) -> Result<(), StoreError> {
     }
 }
 
+/// The turn as a span of its trace, from its first stage to its last, and the times between as attributes.
+fn export_turn(event: &Envelope, first: &Stage, last: &Stage) {
+    let Some(trace) = event.traceparent.as_deref().and_then(TraceContext::parse) else { return };
+    let at = |stage: &Stage| stage.at.as_micros();
+    let stages: Vec<String> = event
+        .stages
+        .iter()
+        .map(|stage| format!("{}+{}us", stage.name, at(stage).saturating_sub(at(first))))
+        .collect();
+    drop(tracing::info_span!(target: "otlp", "turn", otel.trace = %trace.child(),
+        otel.parent = trace.span_id(), otel.start_us = at(first), otel.end_us = at(last),
+        messaging.message.conversation_id = %event.conversation, turn = event.turn.0,
+        channel = event.channel.as_str(), stages = stages.join(" ")));
+}
+
 /// The hops of a turn: each stage since the one before, and the whole.
 fn measure_turn(event: &Envelope) {
     let mut stages: Vec<_> = event.stages.iter().collect();
@@ -104,6 +119,7 @@ fn measure_turn(event: &Envelope) {
         .record(pair[1].at.since(pair[0].at));
     }
     if let Some((first, last)) = stages.first().zip(stages.last()) {
+        export_turn(event, first, last);
         metrics::histogram!("turn_duration_seconds", "channel" => channel)
             .record(last.at.since(first.at));
     }
