@@ -27,6 +27,7 @@ pub mod keys;
 mod media;
 pub mod openapi;
 pub mod read;
+pub mod replays;
 pub mod role;
 pub mod services;
 pub mod tenant;
@@ -152,6 +153,8 @@ pub fn routes(app: &mut web::ServiceConfig, api: &web::Data<Api>) {
         .service(at("/escalations/{id}/claim", [(Method::POST, post().to(escalations::claim))]))
         .service(at("/escalations/{id}/close", [(Method::POST, post().to(escalations::close))]))
         .service(at("/dead-letters", [(Method::GET, get().to(dead_letters::list))]))
+        .service(at("/dead-letters/plan", [(Method::GET, get().to(replays::plan))]))
+        .service(at("/dead-letters/replay", [(Method::POST, post().to(replays::replay))]))
         .service(at("/dead-letters/{id}/replay", [(Method::POST, post().to(dead_letters::replay))]))
         .service(at(
             "/dead-letters/{id}/discard",

@@ -16,7 +16,7 @@ use utoipa::{
 
 use super::{
     agents, answer, appointments, calls, conversations, dead_letters, documents, escalations,
-    events, exports, files, health, keys, media, services, tenant, users,
+    events, exports, files, health, keys, media, replays, services, tenant, users,
 };
 
 #[derive(OpenApi)]
@@ -60,6 +60,8 @@ The tenant follows from the credential alone. Requests over the limit are answer
         dead_letters::show,
         dead_letters::replay,
         dead_letters::discard,
+        replays::plan,
+        replays::replay,
         users::list,
         users::show,
         tenant::show,

@@ -4,10 +4,11 @@ use domain::Timestamp;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::{Act, BODY, NOBODY, State};
+use super::{Act, BODY, NOBODY, QUARANTINED_AFTER, State};
 use crate::{
     StoreError, TenantTx,
     history::{Conditions, at, maybe_at},
+    moment,
 };
 
 const COLUMNS: &str = "number, queue, message_group, reason, starts, receives, died_at, conversation, event, event_name,
@@ -48,6 +49,158 @@ pub struct OwnLetter {
     pub state: State,
     /// Whether its group is left alone.
     pub is_parked: bool,
+}
+
+/// Which of a tenant's letters are meant. What is not given does not matter.
+#[derive(Clone, Debug, Default)]
+pub struct OwnFilter {
+    /// Of this queue.
+    pub queue: Option<String>,
+    /// Whose reason has this in it, in capitals or not.
+    pub reason: Option<String>,
+    /// Of this payload.
+    pub event_name: Option<String>,
+    /// Of this conversation.
+    pub conversation: Option<Uuid>,
+    /// That died then or later.
+    pub since: Option<Timestamp>,
+    /// That died earlier.
+    pub until: Option<Timestamp>,
+}
+
+/// What a replay of a tenant's letters would do.
+#[derive(Clone, Debug, Default)]
+pub struct OwnPlan {
+    /// Letters that would be sent.
+    pub letters: i64,
+    /// Groups they belong to.
+    pub groups: i64,
+    /// The same letters by queue.
+    pub queues: Vec<(String, i64)>,
+    /// Conversations in which something was said after the letter, up to 100 of them.
+    pub moved_on: Vec<Uuid>,
+    /// Jobs whose time is over: left out.
+    pub expired: i64,
+    /// Letters that died too often: left out.
+    pub quarantined: i64,
+    /// Letters of parked groups: left out.
+    pub parked: i64,
+}
+
+/// A letter whose replay has begun.
+#[derive(Clone, Debug)]
+pub struct Begun {
+    /// Its number.
+    pub number: i64,
+    /// The queue it was meant for.
+    pub queue: String,
+    /// Its group.
+    pub group: String,
+    /// Its body, as it was buried.
+    pub body: String,
+}
+
+/// What the operators' replays leave out as well.
+const REPLAYABLE: &str =
+    "event IS NOT NULL AND expires_at IS NULL AND replays < $q AND NOT is_parked";
+
+impl OwnFilter {
+    /// Of those that nobody has sent with success.
+    fn conditions(&self) -> Conditions {
+        let mut wanted = Conditions::default();
+        wanted.all.push("state IN ('waiting', 'pending')".to_owned());
+        if let Some(queue) = self.queue.clone() {
+            wanted.add("queue = $", queue);
+        }
+        if let Some(reason) = self.reason.clone() {
+            wanted.add("position(lower($::text) IN lower(reason)) > 0", reason);
+        }
+        if let Some(name) = self.event_name.clone() {
+            wanted.add("event_name = $", name);
+        }
+        if let Some(conversation) = self.conversation {
+            wanted.add("conversation = $", conversation);
+        }
+        if let Some(since) = self.since {
+            wanted.add("died_at >= $", moment(since));
+        }
+        if let Some(until) = self.until {
+            wanted.add("died_at < $", moment(until));
+        }
+        wanted
+    }
+}
+
+/// What a replay of the letters meant would do.
+pub async fn plan(tx: &TenantTx, filter: &OwnFilter) -> Result<OwnPlan, StoreError> {
+    let mut wanted = filter.conditions();
+    let of_all = wanted.sql();
+    let often = wanted.value(QUARANTINED_AFTER);
+    let replayable = REPLAYABLE.replace("$q", &often);
+    let values = wanted.values();
+    let sql = format!(
+        "SELECT queue, count(*) FILTER (WHERE {replayable}),
+            count(*) FILTER (WHERE expires_at IS NOT NULL),
+            count(*) FILTER (WHERE replays >= {often}),
+            count(*) FILTER (WHERE is_parked)
+         FROM own_dead_letters {of_all} GROUP BY 1 ORDER BY 1"
+    );
+    let mut plan = OwnPlan::default();
+    for row in tx.query(&sql, &values).await? {
+        let letters: i64 = row.get(1);
+        plan.letters += letters;
+        if letters > 0 {
+            plan.queues.push((row.get(0), letters));
+        }
+        plan.expired += row.get::<_, i64>(2);
+        plan.quarantined += row.get::<_, i64>(3);
+        plan.parked += row.get::<_, i64>(4);
+    }
+    let sql = format!(
+        "SELECT count(DISTINCT message_group) FROM own_dead_letters {of_all} AND {replayable}"
+    );
+    let groups = tx.query_opt(&sql, &values).await?;
+    plan.groups = groups.map_or(0, |row| row.get(0));
+    let sql = format!(
+        "SELECT conversation FROM (
+            SELECT conversation, max(occurred_at) AS since FROM own_dead_letters {of_all} AND {replayable}
+            GROUP BY 1) c
+         WHERE EXISTS (SELECT FROM messages m
+            WHERE m.conversation = c.conversation AND m.occurred_at > c.since)
+         ORDER BY 1 LIMIT 100"
+    );
+    plan.moved_on = tx.query(&sql, &values).await?.iter().map(|row| row.get(0)).collect();
+    Ok(plan)
+}
+
+/// The next letters to be replayed, oldest first, up to `limit`. They are pending from now on.
+pub async fn begin(
+    tx: &TenantTx,
+    filter: &OwnFilter,
+    limit: i64,
+    actor: &str,
+) -> Result<Vec<Begun>, StoreError> {
+    let mut wanted = filter.conditions();
+    let of_all = wanted.sql();
+    let often = wanted.value(QUARANTINED_AFTER);
+    let replayable = REPLAYABLE.replace("$q", &often);
+    let limit = wanted.value(limit);
+    let sql = format!(
+        "SELECT number, queue, message_group FROM own_dead_letters {of_all} AND {replayable}
+         ORDER BY number LIMIT {limit}"
+    );
+    let mut begun = Vec::new();
+    for row in tx.query(&sql, &wanted.values()).await? {
+        let (number, queue, group) = (row.get(0), row.get(1), row.get(2));
+        let open = [State::Waiting, State::Pending];
+        if !set(tx, number, (&open, State::Pending), ("replay", actor, "")).await? {
+            continue;
+        }
+        if let Some(body) = body(tx, number).await? {
+            begun.push(Begun { number, queue, group, body });
+        }
+    }
+    Ok(begun)
 }
 
 /// Up to `limit` letters, the newest first, before the one with the number `before`.

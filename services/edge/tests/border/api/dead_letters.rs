@@ -120,3 +120,51 @@ async fn an_operator_sees_sends_again_and_gives_up_the_letters_of_the_own_tenant
     assert!(actions.contains(&"dead_letter.replay") && actions.contains(&"dead_letter.discard"));
     edge.stop().await;
 }
+
+#[tokio::test]
+async fn letters_are_sent_again_by_a_filter_after_a_plan_and_a_few_at_a_time() {
+    let Some(edge) = start().await else { return };
+    let archive = Archive::new(edge.db.store().await);
+    let other = edge.db.add_tenant("other").await;
+    let mut wanted = Vec::new();
+    for _ in 0..3 {
+        wanted.push(bury(&archive, DEMO, 0).await.event_id);
+    }
+    bury(&archive, DEMO, 3).await;
+    bury(&archive, other, 0).await;
+    let operator = edge.api_key(DEMO, "operator").await;
+    let base = "/api/v1/dead-letters";
+
+    let plan = edge.read(&operator, &format!("{base}/plan?queue=writer&reason=NO")).await.data();
+    assert_eq!((&plan["letters"], &plan["conversations"]), (&json!(3), &json!(3)), "{plan}");
+    assert_eq!(plan["queues"], json!([{"queue": "writer", "letters": 3}]));
+    assert_eq!((&plan["quarantined"], &plan["parked"]), (&json!(1), &json!(0)));
+    let none = edge.read(&operator, &format!("{base}/plan?reason=sky")).await.data();
+    assert_eq!(none["letters"], 0);
+
+    let replay = format!("{base}/replay");
+    for wrong in [json!({"at_most": 0}), json!({"queue": " "}), json!({"whose": "mine"})] {
+        assert_eq!(edge.write(&operator, &replay, &wrong).await.status, 400, "{wrong}");
+    }
+    let some = edge.write(&operator, &replay, &json!({"reason": "no", "at_most": 2})).await;
+    assert_eq!(some.status, 202, "{}", some.body);
+    assert_eq!(some.data(), json!({"sent": 2, "left": 1}));
+    let rest = edge.write(&operator, &replay, &json!({"reason": "no"})).await;
+    assert_eq!(rest.data(), json!({"sent": 1, "left": 0}));
+    let rest = edge.write(&operator, &replay, &json!({"queue": "writer"})).await;
+    assert_eq!(rest.data(), json!({"sent": 0, "left": 0}));
+    let mut sent = Vec::new();
+    for _ in 0..3 {
+        let again = edge.published_kind("MessageReceived").await;
+        assert_eq!(again.replays, 1);
+        sent.push(again.event_id);
+    }
+    // Each is of a conversation of its own, and these are in no order to each other.
+    wanted.sort();
+    sent.sort();
+    assert_eq!(sent, wanted);
+    let acts = edge.read(&operator, &format!("{base}/1")).await.data()["acts"].clone();
+    let acts: Vec<_> = acts.as_array().unwrap().iter().map(|act| act["act"].clone()).collect();
+    assert_eq!(acts, ["replay", "published"]);
+    edge.stop().await;
+}
