@@ -7,6 +7,7 @@
 //! - [`http`]: the pipeline every webhook goes through.
 //! - [`call`]: a phone call while it lasts.
 //! - [`consumers`]: the queues `edge` reads.
+//! - [`vendor`]: what is measured of requests to vendors.
 //!
 //! `design.md` beside this crate tells one call and one chat from end to end.
 
@@ -20,6 +21,7 @@ pub mod guard;
 pub mod http;
 mod publisher;
 mod read_marks;
+pub mod vendor;
 
 use std::{
     net::{SocketAddr, TcpListener},

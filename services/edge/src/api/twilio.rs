@@ -1,6 +1,9 @@
 //! Calls that the API starts and ends, over Twilio's Calls resource (PROTOCOLS 1.6).
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use actix_web::http::StatusCode;
 use domain::{CallSid, Personal};
@@ -8,6 +11,7 @@ use serde::Deserialize;
 use vault::RotatingSecret;
 
 use super::{answer::ApiError, write::OutsideFault};
+use crate::vendor;
 
 const WITHIN: Duration = Duration::from_secs(10);
 
@@ -83,7 +87,11 @@ impl TwilioCalls {
             tracing::warn!(%error, kind = "vendor_away", vendor = "twilio", "request to Twilio failed");
             told
         };
-        let response = match request.send().await {
+        let begun = Instant::now();
+        let sent = request.send().await;
+        let status = sent.as_ref().map(|response| response.status().as_u16());
+        vendor::asked("twilio", "calls", begun, status);
+        let response = match sent {
             Ok(response) => response,
             Err(e) if e.is_connect() || e.is_builder() => {
                 return Err(OutsideFault::Nothing(away(e)));

@@ -1,6 +1,9 @@
 //! Text messages over Twilio's Messages API (A6, PROTOCOLS 1.6): confirmations and reminders out, answers in.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::anyhow;
 use async_trait::async_trait;
@@ -15,7 +18,7 @@ use super::{
     RouteMethod, SendFault, SendMark, UserKey, VendorRequest,
     twilio_voice::{Form, TwilioSettings, check_signature},
 };
-use crate::directory::Directory;
+use crate::{directory::Directory, vendor};
 
 const SMS_PATH: &str = "/twilio/sms";
 const STATUS_PATH: &str = "/twilio/sms/status";
@@ -109,7 +112,11 @@ impl ChannelAdapter for TwilioSms {
             .basic_auth(account, Some(self.twilio.auth_token.current().reveal()))
             .timeout(SEND_TIMEOUT)
             .form(&form);
-        let response = match request.send().await {
+        let begun = Instant::now();
+        let sent = request.send().await;
+        let status = sent.as_ref().map(|response| response.status().as_u16());
+        vendor::asked("twilio", "messages", begun, status);
+        let response = match sent {
             Ok(response) => response,
             Err(e) if e.is_connect() || e.is_builder() => {
                 let cause = anyhow!(e.without_url()).context("connect to Twilio");

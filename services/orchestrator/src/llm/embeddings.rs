@@ -159,7 +159,10 @@ impl Embeddings {
         if let Some(key) = key {
             post = post.bearer_auth(key.current().reveal());
         }
-        let answer: Answer = read(post.send().await).await?;
+        let begun = Instant::now();
+        let sent = post.send().await;
+        self.note(begun, &sent, |error| error.is_timeout());
+        let answer: Answer = read(sent).await?;
         let mut data = answer.data;
         data.sort_by_key(|e| e.index);
         if !data.iter().enumerate().all(|(place, e)| e.index == place) {
@@ -171,9 +174,30 @@ impl Embeddings {
     async fn ask_titan(&self, access: &BedrockAccess, text: &str) -> anyhow::Result<Vec<f32>> {
         let EmbeddingSettings { base_url, model, .. } = &self.settings;
         let body = json!({"inputText": text}).to_string().into_bytes();
-        let answer = post(&self.http, access, base_url, (model.as_str(), "invoke"), body).await?;
-        let answer: TitanAnswer = read(Ok(answer)).await?;
+        let begun = Instant::now();
+        let sent = post(&self.http, access, base_url, (model.as_str(), "invoke"), body).await;
+        self.note(begun, &sent, |_| false);
+        let answer: TitanAnswer = read(Ok(sent?)).await?;
         Ok(answer.embedding)
+    }
+
+    /// Notes a request for the metrics of vendors.
+    fn note<E>(
+        &self,
+        begun: Instant,
+        sent: &Result<reqwest::Response, E>,
+        is_timeout: impl Fn(&E) -> bool,
+    ) {
+        let error_type = match sent {
+            Ok(answer) if answer.status().is_success() => "",
+            Ok(answer) if answer.status().is_client_error() => "refused",
+            Err(error) if is_timeout(error) => "timeout",
+            Ok(_) | Err(_) => "unavailable",
+        };
+        metrics::histogram!("vendor_request_duration_seconds",
+            "vendor" => self.settings.name.clone(), "request" => "embeddings",
+            "error_type" => error_type)
+        .record(begun.elapsed());
     }
 }
 

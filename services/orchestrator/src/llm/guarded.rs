@@ -40,20 +40,22 @@ impl LanguageModel for Guarded {
     }
 
     async fn reply(&self, request: &Request) -> Result<Deltas, ModelError> {
-        let mut asking = Asking::begin(&self.breaker).ok_or(ModelError::Resting)?;
+        let mut asking = Asking::begin(&self.breaker, self.name()).ok_or(ModelError::Resting)?;
         let deltas = match self.model.reply(request).await {
             Ok(deltas) => deltas,
             Err(error) => {
-                asking.settle(verdict(&error));
+                asking.failed(&error);
                 return Err(error);
             }
         };
         let watched = stream::unfold((deltas, asking), |(mut deltas, mut asking)| async move {
             let item = deltas.next().await;
             match &item {
-                Some(Ok(Delta::Text(_) | Delta::Asked(_))) | None => asking.settle(Verdict::Works),
+                Some(Ok(Delta::Text(_) | Delta::Asked(_))) | None => {
+                    asking.settle(Verdict::Works, "");
+                }
                 Some(Ok(Delta::Usage(_))) => {}
-                Some(Err(error)) => asking.settle(verdict(error)),
+                Some(Err(error)) => asking.failed(error),
             }
             Some((item?, (deltas, asking)))
         });
@@ -72,25 +74,61 @@ impl LanguageModel for Guarded {
 struct Asking {
     breaker: Arc<Mutex<Breaker>>,
     permit: Option<Permit>,
+    vendor: String,
+    begun: Instant,
 }
 
 impl Asking {
-    fn begin(breaker: &Arc<Mutex<Breaker>>) -> Option<Self> {
-        let permit = breaker.lock().unwrap_or_else(PoisonError::into_inner).ask(Instant::now())?;
-        Some(Self { breaker: breaker.clone(), permit: Some(permit) })
+    fn begin(breaker: &Arc<Mutex<Breaker>>, vendor: &str) -> Option<Self> {
+        let begun = Instant::now();
+        let permit = breaker.lock().unwrap_or_else(PoisonError::into_inner).ask(begun)?;
+        let (breaker, vendor) = (breaker.clone(), vendor.to_owned());
+        Some(Self { breaker, permit: Some(permit), vendor, begun })
+    }
+
+    fn failed(&mut self, error: &ModelError) {
+        self.settle(verdict(error), error_type(error));
     }
 
     /// The first word counts: a stream that breaks off later began.
-    fn settle(&mut self, verdict: Verdict) {
+    fn settle(&mut self, verdict: Verdict, error_type: &'static str) {
         let Some(permit) = self.permit.take() else { return };
         let mut breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
         breaker.settle(permit, verdict, Instant::now());
+        let is_closed = breaker.is_closed();
+        drop(breaker);
+        metrics::gauge!("vendor_breaker_open",
+            "vendor" => self.vendor.clone(), "request" => "chat")
+        .set(if is_closed { 0.0 } else { 1.0 });
+        // Given up by whoever asked, it tells nothing of the vendor.
+        if error_type != ABANDONED {
+            metrics::histogram!("vendor_request_duration_seconds",
+                "vendor" => self.vendor.clone(), "request" => "chat", "error_type" => error_type)
+            .record(self.begun.elapsed());
+        }
     }
 }
 
 impl Drop for Asking {
     fn drop(&mut self) {
-        self.settle(Verdict::Unknown);
+        self.settle(Verdict::Unknown, ABANDONED);
+    }
+}
+
+const ABANDONED: &str = "abandoned";
+
+/// The same kinds as of vendors of speech.
+fn error_type(error: &ModelError) -> &'static str {
+    match error {
+        ModelError::Refused { status: 401 | 403, .. } => "denied",
+        ModelError::Refused { status: 429, .. } => "busy",
+        ModelError::Refused { status: 400..500, .. } => "refused",
+        ModelError::Refused { .. } | ModelError::Connection(_) | ModelError::BrokeOff(_) => {
+            "unavailable"
+        }
+        ModelError::TimedOut(_) => "timeout",
+        ModelError::Unreadable(_) => "malformed",
+        ModelError::NoWords | ModelError::Resting => ABANDONED,
     }
 }
 

@@ -8,7 +8,7 @@ use cache::Cache;
 use domain::{CallSid, Handover, TenantSettings};
 
 use super::{TRANSFERRED_PATH, TwilioSettings, WHISPER_PATH, twiml::Document};
-use crate::call::state::CallStates;
+use crate::{call::state::CallStates, vendor};
 
 /// Twilio answers an update in a fraction of it; the caller hears silence meanwhile.
 const UPDATE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -87,15 +87,6 @@ impl Transfers {
     /// # Errors
     /// When Twilio does not take it: then it asks us once the call's stream is closed.
     pub async fn update(&self, call: &CallSid, document: &str) -> anyhow::Result<()> {
-        let begun = std::time::Instant::now();
-        let updated = self.ask_to_update(call, document).await;
-        metrics::histogram!("vendor_request_duration_seconds", "vendor" => "twilio",
-            "request" => "update_call", "error_type" => if updated.is_ok() { "" } else { "failed" })
-        .record(begun.elapsed());
-        updated
-    }
-
-    async fn ask_to_update(&self, call: &CallSid, document: &str) -> anyhow::Result<()> {
         let Some(account) = &self.account_sid else { bail!("TWILIO_ACCOUNT_SID is not set") };
         let base = &self.api_base_url;
         let url = format!("{base}/2010-04-01/Accounts/{account}/Calls/{call}.json");
@@ -105,8 +96,11 @@ impl Transfers {
             .basic_auth(account, Some(self.twilio.auth_token.current().reveal()))
             .timeout(UPDATE_TIMEOUT)
             .form(&[("Twiml", document)]);
-        let response = request.send().await.map_err(reqwest::Error::without_url);
-        let status = response.context("update the call at Twilio")?.status();
+        let begun = std::time::Instant::now();
+        let sent = request.send().await.map_err(reqwest::Error::without_url);
+        let status = sent.as_ref().map(|response| response.status().as_u16());
+        vendor::asked("twilio", "update_call", begun, status);
+        let status = sent.context("update the call at Twilio")?.status();
         anyhow::ensure!(status.is_success(), "update the call at Twilio: {status}");
         Ok(())
     }

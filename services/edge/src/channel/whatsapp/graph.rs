@@ -1,6 +1,6 @@
 //! What we ask of the Graph API (PROTOCOLS 2.3, 2.4).
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use serde_json::Value;
@@ -9,7 +9,10 @@ use super::{
     WhatsApp, outgoing,
     payload::{GraphError, GraphFailure, Sent},
 };
-use crate::channel::{ExternalId, OutgoingPart, Seen, SendFault};
+use crate::{
+    channel::{ExternalId, OutgoingPart, Seen, SendFault},
+    vendor,
+};
 
 /// Longer than Meta's own slow answers; a send without an answer by then is in doubt.
 const SEND_TIMEOUT: Duration = Duration::from_secs(20);
@@ -56,7 +59,11 @@ impl WhatsApp {
             .post(url)
             .bearer_auth(settings.access_token.current().reveal())
             .timeout(timeout);
-        let response = request.json(body).send().await?;
+        let begun = Instant::now();
+        let sent = request.json(body).send().await;
+        let status = sent.as_ref().map(|response| response.status().as_u16());
+        vendor::asked("graph", "messages", begun, status);
+        let response = sent?;
         let status = response.status().as_u16();
         Ok((status, response.bytes().await?.to_vec()))
     }

@@ -1,6 +1,6 @@
 //! Files people send, fetched in two steps: what and where, then the bytes, both with our token (PROTOCOLS 2.5).
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -11,7 +11,10 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use super::WhatsApp;
-use crate::channel::{FetchFault, FetchedFile};
+use crate::{
+    channel::{FetchFault, FetchedFile},
+    vendor,
+};
 
 const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(10);
 const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(120);
@@ -85,7 +88,11 @@ impl WhatsApp {
     async fn get(&self, url: &str, timeout: Duration) -> Result<Response, FetchFault> {
         let token = self.settings.access_token.current();
         let request = self.http.get(url).bearer_auth(token.reveal()).timeout(timeout);
-        request.send().await.map_err(lost)
+        let begun = Instant::now();
+        let sent = request.send().await;
+        let status = sent.as_ref().map(|answer| answer.status().as_u16());
+        vendor::asked("graph", "media", begun, status);
+        sent.map_err(lost)
     }
 }
 
