@@ -49,6 +49,10 @@ async fn every_route_with_another_tenants_credentials_shows_and_changes_nothing(
                 "dentist".to_owned(),
             ] {
                 let path = path.replace("{id}", &id);
+                // An agent is called what it is put under: theirs is the name that may lead to it.
+                if method == Method::PUT && path.contains("/agents/") && id != "dentist" {
+                    continue;
+                }
                 let bodies: &[Value] = if method == Method::GET { &[Value::Null] } else { &bodies };
                 for body in bodies {
                     let headers = [("authorization", bearer.as_str())];
