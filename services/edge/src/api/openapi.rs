@@ -88,7 +88,7 @@ The tenant follows from the credential alone. Requests over the limit are answer
         events::socket,
         events::create_ticket,
     ),
-    components(schemas(answer::Failure, conversations::Order)),
+    components(schemas(answer::Failure, conversations::Order, exports::Format)),
     security(("bearer" = []), ("api_key" = [])),
     modifiers(&Everywhere),
 )]
