@@ -40,7 +40,8 @@ impl LanguageModel for Guarded {
     }
 
     async fn reply(&self, request: &Request) -> Result<Deltas, ModelError> {
-        let mut asking = Asking::begin(&self.breaker, self.name()).ok_or(ModelError::Resting)?;
+        let mut asking =
+            Asking::begin(&self.breaker, self.name(), "chat").ok_or(ModelError::Resting)?;
         let deltas = match self.model.reply(request).await {
             Ok(deltas) => deltas,
             Err(error) => {
@@ -63,9 +64,13 @@ impl LanguageModel for Guarded {
     }
 
     async fn fill(&self, form: &Form, within: Duration) -> Result<Filled, ModelError> {
-        let mut asking = Asking::begin(&self.forms).ok_or(ModelError::Resting)?;
+        let mut asking =
+            Asking::begin(&self.forms, self.name(), "form").ok_or(ModelError::Resting)?;
         let filled = self.model.fill(form, within).await;
-        asking.settle(filled.as_ref().map_or_else(verdict, |_| Verdict::Works));
+        match &filled {
+            Ok(_) => asking.settle(Verdict::Works, ""),
+            Err(error) => asking.failed(error),
+        }
         filled
     }
 }
@@ -75,15 +80,16 @@ struct Asking {
     breaker: Arc<Mutex<Breaker>>,
     permit: Option<Permit>,
     vendor: String,
+    request: &'static str,
     begun: Instant,
 }
 
 impl Asking {
-    fn begin(breaker: &Arc<Mutex<Breaker>>, vendor: &str) -> Option<Self> {
+    fn begin(breaker: &Arc<Mutex<Breaker>>, vendor: &str, request: &'static str) -> Option<Self> {
         let begun = Instant::now();
         let permit = breaker.lock().unwrap_or_else(PoisonError::into_inner).ask(begun)?;
         let (breaker, vendor) = (breaker.clone(), vendor.to_owned());
-        Some(Self { breaker, permit: Some(permit), vendor, begun })
+        Some(Self { breaker, permit: Some(permit), vendor, request, begun })
     }
 
     fn failed(&mut self, error: &ModelError) {
@@ -98,12 +104,12 @@ impl Asking {
         let is_closed = breaker.is_closed();
         drop(breaker);
         metrics::gauge!("vendor_breaker_open",
-            "vendor" => self.vendor.clone(), "request" => "chat")
+            "vendor" => self.vendor.clone(), "request" => self.request)
         .set(if is_closed { 0.0 } else { 1.0 });
         // Given up by whoever asked, it tells nothing of the vendor.
         if error_type != ABANDONED {
             metrics::histogram!("vendor_request_duration_seconds",
-                "vendor" => self.vendor.clone(), "request" => "chat", "error_type" => error_type)
+                "vendor" => self.vendor.clone(), "request" => self.request, "error_type" => error_type)
             .record(self.begun.elapsed());
         }
     }
