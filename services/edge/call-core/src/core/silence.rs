@@ -24,8 +24,8 @@ impl CallCore {
             return None;
         }
         let patience = match self.playback.is_mid_reply() {
-            // The rest of it should have come by then.
-            true => self.settings.caller_silent_after.max(self.settings.apology_after),
+            // The rest of it should have come by then, and was dropped if it had not.
+            true => self.settings.apology_after,
             false => self.settings.caller_silent_after,
         };
         Some(self.active.max(self.playback.plays_out()) + patience)
@@ -36,6 +36,13 @@ impl CallCore {
             return;
         }
         self.active = self.now;
+        if self.playback.is_mid_reply() {
+            // It is ours to break the silence: the caller waits for the rest of an answer that will not come.
+            self.raise_fence(self.taken + 1, out);
+            let heard = self.playback.drop_reply(self.now);
+            self.note_heard(heard, out);
+            return self.say(PromptKind::Repeat);
+        }
         self.asked += 1;
         if self.asked <= ASKED_MAX {
             return self.say(PromptKind::StillThere);

@@ -322,6 +322,25 @@ fn a_silent_mesh_is_bridged_once_and_apologised_for_once() {
 }
 
 #[test]
+fn a_reply_whose_rest_never_comes_is_given_up_and_the_caller_asked_to_say_it_again() {
+    let mut phone = Phone::started(settings());
+    let turn = phone.take_turn(&voice::speech(700), "a question");
+    phone.sentence(turn, 1, 0, "First.", &[0x30; 4_000]);
+    phone.finish(turn, 1, 2);
+    phone.quiet(12_000);
+    assert_eq!(prompts(&phone, PromptKind::Repeat), 1);
+    assert_eq!(prompts(&phone, PromptKind::StillThere), 0, "it is not the caller who is silent");
+    assert_eq!(phone.count(|a| *a == Action::SetFence { turn: turn + 1 }), 1);
+    phone.sentence(turn, 1, 1, "Second.", &[0x31; 4_000]);
+    phone.quiet(1_000);
+    assert_eq!(samples_of(&phone, 0x31), 0, "what comes after all is not spoken");
+    assert_eq!(phone.take_turn(&voice::speech(700), "again"), turn + 1);
+    let (_, _, heard) = phone.turns()[1];
+    let heard = heard.expect("what was heard of the first answer");
+    assert_eq!((heard.text.as_str(), heard.complete), ("First.", false));
+}
+
+#[test]
 fn where_a_human_takes_over_the_apology_is_the_last_word() {
     let apology_after = Duration::from_secs(5);
     let settings = Settings { apology_hands_over: true, apology_after, ..settings() };
