@@ -48,8 +48,8 @@ impl TurnRun<'_> {
         match scored {
             Ok(scores) => desk.choose_by(state, message, &scores, model.model()),
             Err(error) => {
-                let kept = "orchestrator_scorings_failed_total";
-                metrics::counter!(kept, "model" => name.to_owned()).increment(1);
+                metrics::counter!("orchestrator_scorings_failed_total", "model" => name.to_owned())
+                    .increment(1);
                 tracing::warn!(model = name, %error, "the rules score the agents");
                 Some(because(match error {
                     ModelError::TimedOut(_) => "was late",

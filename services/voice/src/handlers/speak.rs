@@ -9,7 +9,9 @@ use std::{
 use async_trait::async_trait;
 use bus::{Context, Handler, Outcome};
 use cache::Cache;
-use domain::{Envelope, Payload, SentenceSpoken, SpeakSentence, SpeechFailure, Stage, Timestamp};
+use domain::{
+    BoxFuture, Envelope, Payload, SentenceSpoken, SpeakSentence, SpeechFailure, Stage, Timestamp,
+};
 use speech::{AllFailed, Ordered, Part, TextToSpeech, Utterance};
 use tokio::sync::mpsc;
 
@@ -37,8 +39,10 @@ impl Handler for Speak {
         let sending =
             Sending { speak: self, context, message, job, started, sent: AtomicU32::new(0) };
         let (parts, spoken) = mpsc::channel(PARTS_WAITING);
-        let speaking = self.speak(job, time_left(message), parts);
-        let work = async { tokio::join!(speaking, sending.all(spoken)) };
+        // Boxed: nested any deeper the compiler gives up on them.
+        let speaking: BoxFuture<'_, _> = Box::pin(self.speak(job, time_left(message), parts));
+        let sent: BoxFuture<'_, _> = Box::pin(sending.all(spoken));
+        let work = async { tokio::join!(speaking, sent) };
         let failure = match watched(&self.cache, &job.call, message, work).await {
             Watched::Finished((_, Err(outcome))) => return outcome,
             Watched::Finished((Ok(()), Ok(()))) => return Outcome::Done,
@@ -48,7 +52,7 @@ impl Handler for Speak {
         };
         // A failure is an answer too: the call core apologises (B3).
         let answer = sending.answer(sending.sent.load(Ordering::Relaxed), Err(failure), false);
-        sending.send(vec![answer]).await.err().unwrap_or(Outcome::Done)
+        sending.send_answers(vec![answer]).await.err().unwrap_or(Outcome::Done)
     }
 }
 
@@ -83,28 +87,41 @@ struct Sending<'a> {
 }
 
 impl Sending<'_> {
-    /// Sends parts as they come: the first by itself, for someone waits to hear it.
+    /// Sends parts as they come: the first by itself, for someone waits to hear it, and beside it what is there already, so
+    /// that a task which dies between them is rare.
     ///
     /// # Errors
     /// How the job ends, where a part did not arrive.
     async fn all(&self, mut spoken: mpsc::Receiver<Part>) -> Result<(), Outcome> {
-        let mut next = 0;
-        while let Some(part) = spoken.recv().await {
-            let mut run = vec![part];
-            while next > 0
-                && let Ok(part) = spoken.try_recv()
-            {
-                run.push(part);
+        let Some(first) = spoken.recv().await else { return Ok(()) };
+        boot::crash_point("voice.spoken");
+        let first = self.send(0, vec![first]);
+        let others = async {
+            let mut next = 1;
+            while let Some(part) = spoken.recv().await {
+                let mut run = vec![part];
+                while let Ok(part) = spoken.try_recv() {
+                    run.push(part);
+                }
+                let parts = u32::try_from(run.len()).unwrap_or(u32::MAX);
+                self.send(next, run).await?;
+                next += parts;
             }
-            let answers = (next..)
-                .zip(run)
-                .map(|(place, part)| self.answer(place, Ok(part.audio.into()), part.more));
-            let answers: Vec<_> = answers.collect();
-            next += u32::try_from(answers.len()).unwrap_or(u32::MAX);
-            self.send(answers).await?;
-            self.sent.store(next, Ordering::Relaxed);
-        }
+            Ok(())
+        };
+        tokio::try_join!(first, others)?;
+        boot::crash_point("voice.speak-sent");
         Ok(())
+    }
+
+    /// Sends a run of parts, from place `from` on.
+    async fn send(&self, from: u32, run: Vec<Part>) -> Result<(), Outcome> {
+        let answers = (from..)
+            .zip(run)
+            .map(|(place, part)| self.answer(place, Ok(part.audio.into()), part.more));
+        let answers: Vec<_> = answers.collect();
+        self.sent.fetch_add(u32::try_from(answers.len()).unwrap_or(u32::MAX), Ordering::Relaxed);
+        self.send_answers(answers).await
     }
 
     fn answer(&self, part: u32, result: Result<Vec<u8>, SpeechFailure>, more: bool) -> Envelope {
@@ -124,11 +141,8 @@ impl Sending<'_> {
         answer
     }
 
-    async fn send(&self, answers: Vec<Envelope>) -> Result<(), Outcome> {
-        boot::crash_point("voice.spoken");
-        let call = &self.job.call;
-        let sent = send_answers(self.context, &self.speak.cache, call, answers, self.message).await;
-        boot::crash_point("voice.speak-sent");
-        sent
+    async fn send_answers(&self, answers: Vec<Envelope>) -> Result<(), Outcome> {
+        let (cache, call) = (&self.speak.cache, &self.job.call);
+        send_answers(self.context, cache, call, answers, self.message).await
     }
 }

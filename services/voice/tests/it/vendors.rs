@@ -51,12 +51,16 @@ async fn a_tenants_own_order_wins_and_the_next_of_it_takes_over_in_the_same_turn
     assert_eq!(codes, audio::write_mulaw(&modem::encode("From Polly.")));
 
     // Before its first part has left, and after.
-    for (index, bytes) in [(1, 4_000), (2, 20_000)] {
+    let text = "And this is from the next of them.";
+    // Polly gives two bytes a sample.
+    let whole = 2 * modem::encode(text).len() as u64;
+    assert!(whole > 26_000, "more than its first part: {whole}");
+    for (index, bytes) in [(1, 4_000), (2, whole - 2_000)] {
         let cut = Fault { cut_after_bytes: Some(bytes), ..Fault::default() };
         mesh.world.faults.put("polly", None, cut);
-        let both = sentence(&call, index, "From the next.", &["polly", "openai"]);
+        let both = sentence(&call, index, text, &["polly", "openai"]);
         speak(&mesh, &call, &queue, both).await;
-        assert_eq!(words_in(&edge.sentence().await.1.unwrap()), "From the next.");
+        assert_eq!(words_in(&edge.sentence().await.1.unwrap()), text);
     }
 
     let segment = TranscribeSegment {
