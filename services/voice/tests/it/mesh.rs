@@ -1,4 +1,4 @@
-use std::{net::TcpListener, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::TcpListener, sync::Arc, time::Duration};
 
 use actix_web::web;
 use async_trait::async_trait;
@@ -128,24 +128,22 @@ impl Inbox {
         timeout(HANG, self.0.recv()).await.expect("something arrives").unwrap()
     }
 
-    /// The next sentence: what came with its first part, and the audio of all its parts.
+    /// The next sentence: what came with its first part, and the audio of all its parts, which come in any order.
     pub async fn sentence(&mut self) -> (Envelope, Result<Vec<u8>, String>) {
-        let first = self.next().await;
-        let mut part = first.clone();
-        let mut audio = Vec::new();
-        for place in 0.. {
-            let Payload::SentenceSpoken(spoken) = part.payload else { panic!("not a sentence") };
-            assert_eq!(spoken.part, place, "in order");
-            match spoken.result {
-                Ok(codes) => audio.extend(codes),
-                Err(failure) => return (first, Err(failure.0)),
-            }
+        let mut parts = BTreeMap::new();
+        let mut count = None;
+        while count != Some(parts.len() as u32) {
+            let envelope = self.next().await;
+            let Payload::SentenceSpoken(spoken) = &envelope.payload else { panic!("no sentence") };
+            let spoken = spoken.clone();
             if !spoken.more {
-                break;
+                count = Some(spoken.part + 1);
             }
-            part = self.next().await;
+            parts.insert(spoken.part, (envelope, spoken.result));
         }
-        (first, Ok(audio))
+        let first = parts[&0].0.clone();
+        let audio: Result<Vec<Vec<u8>>, _> = parts.into_values().map(|(_, audio)| audio).collect();
+        (first, audio.map(|parts| parts.concat()).map_err(|failure| failure.0))
     }
 }
 
