@@ -57,7 +57,8 @@ impl Handler for Speak {
 }
 
 impl Speak {
-    /// Has a sentence spoken. One that is said often comes whole, for it may be kept.
+    /// Has a sentence spoken, whole: `Ordered::speak_in_parts` is there, and not used before playback waits for enough of a
+    /// sentence (`design.md`).
     async fn speak(
         &self,
         job: &SpeakSentence,
@@ -65,10 +66,10 @@ impl Speak {
         parts: mpsc::Sender<Part>,
     ) -> Result<(), AllFailed> {
         let utterance = Utterance { text: job.text.reveal(), voice: &job.voice, rate: job.rate };
-        if !job.cacheable {
-            return self.mouths.speak_in_parts(utterance, within, parts).await;
-        }
-        let audio = speak_or_recall(&self.mouths, &self.cache, utterance, within).await?;
+        let audio = match job.cacheable {
+            true => speak_or_recall(&self.mouths, &self.cache, utterance, within).await?,
+            false => self.mouths.speak(utterance, within).await?.audio,
+        };
         // Where nobody takes it, the job has ended already.
         let _ = parts.send(Part { audio, more: false }).await;
         Ok(())
