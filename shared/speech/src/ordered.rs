@@ -1,26 +1,26 @@
 use std::{
-    sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use domain::{
-    BoxFuture, SpeechRate, Transcript, Voice,
+    BoxFuture, Transcript,
     breaker::{Breaker, Permit, Verdict},
 };
-use tokio::{
-    sync::{Mutex, mpsc},
-    time::{Instant, sleep, timeout},
-};
+use futures::TryStreamExt as _;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
-    AllFailed, SpeechError, SpeechToText, TextToSpeech, Utterance, Vendor,
-    parts::{self, Cutter, Part},
+    AllFailed, SAMPLE_RATE_HZ, SpeechError, SpeechToText, TextToSpeech, Utterance, Vendor,
 };
 
 /// Before the same vendor is asked again. Long enough for one of its busy places to come free,
 /// short enough not to be heard.
 const RETRY_PAUSE: Duration = Duration::from_millis(150);
+
+/// No sentence is longer; and its message stays well within what a queue carries (1 MiB).
+const LONGEST_SENTENCE_SECONDS: usize = 60;
 
 /// Vendors, each behind a breaker of its own, in the order in which one takes over from another
 /// (C8). Within one turn each is asked at most twice, and one that failed lately not at all.
@@ -32,7 +32,7 @@ pub struct Ordered<V: ?Sized> {
 
 struct Guarded<V: ?Sized> {
     vendor: Arc<V>,
-    breaker: StdMutex<Breaker>,
+    breaker: Mutex<Breaker>,
 }
 
 /// Audio of an utterance, and whose it is.
@@ -48,7 +48,7 @@ pub struct Spoken {
 impl<V: Vendor + ?Sized> Ordered<V> {
     /// All vendors that can be asked, those of `usual` in this order where nobody says otherwise.
     pub fn new(known: Vec<Arc<V>>, usual: Vec<&'static str>) -> Self {
-        let guarded = |vendor| Guarded { vendor, breaker: StdMutex::default() };
+        let guarded = |vendor| Guarded { vendor, breaker: Mutex::default() };
         Self { known: known.into_iter().map(guarded).collect(), usual }
     }
 
@@ -169,36 +169,17 @@ impl Ordered<dyn TextToSpeech> {
         within: Duration,
     ) -> Result<Spoken, AllFailed> {
         let order = self.in_order(names(utterance));
-        let owned = Arc::new(Owned::from(utterance));
+        let (text, voice): (Arc<str>, _) =
+            (utterance.text.into(), Arc::new(utterance.voice.clone()));
         let audio = self.first("speak", &order, within, |vendor| {
-            let owned = owned.clone();
-            Box::pin(async move { parts::whole(vendor, &owned.utterance()).await })
+            let (text, voice) = (text.clone(), voice.clone());
+            let rate = utterance.rate;
+            Box::pin(
+                async move { whole(vendor, &Utterance { text: &text, voice: &voice, rate }).await },
+            )
         });
         let (vendor, audio) = audio.await?;
         Ok(Spoken { vendor: vendor.name(), voice: vendor.voice_of(&utterance), audio })
-    }
-
-    /// As [`Self::speak`], but gives the audio in parts as it comes, so that its beginning is heard while the vendor still
-    /// speaks. An answer that breaks after that is asked for anew, at the same vendor if it can be, and goes on behind
-    /// what has left: better a sentence that changes its voice than half of one. The parts of a vendor that always
-    /// speaks alike are always the same. When nobody takes them any more it ends.
-    ///
-    /// # Errors
-    /// As [`Self::speak`]; parts may have left by then.
-    pub async fn speak_in_parts(
-        &self,
-        utterance: Utterance<'_>,
-        within: Duration,
-        parts: mpsc::Sender<Part>,
-    ) -> Result<(), AllFailed> {
-        let order = self.in_order(names(utterance));
-        let owned = Arc::new(Owned::from(utterance));
-        let cutter = Arc::new(Mutex::new(Cutter::new(parts)));
-        let spoken = self.first("speak", &order, within, |vendor| {
-            let (owned, cutter) = (owned.clone(), cutter.clone());
-            Box::pin(async move { cutter.lock().await.cut(vendor, &owned.utterance()).await })
-        });
-        spoken.await.map(drop)
     }
 
     /// Who would be asked to speak `utterance`, in order, each with its name for the voice.
@@ -212,30 +193,25 @@ fn names<'a>(utterance: Utterance<'a>) -> impl Iterator<Item = &'a str> {
     utterance.voice.vendors.iter().map(|named| named.vendor.as_str())
 }
 
-/// An utterance to be asked for more than once.
-struct Owned {
-    text: String,
-    voice: Voice,
-    rate: SpeechRate,
-}
-
-impl From<Utterance<'_>> for Owned {
-    fn from(utterance: Utterance<'_>) -> Self {
-        let Utterance { text, voice, rate } = utterance;
-        Self { text: text.to_owned(), voice: voice.clone(), rate }
+async fn whole(vendor: &dyn TextToSpeech, utterance: &Utterance<'_>) -> Result<Bytes, SpeechError> {
+    let mut stream = vendor.speak(utterance).await?;
+    let mut audio = BytesMut::new();
+    while let Some(piece) = stream.try_next().await? {
+        audio.extend_from_slice(&piece);
+        if audio.len() > LONGEST_SENTENCE_SECONDS * SAMPLE_RATE_HZ as usize {
+            return Err(SpeechError::Malformed("longer than any sentence"));
+        }
     }
-}
-
-impl Owned {
-    fn utterance(&self) -> Utterance<'_> {
-        Utterance { text: &self.text, voice: &self.voice, rate: self.rate }
+    if audio.is_empty() {
+        return Err(SpeechError::Malformed("no audio"));
     }
+    Ok(audio.freeze())
 }
 
 /// A vendor being asked. Dropped without an end, as when the caller talks over it, nothing is learned
 /// of the vendor.
 struct Asking<'g> {
-    breaker: &'g StdMutex<Breaker>,
+    breaker: &'g Mutex<Breaker>,
     permit: Option<Permit>,
     request: &'static str,
     vendor: &'static str,
@@ -275,7 +251,7 @@ impl Drop for Asking<'_> {
     }
 }
 
-fn locked(breaker: &StdMutex<Breaker>) -> MutexGuard<'_, Breaker> {
+fn locked(breaker: &Mutex<Breaker>) -> MutexGuard<'_, Breaker> {
     breaker.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -14,33 +14,28 @@ pub(crate) use finish_recording::FinishRecordings;
 pub(crate) use speak::Speak;
 pub(crate) use transcribe::Transcribe;
 
-/// Sends answers to the edge task that holds `call` now, else to the one that asked, unless the
-/// turn fence has passed them meanwhile. A task that is gone wants no answer any more (DESIGN 2).
-///
-/// # Errors
-/// How the job ends, where they did not arrive.
-async fn send_answers(
+/// Sends an answer to the edge task that holds `call` now, else to the one that asked, unless the
+/// turn fence has passed it meanwhile. A task that is gone wants no answer any more (DESIGN 2).
+async fn send_answer(
     context: &Context,
     cache: &Cache,
     call: &CallSid,
-    mut answers: Vec<Envelope>,
+    mut answer: Envelope,
     asked: &Envelope,
-) -> Result<(), Outcome> {
-    for answer in &mut answers {
-        answer.expires_at = asked.expires_at;
-    }
+) -> Outcome {
+    answer.expires_at = asked.expires_at;
     // Without Redis `edge` drops by turn, and who asked is still there.
     let (fence, edge) = cache.way_to(call).await.unwrap_or_default();
     if fence > asked.turn {
-        return Err(dropped("passed"));
+        return dropped("passed");
     }
     let Some(queue) = edge.or_else(|| asked.reply_to.clone()) else {
-        return Err(dropped("nobody"));
+        return dropped("nobody");
     };
-    match context.send(&Destination::Task(queue), &answers).await {
-        Ok(_) => Ok(()),
-        Err(SendError::QueueGone(_)) => Err(dropped("gone")),
-        Err(error) => Err(Outcome::retry(error)),
+    match context.send(&Destination::Task(queue), &[answer]).await {
+        Ok(_) => Outcome::Done,
+        Err(SendError::QueueGone(_)) => dropped("gone"),
+        Err(error) => Outcome::retry(error),
     }
 }
 

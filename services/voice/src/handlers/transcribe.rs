@@ -10,7 +10,7 @@ use domain::{
 use speech::{Ordered, SpeechToText};
 
 use super::{
-    dropped, misplaced, send_answers,
+    dropped, misplaced, send_answer,
     watch::{Watched, time_left, watched},
 };
 
@@ -37,9 +37,9 @@ impl Handler for Transcribe {
             return dropped("passed");
         };
         boot::crash_point("voice.transcribed");
-        let sent = send_answers(context, &self.cache, &job.call, vec![answer], message).await;
+        let outcome = send_answer(context, &self.cache, &job.call, answer, message).await;
         boot::crash_point("voice.transcribe-sent");
-        sent.err().unwrap_or(Outcome::Done)
+        outcome
     }
 }
 

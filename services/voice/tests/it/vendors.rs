@@ -50,11 +50,10 @@ async fn a_tenants_own_order_wins_and_the_next_of_it_takes_over_in_the_same_turn
     let codes = edge.sentence().await.1.unwrap();
     assert_eq!(codes, audio::write_mulaw(&modem::encode("From Polly.")));
 
-    // Before its first part has left, and after.
+    // Near its beginning, and near its end.
     let text = "And this is from the next of them.";
     // Polly gives two bytes a sample.
     let whole = 2 * modem::encode(text).len() as u64;
-    assert!(whole > 26_000, "more than its first part: {whole}");
     for (index, bytes) in [(1, 4_000), (2, whole - 2_000)] {
         let cut = Fault { cut_after_bytes: Some(bytes), ..Fault::default() };
         mesh.world.faults.put("polly", None, cut);
