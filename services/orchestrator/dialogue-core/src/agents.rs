@@ -323,7 +323,7 @@ fn by_kind(
             if text.trim().is_empty() {
                 return Ok(Scripted::missed(NOT_UNDERSTOOD));
             }
-            if is_question(text) {
+            if is_question(text) && !is_about_the_desk(text) {
                 return answer(state, text, scene.tools);
             }
             if state.asked == Some(Question::Human) && is_no(text) {
@@ -403,6 +403,15 @@ fn is_question(text: &str) -> bool {
     let words = understand::words(text);
     let asks = words.first().is_some_and(|first| ASKS.contains(&first.as_str()));
     words.len() > 2 && (asks || text.trim_end().ends_with('?'))
+}
+
+/// What people ask to find out what they are talking to; no document of the tenant's has the answer.
+const ABOUT_THE_DESK: [&str; 5] =
+    ["what can you do", "what do you do", "how can you help", "what can you help", "who are you"];
+
+fn is_about_the_desk(text: &str) -> bool {
+    let words = understand::words(text);
+    ABOUT_THE_DESK.iter().any(|phrase| understand::contains(&words, phrase))
 }
 
 /// Answers a question from the tenant's documents, and says which of them; one that they do not answer is said not to be

@@ -135,6 +135,16 @@ fn what_is_not_known_is_said_not_to_be_known_and_a_human_offered() {
 }
 
 #[test]
+fn who_asks_what_the_desk_can_do_is_told() {
+    let mut call = Talk::call();
+    let offer = "I can make, move or cancel an appointment. Would you like one?";
+    call.holds(&[
+        ("Hello, what can you do for me?", "fallback", offer),
+        ("Yes.", "appointments", "Sure. What name is it for?"),
+    ]);
+}
+
+#[test]
 fn a_reply_is_repeated_on_request_even_if_nothing_of_it_was_heard() {
     let mut call = Talk::call();
     call.say("I need an appointment");
