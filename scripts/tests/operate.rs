@@ -5,7 +5,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use bus::{Bus, BusSettings};
-use cache::Cache;
+use cache::{Cache, Record};
 use domain::{
     CallSid, CallStarted, Channel, ConversationId, Envelope, EventId, Stage, Timestamp, Turn,
     TurnTimed,
@@ -155,7 +155,8 @@ async fn a_turn_is_traced_through_its_hops_by_call_conversation_or_number() {
     let call = scene.live_call(&queue).await;
     let conversation = scene.keep_turn(&call).await;
     let ledger = scene.cache.begin_turn(conversation, Turn(3)).await.unwrap();
-    scene.cache.record_sentence(conversation, Turn(3), ledger.attempt, 0, WORDS).await.unwrap();
+    let said = [Record::Sentence(0, WORDS)];
+    scene.cache.record(conversation, Turn(3), ledger.attempt, &said).await.unwrap();
     let (of_call, of_chat) = (call.as_str().to_owned(), conversation.to_string());
     for what in [of_call.clone(), of_chat, format!("{of_call}:3")] {
         let traced = scene.json(&["trace", &what]).await;

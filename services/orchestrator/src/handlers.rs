@@ -74,11 +74,17 @@ pub(crate) async fn message_received(
     let tenant = shell.tenants.get(envelope.tenant);
     let loading = Context::load(&shell.cache, &shell.store, &tenant.desk, envelope);
     let open = |turn| TurnLedger::open(&shell.cache, envelope.conversation, turn);
+    let run_of = |turn, message| {
+        let call = event.call.clone();
+        TurnRun { shell, out, tenant: &tenant, envelope, message, turn, call, started_at }
+    };
     let with_words;
     // Someone waits: what can be asked for together takes one round trip.
-    let (context, turn, ledger, event) = if envelope.channel.is_spoken() {
-        let (context, ledger) = tokio::join!(loading, open(envelope.turn));
-        (context, envelope.turn, ledger, event)
+    let (context, ledger, run, was_fenced) = if envelope.channel.is_spoken() {
+        let run = run_of(envelope.turn, event);
+        let (context, ledger, was_fenced) =
+            tokio::join!(loading, open(envelope.turn), run.is_fenced());
+        (context, ledger, run, was_fenced)
     } else {
         let with_human = shell.cache.is_with_human(envelope.conversation);
         let (with_human, context) = tokio::join!(with_human, loading);
@@ -94,17 +100,14 @@ pub(crate) async fn message_received(
         let turn = turn.context("number the turn of the chat")?;
         // A message that came before has the number it got then.
         let ledger = if turn == last.next() { ledger } else { open(turn).await };
-        (context, turn, ledger, with_words.as_ref().unwrap_or(event))
+        (context, ledger, run_of(turn, with_words.as_ref().unwrap_or(event)), false)
     };
-    if turn < context.state.last_turn {
+    if run.turn < context.state.last_turn {
         // Delivered again long after: later turns have built on it.
         metrics::counter!("orchestrator_turns_stale_total").increment(1);
         return Ok(());
     }
-    let call = event.call.clone();
-    let run =
-        TurnRun { shell, out, tenant: &tenant, envelope, message: event, turn, call, started_at };
-    run.run(context, ledger).await
+    run.run(context, ledger, was_fenced).await
 }
 
 /// Takes in what was heard of the last reply and closes the context.

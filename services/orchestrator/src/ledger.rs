@@ -1,7 +1,8 @@
 //! The turn ledger, and what stands in for it while Redis is away (DESIGN 2, 5).
 
-use anyhow::Context as _;
-use cache::{Cache, CacheError, Ledger, Sequel};
+use anyhow::{Context as _, bail};
+use boot::crash_point;
+use cache::{Cache, CacheError, Ledger, Record, Sequel};
 use domain::{ConversationId, Timestamp, Turn};
 
 /// What this and earlier runs of a turn have recorded.
@@ -13,7 +14,16 @@ pub(crate) struct TurnLedger<'a> {
     conversation: ConversationId,
     turn: Turn,
     known: Ledger,
+    /// Of what is known, that which nothing depends on yet: it is written with the next thing that has to stand, or by
+    /// [`Self::settle`].
+    noted: Vec<Noted>,
     is_shared: bool,
+}
+
+/// Where in the ledger something stands.
+enum Noted {
+    Sentence(usize),
+    Value(String),
 }
 
 impl<'a> TurnLedger<'a> {
@@ -26,7 +36,7 @@ impl<'a> TurnLedger<'a> {
                 (Ledger { attempt, ..Ledger::default() }, false)
             }
         };
-        Self { cache, conversation, turn, known, is_shared }
+        Self { cache, conversation, turn, known, noted: Vec::new(), is_shared }
     }
 
     pub(crate) fn attempt(&self) -> u32 {
@@ -47,53 +57,70 @@ impl<'a> TurnLedger<'a> {
         self.known.finished.as_deref()
     }
 
-    /// Records a value and returns what stands.
+    /// Notes a value, unless one stands.
+    pub(crate) fn note_value(&mut self, name: &str, value: &str) {
+        if self.value(name).is_none() {
+            self.known.values.insert(name.to_owned(), value.to_owned());
+            self.noted.push(Noted::Value(name.to_owned()));
+        }
+    }
+
+    /// Notes the next sentence. It may be spoken after [`Self::settle`].
+    pub(crate) fn note_sentence(&mut self, text: &str) {
+        self.noted.push(Noted::Sentence(self.known.sentences.len()));
+        self.known.sentences.push(text.to_owned());
+    }
+
+    /// Records a value together with what was noted, and returns what stands.
+    ///
+    /// # Errors
+    /// As [`Self::settle`].
     pub(crate) async fn record_value(&mut self, name: &str, value: &str) -> anyhow::Result<String> {
         if let Some(standing) = self.value(name) {
             return Ok(standing.to_owned());
         }
-        let attempt = self.known.attempt;
-        let recording = self.cache.record_value(self.conversation, self.turn, attempt, name, value);
-        let standing = Self::standing(&mut self.is_shared, recording, value.to_owned()).await?;
+        let mut standing = self.write(&[Record::Value(name, value)]).await?;
+        let standing = standing.pop().unwrap_or_else(|| value.to_owned());
         self.known.values.insert(name.to_owned(), standing.clone());
         Ok(standing)
     }
 
-    /// Records the next sentence. `false` when another run recorded a different one in its place:
-    /// this run's reply is not the one being given.
-    pub(crate) async fn record_sentence(&mut self, text: &str) -> anyhow::Result<bool> {
-        let attempt = self.known.attempt;
-        let index = self.known.sentences.len();
-        let recording =
-            self.cache.record_sentence(self.conversation, self.turn, attempt, index, text);
-        let standing = Self::standing(&mut self.is_shared, recording, text.to_owned()).await?;
-        let is_ours = standing == text;
-        self.known.sentences.push(standing);
-        Ok(is_ours)
+    /// Records what was noted: it may have effect now.
+    ///
+    /// # Errors
+    /// When another run recorded something else in its place, and this run's reply is not the one being given; or the ledger
+    /// is lost.
+    pub(crate) async fn settle(&mut self) -> anyhow::Result<()> {
+        if !self.noted.is_empty() {
+            self.write(&[]).await?;
+            crash_point("orchestrator.ledgered");
+        }
+        Ok(())
     }
 
-    /// As [`Self::record_sentence`] for the first sentence of a reply, which stands together with
-    /// `value` under `name` or not at all.
-    pub(crate) async fn record_first_sentence(
-        &mut self,
-        text: &str,
-        name: &str,
-        value: &str,
-    ) -> anyhow::Result<bool> {
-        let attempt = self.known.attempt;
-        let recording = self.cache.record_first_sentence(
-            self.conversation,
-            self.turn,
-            attempt,
-            text,
-            (name, value),
-        );
-        let ours = [text, value].map(str::to_owned);
-        let [sentence, value] = Self::standing(&mut self.is_shared, recording, ours).await?;
-        let is_ours = sentence == text;
-        self.known.sentences.push(sentence);
-        self.known.values.insert(name.to_owned(), value);
-        Ok(is_ours)
+    /// Writes what was noted and `also`, in one step; what stands in the places of `also`.
+    async fn write(&mut self, also: &[Record<'_>]) -> anyhow::Result<Vec<String>> {
+        let Self { known, noted, .. } = self;
+        let mut records: Vec<Record<'_>> = Vec::with_capacity(noted.len() + also.len());
+        for noted in noted.iter() {
+            records.push(match noted {
+                Noted::Sentence(index) => Record::Sentence(*index, &known.sentences[*index]),
+                Noted::Value(name) => Record::Value(name, &known.values[name]),
+            });
+        }
+        records.extend(also);
+        let ours: Vec<String> = records
+            .iter()
+            .map(|(Record::Sentence(_, text) | Record::Value(_, text))| (*text).to_owned())
+            .collect();
+        let recording = self.cache.record(self.conversation, self.turn, known.attempt, &records);
+        let mut standing = Self::standing(&mut self.is_shared, recording, ours.clone()).await?;
+        if standing[..noted.len()] != ours[..noted.len()] {
+            bail!("another run is giving this reply");
+        }
+        let standing = standing.split_off(noted.len());
+        noted.clear();
+        Ok(standing)
     }
 
     /// Records that the turn is whole.

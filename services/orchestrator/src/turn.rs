@@ -78,7 +78,8 @@ enum End {
 }
 
 impl TurnRun<'_> {
-    /// Answers the turn, or ends what an earlier run of it began.
+    /// Answers the turn, or ends what an earlier run of it began. `was_fenced`: what [`Self::is_fenced`] said when the
+    /// context was loaded.
     ///
     /// # Errors
     /// When the turn has to be run again; what stands in the ledger by then is not said anew.
@@ -86,8 +87,10 @@ impl TurnRun<'_> {
         self,
         mut context: Context,
         mut ledger: TurnLedger<'_>,
+        was_fenced: bool,
     ) -> anyhow::Result<()> {
         let Self { shell, envelope, turn, .. } = self;
+        let opened = Instant::now();
         if let Some(finished) = ledger.finished() {
             return self.publish_again(&ledger, finished).await;
         }
@@ -106,9 +109,9 @@ impl TurnRun<'_> {
         let mut spent = Spent::default();
         let chosen = self.choose(&ledger, &context.state, &message, &mut spent).await;
         let Some(choice) = chosen else { return Ok(()) };
-        let (choice, is_fenced) =
-            tokio::join!(record_choice(&mut ledger, choice), self.is_fenced());
-        let choice = choice?;
+        let choice = note_choice(&mut ledger, choice)?;
+        // A model that scores takes its time.
+        let is_fenced = was_fenced || (opened.elapsed() > FENCE_EVERY && self.is_fenced().await);
         metrics::counter!("orchestrator_turns_total", "agent" => choice.agent.clone()).increment(1);
         let mut thinking = Thinking::resume(&self, &ledger, &context.state, &message, &choice)?;
         let end = match is_fenced {
@@ -140,6 +143,7 @@ impl TurnRun<'_> {
             tokens_out: spent.usage.tokens_out,
             first_sentence_us: spent.first_sentence_at.map(|at| at.as_micros()),
         };
+        ledger.settle().await?;
         self.publish_end(&ledger, &ending).await?;
         crash_point("orchestrator.message-sent");
 
@@ -364,7 +368,8 @@ impl TurnRun<'_> {
         reply.step(ReplyInput::Failed)
     }
 
-    /// Records a sentence and sends it; `false` when the fence has passed the turn.
+    /// Records a sentence and sends it; `false` when the fence has passed the turn. Where nothing leaves before the whole
+    /// reply, it is recorded with the whole.
     async fn say(
         &self,
         ledger: &mut TurnLedger<'_>,
@@ -373,18 +378,15 @@ impl TurnRun<'_> {
         spent: &Spent,
     ) -> anyhow::Result<bool> {
         crash_point("orchestrator.answered");
-        let model = model.filter(|_| ledger.sentences().is_empty());
-        let recording = async {
-            match model {
-                Some(model) => ledger.record_first_sentence(sentence, MODEL, model.name()).await,
-                None => ledger.record_sentence(sentence).await,
-            }
-        };
-        let (is_ours, is_fenced) = tokio::join!(recording, self.is_fenced());
-        if !is_ours? {
-            bail!("another run is giving this reply");
+        if let Some(model) = model.filter(|_| ledger.sentences().is_empty()) {
+            ledger.note_value(MODEL, model.name());
         }
-        crash_point("orchestrator.ledgered");
+        ledger.note_sentence(sentence);
+        if self.speaks_to().is_none() {
+            return Ok(!self.is_fenced().await);
+        }
+        let (settled, is_fenced) = tokio::join!(ledger.settle(), self.is_fenced());
+        settled?;
         if is_fenced {
             return Ok(false);
         }
@@ -394,17 +396,20 @@ impl TurnRun<'_> {
         Ok(true)
     }
 
-    /// Sends a sentence that stands in the ledger to `voice`. On a chat, and in a call without a
-    /// media stream, nothing leaves before the whole reply.
+    /// The call whose caller hears each sentence as it is made. On a chat, and in a call without a media stream, nothing
+    /// leaves before the whole reply.
+    fn speaks_to(&self) -> Option<&CallSid> {
+        self.call.as_ref().filter(|_| !self.message.gathered)
+    }
+
+    /// Sends a sentence that stands in the ledger to `voice`, where it is spoken.
     async fn speak(
         &self,
         ledger: &TurnLedger<'_>,
         index: usize,
         spent: &Spent,
     ) -> anyhow::Result<()> {
-        let Some(call) = self.call.as_ref().filter(|_| !self.message.gathered) else {
-            return Ok(());
-        };
+        let Some(call) = self.speaks_to() else { return Ok(()) };
         let attempt = ledger.attempt();
         let job = SpeakSentence {
             call: call.clone(),
@@ -441,7 +446,7 @@ impl TurnRun<'_> {
 
     /// Whether the caller has gone on to a later turn. Redis away: not as far as we know; the edge
     /// task drops by turn itself.
-    async fn is_fenced(&self) -> bool {
+    pub(crate) async fn is_fenced(&self) -> bool {
         let Some(call) = &self.call else { return false };
         match self.shell.cache.fence(call).await {
             Ok(fence) => fence > self.turn,
@@ -502,14 +507,18 @@ impl TurnRun<'_> {
     }
 }
 
-async fn record_choice(ledger: &mut TurnLedger<'_>, choice: Choice) -> anyhow::Result<Choice> {
-    let Choice { agent, confidence, reason } = choice;
+/// The choice of an earlier run, or else this one, which stands with the first thing that is recorded.
+fn note_choice(ledger: &mut TurnLedger<'_>, choice: Choice) -> anyhow::Result<Choice> {
+    if let Some(standing) = ledger.value(CHOICE) {
+        let StoredChoice { agent, confidence, reason } =
+            serde_json::from_str(standing).context("read the choice of agent")?;
+        return Ok(Choice { agent, confidence, reason });
+    }
+    let Choice { agent, confidence, reason } = choice.clone();
     let ours = serde_json::to_string(&StoredChoice { agent, confidence, reason })
         .context("encode the choice of agent")?;
-    let standing = ledger.record_value(CHOICE, &ours).await?;
-    let StoredChoice { agent, confidence, reason } =
-        serde_json::from_str(&standing).context("read the choice of agent")?;
-    Ok(Choice { agent, confidence, reason })
+    ledger.note_value(CHOICE, &ours);
+    Ok(choice)
 }
 
 #[derive(Serialize, Deserialize)]

@@ -70,6 +70,15 @@ pub struct Sequel {
     pub transfer: Option<Handover>,
 }
 
+/// Something to be recorded in a ledger.
+#[derive(Clone, Copy)]
+pub enum Record<'a> {
+    /// The sentence of this index, from 0, of the reply.
+    Sentence(usize, &'a str),
+    /// A value under a name: a tool's result, the agent chosen.
+    Value(&'a str, &'a str),
+}
+
 impl fmt::Debug for Ledger {
     /// Shows how much there is, not what was said.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -152,58 +161,23 @@ impl Cache {
         Ok(Ledger::of_fields(fields))
     }
 
-    /// Records sentence `index` (from 0) of a reply before it is sent, and returns what stands in
-    /// its place: `text`, or what another run recorded first. Only that may be spoken.
+    /// Records `records`, all in one step, before they have effect, and returns what stands in the place of each: what
+    /// was given, or what another run recorded first. Only that may be spoken, or acted on.
     ///
     /// # Errors
     /// [`CacheError::LedgerLost`] when `attempt` does not own the ledger any more.
-    pub async fn record_sentence(
+    pub async fn record(
         &self,
         conversation: ConversationId,
         turn: Turn,
         attempt: u32,
-        index: usize,
-        text: &str,
-    ) -> Result<String, CacheError> {
-        let [standing] =
-            self.record(conversation, turn, attempt, [(sentence_field(index), text)]).await?;
-        Ok(standing)
-    }
-
-    /// Records the first sentence of a reply as [`Self::record_sentence`] does, and with it, in one
-    /// step, `value` under `name`: the model that made it. Returns the sentence and the value that
-    /// stand.
-    ///
-    /// # Errors
-    /// [`CacheError::LedgerLost`] when `attempt` does not own the ledger any more.
-    pub async fn record_first_sentence(
-        &self,
-        conversation: ConversationId,
-        turn: Turn,
-        attempt: u32,
-        text: &str,
-        (name, value): (&str, &str),
-    ) -> Result<[String; 2], CacheError> {
-        let fields = [(sentence_field(0), text), (value_field(name), value)];
-        self.record(conversation, turn, attempt, fields).await
-    }
-
-    /// Records `value` (a tool's result, the agent chosen) under `name` before it has effect, and
-    /// returns what stands there: `value`, or what another run recorded first.
-    ///
-    /// # Errors
-    /// [`CacheError::LedgerLost`] when `attempt` does not own the ledger any more.
-    pub async fn record_value(
-        &self,
-        conversation: ConversationId,
-        turn: Turn,
-        attempt: u32,
-        name: &str,
-        value: &str,
-    ) -> Result<String, CacheError> {
-        let [standing] =
-            self.record(conversation, turn, attempt, [(value_field(name), value)]).await?;
-        Ok(standing)
+        records: &[Record<'_>],
+    ) -> Result<Vec<String>, CacheError> {
+        let fields = records.iter().map(|record| match record {
+            Record::Sentence(index, text) => (sentence_field(*index), *text),
+            Record::Value(name, value) => (value_field(name), *value),
+        });
+        self.record_fields(conversation, turn, attempt, fields.collect()).await
     }
 
     /// Records that the reply is whole, with `meta` to publish the same end again and, in the same
@@ -227,19 +201,19 @@ impl Cache {
             ("summary", transfer.map_or("", |t| t.summary.reveal())),
         ]
         .map(|(name, value)| (name.to_owned(), value));
-        let [standing, ..] = self.record(conversation, turn, attempt, fields).await?;
-        Ok(standing)
+        let standing = self.record_fields(conversation, turn, attempt, fields.into()).await?;
+        standing.into_iter().next().ok_or(CacheError::LedgerLost)
     }
 
-    async fn record<const N: usize>(
+    async fn record_fields(
         &self,
         conversation: ConversationId,
         turn: Turn,
         attempt: u32,
-        fields: [(String, &str); N],
-    ) -> Result<[String; N], CacheError> {
+        fields: Vec<(String, &str)>,
+    ) -> Result<Vec<String>, CacheError> {
         let key = self.ledger_key(conversation, turn);
-        let standing: Option<[String; N]> = self
+        let standing: Option<Vec<String>> = self
             .run("record", |mut c| async move {
                 let mut recording = RECORD.key(key);
                 recording.arg(attempt).arg(LEDGER_TTL_SECONDS);

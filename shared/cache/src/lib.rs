@@ -78,7 +78,7 @@ pub use chats::{StoredContext, Written};
 pub use connection::{Cache, OPERATION_TIMEOUT};
 pub use edge_leases::Renewal;
 pub use error::CacheError;
-pub use ledger::{Ledger, Sequel};
+pub use ledger::{Ledger, Record, Sequel};
 pub use limits::Admission;
 pub use live::LiveEntry;
 pub use pace::Rate;

@@ -43,7 +43,7 @@ pub struct CallCore {
     /// Times of the turn taken last.
     stages: Stages,
     turn: TurnTaker,
-    /// Whether the open turn has cut a reply short.
+    /// Whether the open turn has cut short what the agent was saying.
     has_cut: bool,
     playback: Playback,
     /// What was heard of the last reply, until a turn tells it.
@@ -275,7 +275,16 @@ impl CallCore {
                 out.extend(self.doubted.map(|turn| Action::Doubt { turn }));
                 self.playback.pause(self.now, &mut stream.recording, out);
             }
-        } else if self.playback.is_speaking(self.now) {
+        } else {
+            self.cut_prompt(out);
+        }
+    }
+
+    /// What is said besides replies stops for good. Should nothing have been said into it, the caller, who heard it break
+    /// off, is asked to say it again; into that, once.
+    fn cut_prompt(&mut self, out: &mut Vec<Action>) {
+        if self.playback.is_speaking(self.now) {
+            self.has_cut = self.playback.prompt() != Some(PromptKind::Repeat);
             self.clear(out);
         }
     }
@@ -288,8 +297,8 @@ impl CallCore {
             let heard = self.silence_agent(out);
             self.has_cut = heard.as_ref().is_some_and(|heard| !heard.complete);
             self.note_heard(heard, out);
-        } else if self.playback.is_speaking(self.now) {
-            self.clear(out);
+        } else {
+            self.cut_prompt(out);
         }
     }
 

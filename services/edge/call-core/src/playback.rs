@@ -47,7 +47,7 @@ pub(crate) struct Playback {
     /// Sentences rendered ahead come before those of the reply, but not into the middle of one.
     prompts: VecDeque<(PromptKind, Prompt)>,
     /// The prompt begun last.
-    prompt: Option<Sentence>,
+    prompt: Option<(PromptKind, Sentence)>,
     reply: Option<Reply>,
     saying: Option<Saying>,
     /// What was said into the reply is not known yet: it does not go on.
@@ -155,6 +155,11 @@ impl Playback {
             || (self.is_mid_reply() && now < self.line.plays_out() + BREATH)
     }
 
+    /// The prompt begun last.
+    pub(crate) fn prompt(&self) -> Option<PromptKind> {
+        self.prompt.as_ref().map(|(kind, _)| *kind)
+    }
+
     /// Whether all that was to be said has been said and, by its marks, been heard.
     pub(crate) fn is_done(&self) -> bool {
         self.saying.is_none() && self.prompts.is_empty() && self.line.is_heard()
@@ -226,7 +231,7 @@ impl Playback {
             out.push(Action::PromptStarted { prompt, turn: prompts_in, text: text.clone() });
             let mut sentence = Sentence::whole(text, audio);
             sentence.begin(at);
-            self.prompt = Some(sentence);
+            self.prompt = Some((prompt, sentence));
             return Some(Saying::Prompt);
         }
         let paused = self.pause.is_some();
@@ -250,7 +255,7 @@ impl Playback {
     /// The sentence on its way out.
     fn current(&mut self) -> Option<&mut Sentence> {
         match self.saying? {
-            Saying::Prompt => self.prompt.as_mut(),
+            Saying::Prompt => self.prompt.as_mut().map(|(_, sentence)| sentence),
             Saying::Reply => self.reply.as_mut().and_then(Reply::current),
         }
     }

@@ -62,7 +62,8 @@ enum Form {
 
 /// What became of one part.
 enum PartOutcome {
-    Accepted(ExternalId),
+    /// By the vendor, at this moment as far as is known.
+    Accepted(ExternalId, Timestamp),
     Failed { code: i64, detail: String },
     Doubtful,
     Held,
@@ -334,16 +335,23 @@ impl Outbound {
                 return Ok(Some(code));
             }
         };
-        if template.is_none() && adapter.window().is_some() {
-            // Should the vendor tell later that the person may not be written to freely.
-            let body = wire::to_body(&wire::encode(message));
-            let kept = self.cache.keep_sent(message.event_id, &body).await;
-            kept.map_err(Outcome::retry)?;
-        }
         for (index, part) in (0_u32..).zip(&parts) {
-            let outcome = self.send_part(context, adapter, message, reply, template, index, part);
-            let outcome = outcome.await?;
-            let failed = !matches!(outcome, PartOutcome::Accepted(_));
+            let keeping = async {
+                if index == 0 && template.is_none() && adapter.window().is_some() {
+                    // Should the vendor tell later that the person may not be written to freely.
+                    let body = wire::to_body(&wire::encode(message));
+                    self.cache.keep_sent(message.event_id, &body).await.map_err(Outcome::retry)?;
+                }
+                Ok::<(), Outcome>(())
+            };
+            let sending = self.send_part(context, adapter, message, reply, template, index, part);
+            let (kept, outcome) = tokio::join!(keeping, sending);
+            let outcome = outcome?;
+            kept?;
+            let accepted_at = match &outcome {
+                PartOutcome::Accepted(_, at) => Some(*at),
+                _ => None,
+            };
             let code = match &outcome {
                 PartOutcome::Failed { code, .. } => Some(*code),
                 _ => None,
@@ -354,13 +362,14 @@ impl Outbound {
             let now = Timestamp::now();
             let mark = mark_of(message, index);
             let mut events = vec![update_of(message, mark, outcome, now)];
-            if index == 0 && !failed && !reply.account.is_of_operator() {
+            if let Some(at) = accepted_at.filter(|_| index == 0 && !reply.account.is_of_operator())
+            {
                 // As on a call, where the first audio counts: the person is answered with the first part.
-                events.push(timed(message, reply.attempt, begun, now));
+                events.push(timed(message, reply.attempt, begun, at));
             }
             context.publish(&events).await.map_err(Outcome::retry)?;
             boot::crash_point("edge.published");
-            if failed {
+            if accepted_at.is_none() {
                 // The rest of a reply without its beginning makes no sense.
                 return Ok(code);
             }
@@ -453,7 +462,9 @@ impl Outbound {
         let send = part.mark.send_id();
         match self.cache.begin_send(send).await.map_err(Outcome::retry)? {
             SendState::New => {}
-            SendState::Done { external_id } => return Ok(PartOutcome::Accepted(external_id)),
+            SendState::Done { external_id } => {
+                return Ok(PartOutcome::Accepted(external_id, Timestamp::now()));
+            }
             SendState::InDoubt { since } => return in_doubt(since, Timestamp::now()),
         }
         boot::crash_point("edge.outbound-recorded");
@@ -462,6 +473,7 @@ impl Outbound {
             return Err(Outcome::retry(lost));
         }
         let sent = adapter.send(part).await;
+        let answered_at = Timestamp::now();
         boot::crash_point("edge.outbound-answered");
         match sent {
             Ok(external_id) => {
@@ -469,7 +481,7 @@ impl Outbound {
                 let id =
                     self.cache.finish_send(send, &external_id).await.map_err(Outcome::retry)?;
                 count(adapter, "accepted");
-                Ok(PartOutcome::Accepted(id))
+                Ok(PartOutcome::Accepted(id, answered_at))
             }
             Err(SendFault::TryLater { after, cause }) => {
                 self.forget(send).await?;
@@ -559,7 +571,7 @@ fn backoff(first: Duration, starts: u32) -> Duration {
 
 fn update_of(message: &Envelope, mark: SendMark, outcome: PartOutcome, now: Timestamp) -> Envelope {
     let (external_id, status, error) = match outcome {
-        PartOutcome::Accepted(id) => (id, DeliveryStatus::Accepted, None),
+        PartOutcome::Accepted(id, _) => (id, DeliveryStatus::Accepted, None),
         PartOutcome::Failed { code, detail } => {
             (String::new(), DeliveryStatus::Failed, Some((code, detail)))
         }

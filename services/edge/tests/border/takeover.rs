@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bus::Queue;
-use cache::Sequel;
+use cache::{Record, Sequel};
 use domain::{CallEndReason, CallSid, ConversationId, Handover, Payload, Timestamp, Turn};
 use store::seed::DEMO;
 
@@ -45,7 +45,8 @@ async fn what_was_to_follow_a_reply_follows_it_though_its_task_is_gone() {
         let conversation = ConversationId::of_call(DEMO, &call);
         let cache = &edge.cache;
         let attempt = cache.begin_turn(conversation, Turn(1)).await.unwrap().attempt;
-        cache.record_sentence(conversation, Turn(1), attempt, 0, "Goodbye.").await.unwrap();
+        let said = [Record::Sentence(0, "Goodbye.")];
+        cache.record(conversation, Turn(1), attempt, &said).await.unwrap();
         let sequel = Sequel { hang_up: transfer.is_none(), transfer: transfer.clone() };
         cache.finish_turn(conversation, Turn(1), attempt, "", &sequel).await.unwrap();
         comes_back(&edge, &call).await;

@@ -1,6 +1,6 @@
 //! The turn ledger and the records of sends.
 
-use cache::{CacheError, Refusal, SendState, Sequel, UploadOf};
+use cache::{CacheError, Record, Refusal, SendState, Sequel, UploadOf};
 use domain::{Handover, Turn};
 use futures::future::join_all;
 
@@ -14,14 +14,13 @@ async fn of_two_runs_of_a_turn_both_speak_what_the_first_recorded() {
     assert_eq!(attempts[0], attempts[1], "one attempt for both");
     for index in 0..20 {
         let texts = [format!("first {index}"), format!("second {index}")];
-        let standing =
-            join_all(texts.iter().map(|text| {
-                cache.record_sentence(conversation, Turn(1), attempts[0], index, text)
-            }))
-            .await;
-        let standing: Vec<_> = standing.into_iter().map(Result::unwrap).collect();
+        let standing = join_all(texts.iter().map(async |text| {
+            let record = [Record::Sentence(index, text)];
+            cache.record(conversation, Turn(1), attempts[0], &record).await.unwrap()
+        }))
+        .await;
         assert_eq!(standing[0], standing[1]);
-        assert!(texts.contains(&standing[0]));
+        assert!(texts.contains(&standing[0][0]));
     }
 }
 
@@ -31,11 +30,15 @@ async fn a_second_run_finds_all_that_the_first_said_and_did() {
     let attempt = cache.begin_turn(conversation, Turn(4)).await.unwrap().attempt;
     assert!(attempt > 0 && i32::try_from(attempt).is_ok());
     for (index, text) in ["One.", "Two.", "Three."].into_iter().enumerate() {
-        cache.record_sentence(conversation, Turn(4), attempt, index, text).await.unwrap();
+        let record = [Record::Sentence(index, text)];
+        cache.record(conversation, Turn(4), attempt, &record).await.unwrap();
     }
-    let tool = |value| cache.record_value(conversation, Turn(4), attempt, "tool:0", value);
-    assert_eq!(tool("booked").await.unwrap(), "booked");
-    assert_eq!(tool("refused").await.unwrap(), "booked");
+    let tool = async |value| {
+        let record = [Record::Value("tool:0", value)];
+        cache.record(conversation, Turn(4), attempt, &record).await.unwrap()
+    };
+    assert_eq!(tool("booked").await, ["booked"]);
+    assert_eq!(tool("refused").await, ["booked"]);
     let handover = Handover { to: "+15550009999".into(), summary: "Ada".into() };
     let sequel = Sequel { hang_up: true, transfer: Some(handover) };
     let nothing = Sequel::default();
@@ -56,11 +59,11 @@ async fn a_second_run_finds_all_that_the_first_said_and_did() {
 async fn of_two_first_sentences_one_stands_with_the_model_that_made_it() {
     let (cache, conversation) = (cache(), conversation());
     let attempt = cache.begin_turn(conversation, Turn(1)).await.unwrap().attempt;
-    let first = |model, text| {
-        cache.record_first_sentence(conversation, Turn(1), attempt, text, ("model", model))
+    let first = async |model, text| {
+        let records = [Record::Sentence(0, text), Record::Value("model", model)];
+        cache.record(conversation, Turn(1), attempt, &records).await.unwrap()
     };
     let (one, two) = tokio::join!(first("one", "By one."), first("two", "By two."));
-    let (one, two) = (one.unwrap(), two.unwrap());
     assert_eq!(one, two);
     assert!(one == ["By one.", "one"] || one == ["By two.", "two"], "never of both: {one:?}");
 
@@ -73,7 +76,8 @@ async fn of_two_first_sentences_one_stands_with_the_model_that_made_it() {
 async fn turns_of_one_conversation_have_ledgers_of_their_own() {
     let (cache, conversation) = (cache(), conversation());
     let first = cache.begin_turn(conversation, Turn(1)).await.unwrap();
-    cache.record_sentence(conversation, Turn(1), first.attempt, 0, "One.").await.unwrap();
+    let said = [Record::Sentence(0, "One.")];
+    cache.record(conversation, Turn(1), first.attempt, &said).await.unwrap();
     let second = cache.begin_turn(conversation, Turn(2)).await.unwrap();
     assert!(second.sentences.is_empty());
     assert_ne!(first.attempt, second.attempt);
@@ -84,9 +88,10 @@ async fn a_run_whose_ledger_was_lost_is_told_before_it_speaks() {
     let (cache, conversation) = (cache(), conversation());
     let own = cache.begin_turn(conversation, Turn(1)).await.unwrap().attempt;
     let other = own.wrapping_add(1);
-    let recorded = cache.record_sentence(conversation, Turn(1), other, 0, "One.").await;
+    let said = [Record::Sentence(0, "One.")];
+    let recorded = cache.record(conversation, Turn(1), other, &said).await;
     assert!(matches!(recorded, Err(CacheError::LedgerLost)), "{recorded:?}");
-    let unopened = cache.record_sentence(conversation, Turn(9), own, 0, "One.").await;
+    let unopened = cache.record(conversation, Turn(9), own, &said).await;
     assert!(matches!(unopened, Err(CacheError::LedgerLost)), "{unopened:?}");
     assert!(cache.begin_turn(conversation, Turn(1)).await.unwrap().sentences.is_empty());
 }

@@ -1,6 +1,6 @@
 //! A call that goes on after the task that held it was lost.
 
-use call_core::{Action, Heard, RestOfReply, Resumption};
+use call_core::{Action, Heard, PromptKind, RestOfReply, Resumption};
 
 use crate::{FILLER, REPEAT, RESUMED, STILL_THERE, phone::Phone, settings, voice};
 
@@ -77,6 +77,36 @@ fn a_caller_who_speaks_on_is_listened_to() {
     assert_eq!(phone.take_turn(&voice::speech(1_500), "what I say"), 1);
     phone.quiet(1_000);
     assert!(samples_of(&phone, RESUMED) < 4_000, "the agent does not speak over the caller");
+}
+
+#[test]
+fn a_caller_of_whose_words_only_the_end_arrived_is_asked_to_say_it_again() {
+    let mut phone = Phone::resumed(settings(), Resumption::default());
+    let from = phone.log.len();
+    phone.speak(&voice::speech(900));
+    phone.quiet(400);
+    assert!(samples_of(&phone, RESUMED) < 4_000, "the agent does not speak over the caller");
+    phone.understand(from, "");
+    phone.quiet(1_500);
+    assert_eq!(samples_of(&phone, REPEAT), 4_000);
+    assert_eq!(phone.take_turn(&voice::speech(600), "what I said"), 1);
+}
+
+#[test]
+fn a_noisy_line_is_asked_once_and_not_on_and_on() {
+    let mut phone = Phone::resumed(settings(), Resumption::default());
+    for _ in 0..3 {
+        let from = phone.log.len();
+        phone.speak(&voice::speech(900));
+        phone.quiet(400);
+        phone.understand(from, "");
+        phone.quiet(200);
+    }
+    phone.quiet(2_000);
+    let asked = phone.count(|action| {
+        matches!(action, Action::PromptStarted { prompt: PromptKind::Repeat, .. })
+    });
+    assert_eq!(asked, 1);
 }
 
 #[test]
