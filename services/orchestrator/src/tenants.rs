@@ -129,7 +129,11 @@ fn agents_of(rows: Vec<AgentRow>, before: &[Agent], refuse: &mut impl FnMut(Stri
     let mut agents = Vec::new();
     for row in rows {
         let AgentRow { name, kind, config, version } = row;
+        let is_second = |agent: &Agent| !agent.kind.has_turns();
         let read = match AgentKind::parse(&kind) {
+            Some(kind) if !kind.has_turns() && agents.iter().any(is_second) => {
+                Err("kind: another agent is the intent classifier".to_owned())
+            }
             Some(kind) => Agent::read(&name, kind, &config),
             None => Err(format!("kind: {kind:?} is not known")),
         };
@@ -181,6 +185,8 @@ mod tests {
                 row("odd", "telepathy", json!({})),
                 row("moody", "task", json!({"tools": ["find_slots", "fly"]})),
                 row("typo", "task", json!({"instruction": "Be brief."})),
+                row("what", "intent_classifier", json!({"wins_from": 0.6})),
+                row("what2", "intent_classifier", json!({})),
             ],
             &before,
             &mut |reason| refused.push(reason),
@@ -195,14 +201,16 @@ mod tests {
             language: Some("fr-CA".into()),
             voice: Some("aura-2-agathe-fr".into()),
         };
-        assert_eq!(agents, [expected, before[0].clone()], "what was good before stays");
-        assert_eq!(refused.len(), 3);
+        assert_eq!(agents[..2], [expected, before[0].clone()], "what was good before stays");
+        assert_eq!((agents.len(), agents[2].name.as_str()), (3, "what"));
+        assert_eq!(refused.len(), 4);
         assert!(
             refused[0].contains("agent \"odd\", version 3: kind: \"telepathy\""),
             "{refused:?}"
         );
         assert!(refused[1].contains("tools: \"fly\" is none of find_slots"), "{refused:?}");
         assert!(refused[2].contains("unknown field `instruction`"), "{refused:?}");
+        assert!(refused[3].contains("another agent is the intent classifier"), "{refused:?}");
         assert_eq!(agents_of(Vec::new(), &[], &mut |_| {}), default_agents());
     }
 }

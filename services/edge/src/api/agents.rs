@@ -34,7 +34,7 @@ pub struct Agent {
     /// Its name.
     #[schema(example = "reception")]
     pub name: String,
-    /// `greeting`, `task`, `fallback`.
+    /// `greeting`, `task`, `information_retrieval`, `fallback`, `intent_classifier` (one of a tenant; it never has a turn).
     #[schema(example = "task")]
     pub kind: String,
     /// What it is told, and what it may use.
@@ -66,7 +66,7 @@ impl From<AgentEntry> for Agent {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WantedAgent {
-    /// `greeting`, `task`, `fallback`.
+    /// `greeting`, `task`, `information_retrieval`, `fallback`, `intent_classifier` (one of a tenant; it never has a turn).
     #[schema(min_length = 1, max_length = 40, example = "task")]
     kind: String,
     /// What it is told, and what it may use; what is left out is as with the built-in agent of the kind.
@@ -116,7 +116,9 @@ pub async fn put(caller: As<Developer>, request: HttpRequest, body: web::Payload
     })?;
     let wanted: WantedAgent = body.json()?;
     let known = AgentKind::parse(&wanted.kind);
-    let kind = known.ok_or_else(|| ApiError::field("kind", "is no kind of agent"))?;
+    let kind = known.ok_or_else(|| {
+        ApiError::field("kind", &format!("is none of {}", AgentKind::NAMES.join(", ")))
+    })?;
     let config = Value::Object(wanted.config);
     Read::read(name, kind, &config).map_err(|fault| ApiError::field("config", &fault))?;
     change
@@ -126,10 +128,18 @@ pub async fn put(caller: As<Developer>, request: HttpRequest, body: web::Payload
             if wanted.version.is_some_and(|expected| expected != version) {
                 return Err(ApiError::conflict("changed", "there is another version by now"));
             }
-            if before.is_none() && agents::all(tx).await?.len() >= MOST_AGENTS {
+            let all = agents::all(tx).await?;
+            if before.is_none() && all.len() >= MOST_AGENTS {
                 return Err(ApiError::conflict("too_many", "there are 50 agents already"));
             }
             let enabled = wanted.enabled.unwrap_or(true);
+            let is_alike = |other: &AgentEntry| {
+                other.enabled && other.row.kind == wanted.kind && other.row.name != name
+            };
+            if enabled && !kind.has_turns() && all.iter().any(is_alike) {
+                let told = "another agent is the intent classifier; switch it off first";
+                return Err(ApiError::conflict("second_classifier", told));
+            }
             let put = agents::put(tx, (name, wanted.kind.as_str()), &config, enabled).await?;
             let version = put.row.version;
             Ok(Done::ok(Agent::from(put), "agent.put", name).noting(json!({ "version": version })))
@@ -290,6 +300,10 @@ async fn usable(tx: &TenantTx, id: Uuid, wanted: WantedRule) -> Result<RuleEntry
     if own.iter().all(|agent| agent.name != wanted.agent) {
         let told = "is none of the tenant's own agents, or is switched off";
         return Err(ApiError::field("agent", told));
+    }
+    let is_silent = |agent: &Read| agent.name == wanted.agent && !agent.kind.has_turns();
+    if own.iter().any(is_silent) {
+        return Err(ApiError::field("agent", "classifies, and never answers"));
     }
     Rule::read(&wanted.agent, &condition, &own)
         .map_err(|fault| ApiError::field("condition", &fault))?;

@@ -6,14 +6,10 @@ use serde_json::Value;
 
 use crate::{
     appointment::{self, Scene},
-    recording,
-    sentence::sentences,
+    classifier, recording, retrieval,
     state::{Question, State},
-    tool::{
-        self, Escalate, Escalated, EscalationReason, Outcome, SearchKnowledge, ToolRequest, Tools,
-        Wanted,
-    },
-    understand::{self, Answer, Intent, Wish},
+    tool::{self, Escalate, Escalated, EscalationReason, Outcome, ToolRequest, Tools, Wanted},
+    understand::{self, Answer, Wish},
 };
 
 /// What an agent does (C1).
@@ -23,8 +19,12 @@ pub enum AgentKind {
     Greeting,
     /// Carries out a task; in this release: makes, moves and cancels appointments.
     Task,
-    /// Takes what no other agent is sure of.
+    /// Answers questions from the tenant's documents, and names its source.
+    InformationRetrieval,
+    /// Takes what no other agent is sure of: asks again, offers what the desk can do, then a human.
     Fallback,
+    /// Never speaks: turns the words into what they are about, from which the others' confidences follow.
+    IntentClassifier,
 }
 
 /// One agent of a tenant (C3).
@@ -50,7 +50,7 @@ pub struct Agent {
 
 impl Agent {
     fn new(name: &str, kind: AgentKind, instructions: &str) -> Self {
-        let tools = USUAL_TOOLS.map(str::to_owned).to_vec();
+        let tools = kind.usual_tools();
         Self {
             name: name.to_owned(),
             kind,
@@ -65,13 +65,25 @@ impl Agent {
 
     /// The agent of a tenant's row, whose `config` is `{"instructions": "...", "tools": ["find_slots"], "keeps_above": 0.8,
     /// "wins_from": 0.6, "language": "fr-CA", "voice": "aura-2-agathe-fr"}`. What is left out is as with the built-in
-    /// agent of the kind, and as the tenant has it.
+    /// agent of the kind, and as the tenant has it. An intent classifier has `instructions` and `wins_from` only: under that
+    /// its verdict counts as unclear.
     ///
     /// # Errors
     /// What is wrong with it, for the tenant's operator.
     pub fn read(name: &str, kind: AgentKind, config: &Value) -> Result<Self, String> {
         let Config { instructions, tools, keeps_above, wins_from, language, voice } =
             Config::deserialize(config).map_err(|e| e.to_string())?;
+        if kind == AgentKind::IntentClassifier {
+            let of_a_speaker = [
+                ("tools", tools.as_ref().is_some_and(|tools| !tools.is_empty())),
+                ("keeps_above", keeps_above.is_some()),
+                ("language", language.is_some()),
+                ("voice", voice.is_some()),
+            ];
+            if let Some((key, _)) = of_a_speaker.iter().find(|(_, is_set)| *is_set) {
+                return Err(format!("{key}: an intent classifier never has a turn; leave it out"));
+            }
+        }
         let percent = |key: &str, share: Option<f64>| match share {
             Some(share) if !(0.0..=1.0).contains(&share) => {
                 Err(format!("{key}: {share} is not within 0 and 1"))
@@ -97,7 +109,7 @@ impl Agent {
             Some(text) => text,
             None => built_in.map(|a| a.instructions).unwrap_or_default(),
         };
-        let tools = tools.unwrap_or_else(|| USUAL_TOOLS.map(str::to_owned).to_vec());
+        let tools = tools.unwrap_or_else(|| kind.usual_tools());
         let known: Vec<String> = tool::built_in().into_iter().map(|t| t.name).collect();
         if let Some(unknown) = tools.iter().find(|t| !known.contains(t)) {
             return Err(format!("tools: {unknown:?} is none of {}", known.join(", ")));
@@ -161,9 +173,24 @@ impl AgentKind {
         match name {
             "greeting" => Some(Self::Greeting),
             "task" => Some(Self::Task),
+            "information_retrieval" => Some(Self::InformationRetrieval),
             "fallback" => Some(Self::Fallback),
+            "intent_classifier" => Some(Self::IntentClassifier),
             _ => None,
         }
+    }
+
+    /// The names of all kinds, as a row has them.
+    pub const NAMES: [&str; 5] =
+        ["greeting", "task", "information_retrieval", "fallback", "intent_classifier"];
+
+    /// Whether an agent of the kind can have a turn.
+    pub const fn has_turns(self) -> bool {
+        !matches!(self, Self::IntentClassifier)
+    }
+
+    fn usual_tools(self) -> Vec<String> {
+        if self.has_turns() { USUAL_TOOLS.map(str::to_owned).to_vec() } else { Vec::new() }
     }
 }
 
@@ -196,21 +223,32 @@ pub fn default_agents() -> Vec<Agent> {
              back and ask whether they are right; change nothing before you heard a clear yes.",
         ),
         Agent::new(
+            "information",
+            AgentKind::InformationRetrieval,
+            "Answer questions about the business from its documents: search them before you answer, \
+             and say which of them it is from. Say that you do not know what none of them says, and \
+             offer a human. Invent nothing.",
+        ),
+        Agent::new(
             "fallback",
             AgentKind::Fallback,
-            "Answer shortly if you can do so without inventing anything about the business. Else \
-             say that you do not know, and offer an appointment or a human.",
+            "It is not clear what the person wants. Ask once more, shortly; say what you can do for \
+             them; offer a human where that does not help. Invent nothing about the business.",
+        ),
+        Agent::new(
+            "classifier",
+            AgentKind::IntentClassifier,
+            "Say what the person wants: an appointment made, moved or called off, something they \
+             ask to know, a human, a greeting, thanks or goodbye, or none of these.",
         ),
     ]
 }
 
-const NOT_UNDERSTOOD: &str = "Sorry, I did not catch that. Could you say it again?";
+pub(crate) const NOT_UNDERSTOOD: &str = "Sorry, I did not catch that. Could you say it again?";
 const ANYTHING_ELSE: &str = "Sorry, I did not catch that. Is there anything else?";
 const OFFER: &str = "I can make, move or cancel an appointment. Would you like one?";
 const OFFER_AGAIN: &str = "Sorry, I can only help with appointments. Would you like one?";
-const NOT_KNOWN: &str = "Sorry, I do not know that. Would you like to talk to a person?";
-const NOT_LOOKED_UP: &str =
-    "Sorry, I cannot look that up right now. Would you like to talk to a person?";
+const OFFER_HUMAN: &str = "Sorry, I still do not understand. Would you like to talk to a person?";
 
 /// So many turns in a row that were not understood end with a human (B3).
 const MISSES_MAX: u32 = 3;
@@ -243,30 +281,6 @@ impl From<&str> for Scripted {
     }
 }
 
-/// How sure an agent of `kind` is that the words are for it (C2).
-pub(crate) fn confidence(kind: AgentKind, is_current: bool, state: &State, text: &str) -> f32 {
-    if is_current
-        && matches!(understand::wish(text), Some(Wish::Repeat | Wish::Slower))
-        && state.last_reply().is_some()
-    {
-        return 0.9;
-    }
-    if wants_human(understand::wish(text), state, text) {
-        return if kind == AgentKind::Task { 0.9 } else { 0.1 };
-    }
-    match kind {
-        AgentKind::Greeting => match (understand::wish(text), state.asked) {
-            (Some(Wish::Leave), _) => 0.95,
-            (Some(Wish::Greet | Wish::Thank), _) => 0.85,
-            (None, Some(Question::AnythingElse)) if is_no(text) => 0.9,
-            (None, Some(Question::AnythingElse)) if is_yes(text) => 0.75,
-            _ => 0.1,
-        },
-        AgentKind::Task => appointment::confidence(state, text),
-        AgentKind::Fallback => 0.0,
-    }
-}
-
 /// Takes the words in and says, by the rules, what the agent says next.
 pub(crate) fn reply(
     kind: AgentKind,
@@ -279,7 +293,7 @@ pub(crate) fn reply(
         true => recording::heed(state, text, scene.tools)?,
         false => None,
     };
-    if wants_human(wish, state, text) {
+    if classifier::wants_human(wish, state, text) {
         state.misses = 0;
         state.asked = None;
         return hand_over(state, EscalationReason::Asked, scene.tools);
@@ -298,12 +312,6 @@ pub(crate) fn reply(
     Ok(scripted)
 }
 
-/// A human is asked for, or agreed to.
-fn wants_human(wish: Option<Wish>, state: &State, text: &str) -> bool {
-    let is_agreed = || state.asked == Some(Question::Human) && wish.is_none() && is_yes(text);
-    wish == Some(Wish::Task(Intent::Human)) || is_agreed()
-}
-
 fn by_kind(
     kind: AgentKind,
     state: &mut State,
@@ -319,29 +327,51 @@ fn by_kind(
     Ok(match kind {
         AgentKind::Task => return appointment::reply(state, text, scene),
         AgentKind::Greeting => greet(state, wish, text, scene.spoken),
-        AgentKind::Fallback => {
-            if text.trim().is_empty() {
-                return Ok(Scripted::missed(NOT_UNDERSTOOD));
-            }
-            if is_question(text) && !is_about_the_desk(text) {
-                return answer(state, text, scene.tools);
-            }
-            if state.asked == Some(Question::Human) && is_no(text) {
-                state.asked = Some(Question::AnythingElse);
-                return Ok("All right. Anything else?".into());
-            }
-            // Noise after all is done is no wish for something else.
-            if state.asked == Some(Question::AnythingElse) && state.misses == 0 {
-                return Ok(Scripted::missed(ANYTHING_ELSE));
-            }
-            let was_offered = state.asked.replace(Question::Offer) == Some(Question::Offer);
-            if was_offered && is_no(text) {
-                state.asked = Some(Question::AnythingElse);
-                return Ok("All right. Anything else?".into());
-            }
-            if was_offered { Scripted::missed(OFFER_AGAIN) } else { OFFER.into() }
+        AgentKind::InformationRetrieval => {
+            return retrieval::reply(state, text, scene.tools);
         }
+        AgentKind::Fallback | AgentKind::IntentClassifier => fall_back(state, text),
     })
+}
+
+/// Asks again, offers what the desk can do, then a human. The third miss in a row is a human, asked for or not.
+fn fall_back(state: &mut State, text: &str) -> Scripted {
+    if text.trim().is_empty() {
+        return Scripted::missed(NOT_UNDERSTOOD);
+    }
+    if is_human_declined(state, text) {
+        return decline(state);
+    }
+    // Noise after all is done is no wish for something else.
+    if state.asked == Some(Question::AnythingElse) && state.misses == 0 {
+        return Scripted::missed(ANYTHING_ELSE);
+    }
+    match state.asked {
+        Some(Question::Offer) if is_no(text) => decline(state),
+        Some(Question::Offer) if state.misses > 0 => {
+            state.asked = Some(Question::Human);
+            Scripted::missed(OFFER_HUMAN)
+        }
+        Some(Question::Offer) => Scripted::missed(OFFER_AGAIN),
+        Some(Question::Human) if state.misses > 0 => Scripted::missed(OFFER_HUMAN),
+        _ => offer(state),
+    }
+}
+
+/// What the desk can do.
+pub(crate) fn offer(state: &mut State) -> Scripted {
+    state.asked = Some(Question::Offer);
+    OFFER.into()
+}
+
+pub(crate) fn is_human_declined(state: &State, text: &str) -> bool {
+    state.asked == Some(Question::Human) && is_no(text)
+}
+
+/// What was offered is not wanted.
+pub(crate) fn decline(state: &mut State) -> Scripted {
+    state.asked = Some(Question::AnythingElse);
+    "All right. Anything else?".into()
 }
 
 /// A human takes over (A7), or at least knows of it.
@@ -393,69 +423,10 @@ fn greet(state: &mut State, wish: Option<Wish>, text: &str, spoken: bool) -> Scr
     "Hello! How can I help you?".into()
 }
 
-/// Words that begin a question; recognisers leave the mark out.
-const ASKS: [&str; 17] = [
-    "what", "where", "when", "how", "who", "which", "why", "do", "does", "is", "are", "can",
-    "could", "will", "may", "have", "whats",
-];
-
-fn is_question(text: &str) -> bool {
-    let words = understand::words(text);
-    let asks = words.first().is_some_and(|first| ASKS.contains(&first.as_str()));
-    words.len() > 2 && (asks || text.trim_end().ends_with('?'))
-}
-
-/// What people ask to find out what they are talking to; no document of the tenant's has the answer.
-const ABOUT_THE_DESK: [&str; 5] =
-    ["what can you do", "what do you do", "how can you help", "what can you help", "who are you"];
-
-fn is_about_the_desk(text: &str) -> bool {
-    let words = understand::words(text);
-    ABOUT_THE_DESK.iter().any(|phrase| understand::contains(&words, phrase))
-}
-
-/// Answers a question from the tenant's documents, and says which of them; one that they do not answer is said not to be
-/// known, and a human offered: nothing is invented (C5).
-fn answer(state: &mut State, question: &str, tools: &Tools<'_>) -> Result<Scripted, Wanted> {
-    let request = ToolRequest::SearchKnowledge(SearchKnowledge { query: question.into() });
-    let unanswered = match tools.run(request)? {
-        Outcome::Passages(found) => match found.first() {
-            Some(best) => {
-                state.asked = Some(Question::AnythingElse);
-                return Ok(told(question, &best.source, &best.text).into());
-            }
-            None => NOT_KNOWN,
-        },
-        _ => NOT_LOOKED_UP,
-    };
-    // The second in a row is a step down the ladder: a human comes at its end, asked for or not.
-    let was_offered = state.asked.replace(Question::Human) == Some(Question::Human);
-    Ok(Scripted { is_miss: was_offered, ..unanswered.into() })
-}
-
-/// What a piece of a document says to a question.
-fn told(question: &str, source: &str, text: &str) -> String {
-    let asked = understand::words(question);
-    let told = sentences(text);
-    let shared = |sentence: &String| {
-        understand::words(sentence).iter().filter(|word| asked.contains(word)).count()
-    };
-    // The first of those that share most, for the text begins with what matters.
-    let most = told.iter().map(shared).max().unwrap_or(0);
-    let at = told.iter().position(|sentence| shared(sentence) == most).unwrap_or(0);
-    let answer: String = told.iter().skip(at).take(SENTENCES_READ).map(String::as_str).collect();
-    let answer = answer.trim();
-    let stop = if answer.ends_with(['.', '!', '?']) { "" } else { "." };
-    format!("{answer}{stop} That is from {source}. Anything else?")
-}
-
-/// As much of a document as is read to a person.
-const SENTENCES_READ: usize = 2;
-
-fn is_yes(text: &str) -> bool {
+pub(crate) fn is_yes(text: &str) -> bool {
     understand::answer(text) == Answer::Yes
 }
 
-fn is_no(text: &str) -> bool {
+pub(crate) fn is_no(text: &str) -> bool {
     understand::answer(text) == Answer::No
 }

@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 use crate::{
     agents::{self, Agent, AgentKind},
     appointment::{self, Scene},
+    classifier::{self, Meaning, Verdict},
     recording,
     routing::Rule,
     scoring::{self, Scores, Scoring},
@@ -153,16 +154,31 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// The desk of a tenant. `agents` in the order in which they win ties; those that are missing
-    /// (a greeting, a fallback) are filled up from [`agents::default_agents`]. An unknown time zone
-    /// counts as UTC.
+    /// The desk of a tenant. `agents` in the order in which they win ties; those that are missing (all kinds but a task)
+    /// are filled up from [`agents::default_agents`]. Where the tenant has a fallback of its own and nobody who answers from
+    /// documents, that is done as the fallback is configured, which did it before there were two. An unknown time
+    /// zone counts as UTC.
     pub fn new(settings: &TenantSettings, agents: Vec<Agent>) -> Self {
         let mut agents = agents;
-        for default in agents::default_agents() {
-            let is_missing = agents.iter().all(|a| a.kind != default.kind);
-            if is_missing && default.kind != AgentKind::Task {
-                agents.push(default);
+        let mut own_tools = tool::own(&settings.tools);
+        for mut default in agents::default_agents() {
+            let is_there = agents.iter().any(|a| a.kind == default.kind);
+            if is_there || default.kind == AgentKind::Task {
+                continue;
             }
+            while agents.iter().any(|a| a.name == default.name) {
+                default.name.insert_str(0, "built-in-");
+            }
+            let fallback = agents.iter().find(|a| a.kind == AgentKind::Fallback);
+            if let Some(own) = fallback.filter(|_| default.kind == AgentKind::InformationRetrieval)
+            {
+                for tool in &mut own_tools {
+                    tool.let_too(&own.name, &default.name);
+                }
+                let Agent { name, kind, .. } = default;
+                default = Agent { name, kind, ..own.clone() };
+            }
+            agents.push(default);
         }
         Self {
             business: settings.business.clone(),
@@ -172,7 +188,7 @@ impl Desk {
             rules: Vec::new(),
             selection: settings.selection.clone(),
             voice: settings.voice.clone(),
-            own_tools: tool::own(&settings.tools),
+            own_tools,
         }
     }
 
@@ -199,12 +215,33 @@ impl Desk {
             None => {
                 let (words, current) = (message.words(), state.agent.as_deref());
                 let heard = with_heard(state, message);
-                select(&self.bidders(), current, self.name_of(AgentKind::Fallback), |agent| {
+                let verdict = self.classified(&heard, words.reveal());
+                let mut is_kept = current.is_some();
+                let fallback = self.name_of(AgentKind::Fallback);
+                let choice = select(&self.bidders(), current, fallback, |agent| {
                     let is_current = current == Some(agent);
-                    agents::confidence(self.kind_of(agent), is_current, &heard, words.reveal())
-                })
+                    is_kept &= is_current;
+                    verdict.confidence_of(self.kind_of(agent), is_current)
+                });
+                // Who keeps the turn does so without the others, and the words' meaning is no part of why.
+                let noted = (!is_kept).then(|| format!("{}; {}", choice.reason, verdict.told()));
+                Choice { reason: noted.unwrap_or_else(|| choice.reason.clone()), ..choice }
             }
         })
+    }
+
+    /// What the words are about, by the rules; unclear where the tenant's classifier wants to be surer than that.
+    fn classified(&self, heard: &State, text: &str) -> Verdict {
+        let verdict = classifier::classify(heard, text);
+        let wins_from = self.classifier().and_then(|agent| agent.wins_from_percent).unwrap_or(0);
+        if verdict.confidence < f32::from(wins_from) / 100.0 {
+            return Verdict { meaning: Meaning::Unclear, ..verdict };
+        }
+        verdict
+    }
+
+    fn classifier(&self) -> Option<&Agent> {
+        self.agents.iter().find(|a| a.kind == AgentKind::IntentClassifier)
     }
 
     /// Which agent takes the turn where a model said how sure they are (C2). `by` is the model's name.
@@ -247,13 +284,13 @@ impl Desk {
         heard.person_said(message.turn, &message.shown());
         let from = heard.history.len().saturating_sub(scoring::SHOWN + 1);
         let talk = heard.history.split_off(from);
-        Some((by, Scoring::new(&asked, state.agent.as_deref(), talk)))
+        let classifier = self.classifier().map(|a| (a.name.as_str(), a.instructions.as_str()));
+        Some((by, Scoring::new(&asked, classifier, state.agent.as_deref(), talk)))
     }
 
     /// The voice of an agent (C3).
     pub fn voice(&self, agent: &str) -> Voice {
-        let known = self.agents.iter().find(|a| a.name == agent);
-        known.map_or_else(|| self.voice.clone(), |agent| agent.voice(&self.voice))
+        self.speaker(agent).map_or_else(|| self.voice.clone(), |agent| agent.voice(&self.voice))
     }
 
     /// The choice where no agent has to be asked; `None` where the message wants no answer.
@@ -281,7 +318,7 @@ impl Desk {
     }
 
     fn bidding(&self) -> impl Iterator<Item = &Agent> {
-        self.agents.iter().filter(|a| a.kind != AgentKind::Fallback)
+        self.agents.iter().filter(|a| a.kind != AgentKind::Fallback && a.kind.has_turns())
     }
 
     /// The agents with their thresholds (C3).
@@ -386,7 +423,7 @@ impl Desk {
 
     /// The tools of an agent; of one that is no more, those of the fallback.
     fn allowed(&self, agent: &str) -> &[String] {
-        let known = self.agents.iter().find(|a| a.name == agent);
+        let known = self.speaker(agent);
         let fallback = || self.agents.iter().find(|a| a.kind == AgentKind::Fallback);
         known.or_else(fallback).map_or(&[], |a| a.tools.as_slice())
     }
@@ -492,7 +529,7 @@ impl Desk {
     }
 
     fn system_prompt(&self, state: &State, name: &str, message: &Message, here: &Here) -> Personal {
-        let agent = self.agents.iter().find(|a| a.name == name);
+        let agent = self.speaker(name);
         let mut lines = vec![format!("You are the front desk of {}.", self.business)];
         lines.extend(agent.map(|a| a.instructions.clone()));
         if let Some(language) = agent.and_then(|a| a.language.as_ref()) {
@@ -542,10 +579,15 @@ impl Desk {
         self.agents.iter().find(|a| a.kind == kind).map_or("", |a| a.name.as_str())
     }
 
-    /// An agent that is no more (its row was removed during the talk) counts as the fallback.
+    /// An agent that is no more (its row was removed during the talk) counts as the fallback, and so does one that has become
+    /// an intent classifier.
     fn kind_of(&self, agent: &str) -> AgentKind {
-        let known = self.agents.iter().find(|a| a.name == agent);
-        known.map_or(AgentKind::Fallback, |a| a.kind)
+        self.speaker(agent).map_or(AgentKind::Fallback, |a| a.kind)
+    }
+
+    /// The agent of that name that can have a turn.
+    fn speaker(&self, name: &str) -> Option<&Agent> {
+        self.agents.iter().find(|a| a.name == name && a.kind.has_turns())
     }
 }
 

@@ -13,9 +13,11 @@
 
 mod agents;
 mod appointment;
+mod classifier;
 mod desk;
 mod recording;
 mod reply;
+mod retrieval;
 mod routing;
 mod scoring;
 mod selection;

@@ -32,8 +32,12 @@ impl Rule {
     pub fn read(agent: &str, condition: &Value, agents: &[Agent]) -> Result<Self, String> {
         let Condition { words, spoken } =
             Condition::deserialize(condition).map_err(|e| e.to_string())?;
-        if agents.iter().all(|a| a.name != agent) {
-            return Err(format!("agent: there is no agent {agent:?}"));
+        match agents.iter().find(|a| a.name == agent) {
+            None => return Err(format!("agent: there is no agent {agent:?}")),
+            Some(found) if !found.kind.has_turns() => {
+                return Err(format!("agent: {agent:?} classifies, and never answers"));
+            }
+            Some(_) => {}
         }
         let phrases: Vec<Vec<String>> = words.iter().map(|w| understand::words(w)).collect();
         if phrases.is_empty() || phrases.len() > WORDS_MAX || phrases.iter().any(Vec::is_empty) {
@@ -89,5 +93,7 @@ mod tests {
         }
         let nobody = Rule::read("nobody", &json!({"words": ["a"]}), &default_agents());
         assert!(nobody.unwrap_err().contains("no agent \"nobody\""));
+        let silent = Rule::read("classifier", &json!({"words": ["a"]}), &default_agents());
+        assert!(silent.unwrap_err().contains("never answers"));
     }
 }

@@ -110,20 +110,37 @@ fn what_the_agents_cannot_do_ends_in_an_offer() {
 }
 
 #[test]
+fn who_is_not_understood_is_asked_again_told_what_can_be_done_and_offered_a_human() {
+    let human = "Sorry, I still do not understand. Would you like to talk to a person?";
+    let mut call = Talk::call();
+    for (said, expected) in [
+        ("The sky is blue.", "I can make, move or cancel an appointment. Would you like one?"),
+        ("The weather is nice.", "Sorry, I can only help with appointments. Would you like one?"),
+        ("The grass is green.", human),
+    ] {
+        assert_eq!(call.say(said), ("fallback".to_owned(), expected.to_owned()));
+    }
+    let mut other = Talk { state: call.state.clone(), turn: call.turn, ..Talk::call() };
+    other.holds(&[("No.", "fallback", "All right. Anything else?")]);
+    call.say("The sea is deep.");
+    assert_eq!(call.clinic.escalations, ["Somebody was not understood three times."]);
+}
+
+#[test]
 fn what_is_not_known_is_said_not_to_be_known_and_a_human_offered() {
     let unknown = "Sorry, I do not know that. Would you like to talk to a person?";
     let mut call = Talk::call();
     call.holds(&[
-        ("What is the capital of France?", "fallback", unknown),
+        ("What is the capital of France?", "information", unknown),
         ("No.", "fallback", "All right. Anything else?"),
-        ("Do you sell bicycles?", "fallback", unknown),
+        ("Do you sell bicycles?", "information", unknown),
         ("Yes please.", "appointments", "One moment, I will put you through."),
     ]);
     assert_eq!(call.clinic.escalations, ["Somebody asked for a person."]);
 
     let mut call = Talk::call();
     call.holds(&[
-        ("Do you sell bicycles?", "fallback", unknown),
+        ("Do you sell bicycles?", "information", unknown),
         ("I would like an appointment.", "appointments", "Sure. What name is it for?"),
     ]);
 

@@ -52,6 +52,9 @@ async fn the_rules_answer_a_question_from_the_documents_and_name_their_source() 
             "Anything else?"
         ]
     );
+    let account = &out.replies()[0].1.account;
+    assert_eq!(account.agent, "information");
+    assert_eq!(account.reason, "highest of 3 at 0.75; intent question 0.75");
     let out = Outbox::default();
     call.handle(&out, &call.says(2, "what is the capital of France", None)).await.unwrap();
     assert_eq!(

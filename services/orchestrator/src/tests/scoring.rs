@@ -18,7 +18,13 @@ fn scores(greeting: f64, appointments: f64) -> String {
         let reason = if confidence > 0.5 { ASKS } else { NOT };
         json!({"confidence": confidence, "reason": reason})
     };
-    json!({"greeting": score(greeting), "appointments": score(appointments)}).to_string()
+    json!({
+        "classifier": {"intent": "appointment", "confidence": 0.8},
+        "greeting": score(greeting),
+        "appointments": score(appointments),
+        "information": score(0.0),
+    })
+    .to_string()
 }
 
 fn classifies(body: &Value) -> bool {
@@ -61,14 +67,14 @@ async fn one_request_scores_all_agents_and_its_reasons_are_kept() {
     assert_eq!((account.agent.as_str(), account.confidence), ("appointments", 0.9));
     assert_eq!(
         account.reason,
-        "highest of 2 at 0.90; scored by test-model: appointments 0.90 (they ask for what it does), \
-         greeting 0.10 (it is not meant)"
+        "highest of 3 at 0.90; scored by test-model: intent appointment 0.80, appointments 0.90 (they ask for what it \
+         does), greeting 0.10 (it is not meant), information 0.00 (it is not meant)"
     );
     let requests = model.requests();
     let scoring: Vec<&Value> = requests.iter().filter(|body| classifies(body)).collect();
     assert_eq!((scoring.len(), requests.len()), (1, 2));
     let asked = &scoring[0]["response_format"]["json_schema"]["schema"]["required"];
-    assert_eq!(*asked, json!(["greeting", "appointments"]));
+    assert_eq!(*asked, json!(["classifier", "greeting", "appointments", "information"]));
     let last = scoring[0]["messages"].as_array().unwrap().last().unwrap();
     assert_eq!(
         (&last["role"], &last["content"]),
@@ -111,7 +117,9 @@ async fn a_model_that_does_not_score_leaves_it_to_the_rules_in_the_same_turn() {
         let call = world.call().await;
         let account = account(&call, "I need an appointment").await;
         assert_eq!(account.agent, "appointments", "as the rules have it");
-        let expected = format!("highest of 2 at 0.90; by the rules, for openai {why}");
+        let expected = format!(
+            "highest of 3 at 0.90; intent appointment 0.90; by the rules, for openai {why}"
+        );
         assert_eq!(account.reason, expected);
     }
 }

@@ -58,6 +58,21 @@ async fn an_agent_has_a_new_version_with_every_change_and_a_bad_one_is_refused_a
     let listed = edge.read(&operator, "/api/v1/agents").await.data();
     let billing = listed.as_array().unwrap().iter().find(|a| a["name"] == "billing").unwrap();
     assert_eq!(billing["version"], 3);
+
+    let library = json!({"kind": "information_retrieval", "config": {}});
+    let classifier = json!({"kind": "intent_classifier", "config": {"wins_from": 0.6}});
+    for (name, body) in [("library", &library), ("intents", &classifier)] {
+        let path = format!("/api/v1/agents/{name}");
+        let stored = ask(&edge, Method::PUT, &developer, &path, body).await.data();
+        assert_eq!(stored["kind"], body["kind"]);
+    }
+    let second = put(&classifier).await;
+    assert_eq!(second.refusal(), (409, "second_classifier"), "there is one of a tenant");
+    let speaking = json!({"kind": "intent_classifier", "config": {"voice": "x"}});
+    assert_eq!(put(&speaking).await.body["error"]["field"], "config");
+    let to_nobody = json!({"priority": 5, "condition": {"words": ["a"]}, "agent": "intents"});
+    let refused = ask(&edge, Method::POST, &developer, "/api/v1/routing-rules", &to_nobody).await;
+    assert_eq!(refused.body["error"]["field"], "agent", "it never answers");
     let bad_name = ask(&edge, Method::PUT, &developer, "/api/v1/agents/Billing!", &wanted).await;
     assert_eq!(bad_name.refusal(), (400, "invalid_parameter"));
 }

@@ -64,6 +64,13 @@ impl OwnTool {
     pub(crate) fn is_for(&self, agent: &str) -> bool {
         self.agents.is_empty() || self.agents.iter().any(|named| named == agent)
     }
+
+    /// Lets `other` use it too, where `agent` is named.
+    pub(crate) fn let_too(&mut self, agent: &str, other: &str) {
+        if self.agents.iter().any(|named| named == agent) {
+            self.agents.push(other.to_owned());
+        }
+    }
 }
 
 /// Those of a tenant's tools that models can be told. One with the name of a built-in tool is left out: the built-in one is

@@ -1,0 +1,86 @@
+//! The agent that answers from the tenant's documents (C5).
+
+use crate::{
+    agents::{NOT_UNDERSTOOD, Scripted, decline, is_human_declined, offer},
+    sentence::sentences,
+    state::{Question, State},
+    tool::{Outcome, SearchKnowledge, ToolRequest, Tools, Wanted},
+    understand,
+};
+
+const NOT_KNOWN: &str = "Sorry, I do not know that. Would you like to talk to a person?";
+const NOT_LOOKED_UP: &str =
+    "Sorry, I cannot look that up right now. Would you like to talk to a person?";
+
+/// Takes the words in and says what is said next.
+pub(crate) fn reply(state: &mut State, text: &str, tools: &Tools<'_>) -> Result<Scripted, Wanted> {
+    if text.trim().is_empty() {
+        return Ok(Scripted::missed(NOT_UNDERSTOOD));
+    }
+    if is_human_declined(state, text) {
+        return Ok(decline(state));
+    }
+    if is_about_the_desk(text) {
+        return Ok(offer(state));
+    }
+    answer(state, text, tools)
+}
+
+/// Words that begin a question; recognisers leave the mark out.
+const ASKS: [&str; 17] = [
+    "what", "where", "when", "how", "who", "which", "why", "do", "does", "is", "are", "can",
+    "could", "will", "may", "have", "whats",
+];
+
+pub(crate) fn is_question(text: &str) -> bool {
+    let words = understand::words(text);
+    let asks = words.first().is_some_and(|first| ASKS.contains(&first.as_str()));
+    words.len() > 2 && (asks || text.trim_end().ends_with('?'))
+}
+
+/// What people ask to find out what they are talking to; no document of the tenant's has the answer.
+const ABOUT_THE_DESK: [&str; 5] =
+    ["what can you do", "what do you do", "how can you help", "what can you help", "who are you"];
+
+pub(crate) fn is_about_the_desk(text: &str) -> bool {
+    let words = understand::words(text);
+    ABOUT_THE_DESK.iter().any(|phrase| understand::contains(&words, phrase))
+}
+
+/// Answers a question from the tenant's documents, and says which of them; one that they do not answer is said not to be
+/// known, and a human offered: nothing is invented (C5).
+fn answer(state: &mut State, question: &str, tools: &Tools<'_>) -> Result<Scripted, Wanted> {
+    let request = ToolRequest::SearchKnowledge(SearchKnowledge { query: question.into() });
+    let unanswered = match tools.run(request)? {
+        Outcome::Passages(found) => match found.first() {
+            Some(best) => {
+                state.asked = Some(Question::AnythingElse);
+                return Ok(told(question, &best.source, &best.text).into());
+            }
+            None => NOT_KNOWN,
+        },
+        _ => NOT_LOOKED_UP,
+    };
+    // The second in a row is a step down the ladder: a human comes at its end, asked for or not.
+    let was_offered = state.asked.replace(Question::Human) == Some(Question::Human);
+    Ok(Scripted { is_miss: was_offered, ..unanswered.into() })
+}
+
+/// What a piece of a document says to a question.
+fn told(question: &str, source: &str, text: &str) -> String {
+    let asked = understand::words(question);
+    let told = sentences(text);
+    let shared = |sentence: &String| {
+        understand::words(sentence).iter().filter(|word| asked.contains(word)).count()
+    };
+    // The first of those that share most, for the text begins with what matters.
+    let most = told.iter().map(shared).max().unwrap_or(0);
+    let at = told.iter().position(|sentence| shared(sentence) == most).unwrap_or(0);
+    let answer: String = told.iter().skip(at).take(SENTENCES_READ).map(String::as_str).collect();
+    let answer = answer.trim();
+    let stop = if answer.ends_with(['.', '!', '?']) { "" } else { "." };
+    format!("{answer}{stop} That is from {source}. Anything else?")
+}
+
+/// As much of a document as is read to a person.
+const SENTENCES_READ: usize = 2;
