@@ -164,6 +164,36 @@ impl Cache {
         .map(|(turn, queue)| (Turn(turn.unwrap_or(0)), queue))
     }
 
+    /// Notes in which language the caller of `call` is recognised, BCP 47.
+    ///
+    /// # Errors
+    /// When Redis is away.
+    pub async fn set_listens_in(&self, call: &CallSid, language: &str) -> Result<(), CacheError> {
+        let key = self.key(call.as_str(), ":listens-in");
+        self.run("set_listens_in", |mut c| async move {
+            deadpool_redis::redis::cmd("SET")
+                .arg(key)
+                .arg(language)
+                .arg("EX")
+                .arg(CALL_TTL_SECONDS)
+                .query_async(&mut c)
+                .await
+        })
+        .await
+    }
+
+    /// In which language the caller of `call` is recognised; `None` where it is the tenant's.
+    ///
+    /// # Errors
+    /// When Redis is away.
+    pub async fn listens_in(&self, call: &CallSid) -> Result<Option<String>, CacheError> {
+        let key = self.key(call.as_str(), ":listens-in");
+        self.run("listens_in", |mut c| async move {
+            deadpool_redis::redis::cmd("GET").arg(key).query_async(&mut c).await
+        })
+        .await
+    }
+
     /// Notes whether the recording of `call` is paused.
     ///
     /// # Errors

@@ -745,6 +745,9 @@ pub struct ReplyFinished {
     pub hang_up: bool,
     /// To whom the call goes once the reply was heard.
     pub transfer: Option<Handover>,
+    /// The language in which the caller is recognised from now on, BCP 47: that of the agent that has the turn. `None`: as
+    /// before.
+    pub listens_in: Option<String>,
 }
 
 /// A whole reply to a turn of a call that has no media stream (A3).

@@ -188,6 +188,7 @@ fn payload_to_proto(payload: &Payload) -> p::envelope::Payload {
             sentences: m.sentences,
             hang_up: m.hang_up,
             transfer: m.transfer.as_ref().map(handover_to_proto),
+            listens_in: m.listens_in.clone(),
         }),
         Payload::TransferUpdated(m) => Out::TransferUpdated(p::TransferUpdated {
             call: m.call.to_string(),
@@ -379,6 +380,7 @@ fn payload_from_proto(payload: p::envelope::Payload) -> Result<Payload, DecodeEr
             sentences: m.sentences,
             hang_up: m.hang_up,
             transfer: m.transfer.map(handover_from_proto),
+            listens_in: m.listens_in,
         }
         .into(),
         In::TransferUpdated(m) => TransferUpdated {

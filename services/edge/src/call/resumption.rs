@@ -149,6 +149,8 @@ fn reply_finished(
         sentences: sentences as u32,
         hang_up: sequel.hang_up,
         transfer: sequel.transfer,
+        // Redis has told it already.
+        listens_in: None,
     };
     let conversation = ConversationId::of_call(claims.tenant, &claims.call);
     let channel = claims.call.channel();

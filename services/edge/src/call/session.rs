@@ -59,6 +59,8 @@ pub(super) struct Admitted {
     pub returned: bool,
     /// Recording was paused when the call was here last.
     pub off_record: bool,
+    /// The language of the agent that had the turn when the call was here last.
+    pub listens_in: Option<String>,
     /// The name under which this socket's word on the call counts.
     pub holder: String,
     /// What another task was doing with the call when it was lost.
@@ -125,6 +127,8 @@ pub(super) struct Session {
     /// An agent has paused recording; the last turn was taken while that was so; it goes on after this turn's reply.
     off_record_talk: bool,
     off_record_before: bool,
+    /// The language in which the caller is recognised, where it is not the tenant's.
+    listens_in: Option<String>,
     record_after: Option<u32>,
     ended: Option<(EndReason, Option<Heard>)>,
     faults: u32,
@@ -233,6 +237,7 @@ impl Session {
             started_at,
             returned,
             off_record,
+            listens_in,
             holder,
             lost,
             turns_before,
@@ -282,6 +287,7 @@ impl Session {
             consent: None,
             off_record_talk: off_record,
             off_record_before: off_record,
+            listens_in,
             record_after: None,
             ended: None,
             faults: 0,

@@ -212,12 +212,18 @@ async fn admit(
     };
     let resumed = claims.attempt > 0;
     let holder = format!("{}:{stream_sid}", services.own_queue);
-    let (slot, record, fence, returned, off_record, parts) = tokio::join!(
+    let (slot, record, fence, returned, off_record, listens_in, parts) = tokio::join!(
         services.guard.take_socket(user, &claims.call, claims.attempt),
         services.cache.attach_call(&claims.call, claims.attempt, &holder, &services.own_queue, now),
         services.cache.fence(&claims.call),
         async { resumed && services.states.is_returned(&claims.call, claims.attempt).await },
         async { resumed && services.cache.is_off_record(&claims.call).await.unwrap_or(false) },
+        async {
+            match resumed {
+                true => services.cache.listens_in(&claims.call).await.unwrap_or(None),
+                false => None,
+            }
+        },
         async {
             match resumed {
                 true => services.recordings.stored_parts(&claims.call).await.unwrap_or(0),
@@ -257,6 +263,7 @@ async fn admit(
         started_at,
         returned,
         off_record,
+        listens_in,
         turns_before,
         parts_before: parts,
     })

@@ -8,6 +8,7 @@ mod edge_task;
 mod email;
 mod gather;
 mod graph_errors;
+mod listens_in;
 mod media;
 mod media_socket;
 mod outbound;

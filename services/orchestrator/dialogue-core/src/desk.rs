@@ -293,6 +293,11 @@ impl Desk {
         self.speaker(agent).map_or_else(|| self.voice.clone(), |agent| agent.voice(&self.voice))
     }
 
+    /// Whether an agent has a language of its own.
+    pub fn speaks_several(&self) -> bool {
+        self.agents.iter().any(|a| a.language.is_some())
+    }
+
     /// The choice where no agent has to be asked; `None` where the message wants no answer.
     fn settled_without_asking(&self, message: &Message) -> Option<Option<Choice>> {
         if let Some(kind) = message.unreadable() {

@@ -8,6 +8,7 @@ use domain::{Heard, Payload, Stage, Turn};
 use super::{
     desk::{GREETING, Outbox, World, openai, rules},
     model_server::{ModelServer, Step},
+    tools::clinic_with,
 };
 use crate::llm::{OpenAi, OpenAiSettings, Patience};
 
@@ -243,4 +244,34 @@ async fn a_call_without_a_stream_gets_its_reply_whole_and_any_edge_task_finds_it
     assert_eq!(kept, Some(reply));
     let kinds: Vec<_> = left.iter().map(|(_, e)| e.payload.name()).collect();
     assert_eq!(kinds, ["EscalationRequested", "ReplyWritten", "MessageSent"], "nothing is spoken");
+}
+
+#[tokio::test]
+async fn the_edge_task_is_told_in_which_language_the_agent_that_has_the_turn_listens() {
+    let Some(world) = clinic_with(vec![rules()]).await else { return };
+    let call = world.call().await;
+    let listens_in = async |turn: u32, words: &str| {
+        let out = Outbox::default();
+        call.handle(&out, &call.says(turn, words, None)).await.unwrap();
+        out.finished()[0].1.listens_in.clone()
+    };
+    assert_eq!(listens_in(1, "the sky is blue").await, None, "there is only the tenant's");
+    let sql = format!(
+        "INSERT INTO agent_metadata (tenant, name, kind, config) VALUES
+            ('{}', 'rest', 'fallback', '{{\"language\": \"fr-CA\"}}')",
+        world.tenant
+    );
+    world.db.owner().await.batch_execute(&sql).await.unwrap();
+    let refused = world.shell.tenants.refresh().await.unwrap();
+    assert!(refused.is_empty(), "{refused:?}");
+    let usual = world.shell.tenants.get(world.tenant).settings.voice.language.clone();
+    for (turn, words, expected) in [
+        (2, "the grass is green", "fr-CA"),
+        (3, "hello", usual.as_str()),
+        (4, "the sea is deep", "fr-CA"),
+    ] {
+        assert_eq!(listens_in(turn, words).await.as_deref(), Some(expected), "{words}");
+        let noted = world.shell.cache.listens_in(call.call.as_ref().unwrap()).await.unwrap();
+        assert_eq!(noted.as_deref(), Some(expected), "for who takes the call over");
+    }
 }

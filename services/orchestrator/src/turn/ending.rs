@@ -118,12 +118,14 @@ impl TurnRun<'_> {
         ending: &Ending,
     ) -> anyhow::Result<()> {
         let attempt = ledger.attempt();
+        let listens_in = self.listens_in(call, &ending.agent).await;
         let finished = ReplyFinished {
             call: call.clone(),
             attempt,
             sentences: u32::try_from(ledger.sentences().len()).unwrap_or(u32::MAX),
             hang_up: ending.hang_up,
             transfer: self.handover(ending),
+            listens_in,
         };
         let name = format!("reply-finished:{attempt}");
         // It does not expire: an edge task that hears late of the end still has to know of it.
@@ -136,6 +138,20 @@ impl TurnRun<'_> {
             return Err(anyhow!("nobody holds the call"));
         };
         self.send_to_edge(queue, job).await.context("tell the edge task that the reply is over")
+    }
+
+    /// The language in which the caller is recognised after the reply of `agent`, noted for a task that takes the call over.
+    /// `None` where all agents speak the tenant's: nothing ever changes there.
+    async fn listens_in(&self, call: &CallSid, agent: &str) -> Option<String> {
+        let desk = &self.tenant.desk;
+        if !desk.speaks_several() {
+            return None;
+        }
+        let language = desk.voice(agent).language;
+        if let Err(error) = self.shell.cache.set_listens_in(call, &language).await {
+            tracing::warn!(%error, "a task that takes the call over listens in the tenant's language");
+        }
+        Some(language)
     }
 
     /// Gives the whole reply to the edge task whose webhook waits for it, and keeps it where another

@@ -338,14 +338,22 @@ fn payloads() -> Vec<Payload> {
             more: false,
         }
         .into(),
-        ReplyFinished { call: call(), attempt: 77, sentences: 2, hang_up: true, transfer: None }
-            .into(),
+        ReplyFinished {
+            call: call(),
+            attempt: 77,
+            sentences: 2,
+            hang_up: true,
+            transfer: None,
+            listens_in: None,
+        }
+        .into(),
         ReplyFinished {
             call: call(),
             attempt: 77,
             sentences: 1,
             hang_up: false,
             transfer: Some(handover()),
+            listens_in: Some("fr-CA".into()),
         }
         .into(),
         FinishRecording {

@@ -159,7 +159,7 @@ impl Session {
             call: self.claims.call.clone(),
             segment,
             audio,
-            language: self.settings.voice.language.clone(),
+            language: self.listens_in.as_ref().unwrap_or(&self.settings.voice.language).clone(),
             vendors: self.settings.stt.clone(),
         };
         let mut job = self.envelope(&format!("segment:{segment}"), turn, job);

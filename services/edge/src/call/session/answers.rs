@@ -54,6 +54,7 @@ impl Session {
                 if reply.hang_up {
                     self.hang_up_after = Some(turn);
                 }
+                self.listens_in = reply.listens_in.or(self.listens_in.take());
                 self.transfer_after = reply.transfer.map(|handover| (turn, handover));
                 let (attempt, sentences) = (reply.attempt, reply.sentences);
                 self.input(Input::ReplyFinished { turn, attempt, sentences });
