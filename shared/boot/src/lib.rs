@@ -4,7 +4,6 @@
 //! A service's `main` reads as a sentence: read the environment, start telemetry, build the parts,
 //! serve, stop on a signal, drain. See `services/writer/src/main.rs`.
 
-mod allocator;
 mod aws;
 mod crash;
 mod environment;
