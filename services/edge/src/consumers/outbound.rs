@@ -64,7 +64,10 @@ enum Form {
 enum PartOutcome {
     /// By the vendor, at this moment as far as is known.
     Accepted(ExternalId, Timestamp),
-    Failed { code: i64, detail: String },
+    Failed {
+        code: i64,
+        detail: String,
+    },
     Doubtful,
     Held,
 }

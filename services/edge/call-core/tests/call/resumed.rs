@@ -103,9 +103,8 @@ fn a_noisy_line_is_asked_once_and_not_on_and_on() {
         phone.quiet(200);
     }
     phone.quiet(2_000);
-    let asked = phone.count(|action| {
-        matches!(action, Action::PromptStarted { prompt: PromptKind::Repeat, .. })
-    });
+    let asked = phone
+        .count(|action| matches!(action, Action::PromptStarted { prompt: PromptKind::Repeat, .. }));
     assert_eq!(asked, 1);
 }
 
