@@ -14,6 +14,7 @@ pub mod g711;
 mod ids;
 mod keys;
 mod mask;
+mod message;
 mod personal;
 mod tenant;
 mod time;
@@ -25,6 +26,7 @@ pub use envelope::Envelope;
 pub use event::*;
 pub use ids::{CallSid, ConversationId, EventId, TenantId};
 pub use keys::{CipherError, FieldCipher, KeyError, KeyRing};
+pub use message::*;
 pub use personal::Personal;
 pub use tenant::{
     Address, AddressMode, HttpTool, Selection, Template, Templates, TenantSettings, TurnTaking,

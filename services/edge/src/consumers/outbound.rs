@@ -351,13 +351,10 @@ impl Outbound {
             let (kept, outcome) = tokio::join!(keeping, sending);
             let outcome = outcome?;
             kept?;
-            let accepted_at = match &outcome {
-                PartOutcome::Accepted(_, at) => Some(*at),
-                _ => None,
-            };
-            let code = match &outcome {
-                PartOutcome::Failed { code, .. } => Some(*code),
-                _ => None,
+            let (accepted_at, code) = match &outcome {
+                PartOutcome::Accepted(_, at) => (Some(*at), None),
+                PartOutcome::Failed { code, .. } => (None, Some(*code)),
+                PartOutcome::Doubtful | PartOutcome::Held => (None, None),
             };
             if code == Some(OUTSIDE_WINDOW) && index == 0 && template.is_none() {
                 return Ok(code);
