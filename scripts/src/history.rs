@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use boot::Environment;
-use domain::{CallSid, ConversationId, Stage, Turn};
-use store::messages::Line;
+use domain::{CallSid, ConversationId, Personal, Stage, Turn};
+use store::history::Message;
+use store::messages::{Line, Speaker};
 use store::seed::DEMO;
 use store::{Store, TenantTx};
 use vault::FieldKeys;
@@ -15,6 +16,8 @@ use crate::aws;
 
 /// How long the writer may be behind.
 const WRITE_LIMIT: Duration = Duration::from_secs(30);
+/// How long a send may be in doubt before it is raised (DESIGN 2, "Sends"), and the writer behind that.
+const DOUBT_LIMIT: Duration = Duration::from_secs(90);
 const POLL: Duration = Duration::from_millis(100);
 const CONNECTIONS: usize = 2;
 const TRANSCRIPT_LINES: u32 = 100;
@@ -60,6 +63,25 @@ impl History {
         .context("wait for the history of a conversation")
     }
 
+    /// The replies of a chat that were raised: whether they were sent cannot be known, so they are not sent again. Waits
+    /// until something is known of each.
+    ///
+    /// # Errors
+    /// When nothing is within 90 s.
+    pub async fn raised(&self, chat: ConversationId) -> anyhow::Result<Vec<Personal>> {
+        let is_of_agent = |m: &Message| m.speaker == Speaker::Agent;
+        let look = async |tx: &TenantTx| {
+            let lines = i64::from(TRANSCRIPT_LINES);
+            let all = store::history::messages(tx, chat, None, true, lines).await?;
+            let replies: Vec<_> = all.into_iter().filter(is_of_agent).collect();
+            Ok(replies.iter().all(|m| m.delivery.is_some()).then_some(replies))
+        };
+        let replies =
+            self.within(DOUBT_LIMIT, look).await.context("wait for the fate of replies")?;
+        let is_raised = |m: &Message| m.delivery.as_ref().is_some_and(|d| d.status == "doubtful");
+        Ok(replies.into_iter().filter(is_raised).map(|m| m.text).collect())
+    }
+
     /// Where the recording of a call lies, once it is finished.
     ///
     /// # Errors
@@ -89,7 +111,15 @@ impl History {
         &self,
         look: impl AsyncFn(&TenantTx) -> anyhow::Result<Option<T>>,
     ) -> anyhow::Result<T> {
-        let found = tokio::time::timeout(WRITE_LIMIT, async {
+        self.within(WRITE_LIMIT, look).await
+    }
+
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        look: impl AsyncFn(&TenantTx) -> anyhow::Result<Option<T>>,
+    ) -> anyhow::Result<T> {
+        let found = tokio::time::timeout(limit, async {
             loop {
                 let tx = self.0.tenant(DEMO).await.context("open the history")?;
                 if let Some(found) = look(&tx).await? {
@@ -99,6 +129,6 @@ impl History {
                 tokio::time::sleep(POLL).await;
             }
         });
-        found.await.unwrap_or_else(|_| anyhow::bail!("not within {} s", WRITE_LIMIT.as_secs()))
+        found.await.unwrap_or_else(|_| anyhow::bail!("not within {} s", limit.as_secs()))
     }
 }

@@ -22,6 +22,9 @@ pub struct Verdict {
     pub asked: usize,
     /// Words that the platform asked to hear again, or was away for: said again, so not lost.
     pub again: usize,
+    /// Their reply may or may not have been sent when its task died, and the platform says so where operators look, for
+    /// it is not sent again (DESIGN 2, "Sends"): neither lost nor doubled.
+    pub raised: Vec<String>,
     /// Nothing came of them.
     pub lost: Vec<String>,
     /// They were answered, or are kept, twice.
@@ -50,9 +53,12 @@ impl Verdict {
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (what, all) in
-            [("lost", &self.lost), ("doubled", &self.doubled), ("out of order", &self.out_of_order)]
-        {
+        for (what, all) in [
+            ("raised", &self.raised),
+            ("lost", &self.lost),
+            ("doubled", &self.doubled),
+            ("out of order", &self.out_of_order),
+        ] {
             for one in all {
                 writeln!(f, "{what}: {one}")?;
             }
@@ -60,12 +66,13 @@ impl fmt::Display for Verdict {
         write!(
             f,
             "{} calls; {} words and messages, {} of them asked for again; messages delivered again by the broker: {}\n\
-             {} lost, {} doubled, {} out of order; silence p50 {} ms, p99 {} ms, longest {} ms",
+             {} lost, {} raised as doubtful, {} doubled, {} out of order; silence p50 {} ms, p99 {} ms, longest {} ms",
             self.calls,
             self.asked,
             self.again,
             self.delivered_again,
             self.lost.len(),
+            self.raised.len(),
             self.doubled.len(),
             self.out_of_order.len(),
             self.silence(0.5),
@@ -83,7 +90,12 @@ pub(super) async fn judge(
     let mut verdict = Verdict { calls: called.len(), ..Verdict::default() };
     for of in &written {
         let conversation = ConversationId::of_chat(DEMO, "whatsapp", DEMO_WHATSAPP, &of.person);
-        let kept = kept(history, conversation, 2 * of.texts.len()).await?;
+        let mut kept = kept(history, conversation, 2 * of.texts.len()).await?;
+        if !of.unanswered().is_empty() {
+            // Where nothing is known of a reply, none was raised.
+            let raised = history.raised(conversation).await.unwrap_or_default();
+            kept.raised = raised.iter().map(|text| text.reveal().to_owned()).collect();
+        }
         verdict.judge_chat(of, &kept);
     }
     for of in &called {
@@ -110,6 +122,8 @@ pub(super) async fn judge(
 struct Kept {
     person: Vec<String>,
     agent: Vec<String>,
+    /// Those of the agent that were raised.
+    raised: Vec<String>,
 }
 
 /// The history of a conversation, once it has `lines`, or as far as it goes: what is missing is the verdict's.
@@ -126,7 +140,17 @@ async fn kept(
         let of_one = found.iter().filter(move |line: &&Line| line.speaker == speaker);
         of_one.map(|line| line.text.reveal().to_owned()).collect()
     };
-    Ok(Kept { person: by(Speaker::User), agent: by(Speaker::Agent) })
+    Ok(Kept { person: by(Speaker::User), agent: by(Speaker::Agent), raised: Vec::new() })
+}
+
+impl Written {
+    /// What no answer quotes. An answer that does not quote is another's than the model's; which message it answers does
+    /// not show.
+    fn unanswered(&self) -> Vec<&str> {
+        let replies = self.chat.replies();
+        let is_quoted = |text: &str| replies.iter().any(|r| r.contains(&quote(text)));
+        self.texts.iter().map(String::as_str).filter(|text| !is_quoted(text)).collect()
+    }
 }
 
 impl Verdict {
@@ -135,12 +159,14 @@ impl Verdict {
         self.asked += of.texts.len();
         let texts: Vec<&str> = of.texts.iter().map(String::as_str).collect();
         self.compare(who, &texts, &kept.person, |kept, text| kept == text);
-        // An answer that does not quote is another's than the model's; which message it answers does not show.
         let quoting = |text: &str| replies.iter().filter(|r| r.contains(&quote(text))).count();
         let others = replies.iter().filter(|reply| !reply.contains("you said ")).count();
-        let unquoted: Vec<_> = texts.iter().filter(|text| quoting(text) == 0).collect();
+        let unquoted = of.unanswered();
         for text in unquoted.iter().skip(others) {
-            self.lost.push(format!("{who}: no answer to {text:?}"));
+            match kept.raised.iter().any(|reply| reply.contains(&quote(text))) {
+                true => self.raised.push(format!("{who}: the answer to {text:?}")),
+                false => self.lost.push(format!("{who}: no answer to {text:?}")),
+            }
         }
         if others > unquoted.len() {
             self.doubled.push(format!("{who}: {others} other answers for {unquoted:?}"));
@@ -282,7 +308,7 @@ mod tests {
         assert_eq!(found(&["a", "b"], &["b", "a"]).out_of_order.len(), 1);
     }
 
-    fn chat(replies: &[&str]) -> Verdict {
+    fn chat(replies: &[&str], raised: &[&str]) -> Verdict {
         let lines: Vec<_> = replies
             .iter()
             .map(|text| {
@@ -294,7 +320,8 @@ mod tests {
             "lines": lines});
         let chat: Chat = serde_json::from_value(chat).unwrap();
         let of = Written { person: "Ada".to_owned(), texts: texts(&["one", "two"]), chat };
-        let kept = Kept { person: texts(&["one", "two"]), agent: texts(replies) };
+        let agent = texts(replies);
+        let kept = Kept { person: texts(&["one", "two"]), agent, raised: texts(raised) };
         let mut verdict = Verdict::default();
         verdict.judge_chat(&of, &kept);
         verdict
@@ -303,11 +330,20 @@ mod tests {
     #[test]
     fn each_message_of_a_chat_has_one_answer() {
         let (one, two) = ("Answer 1 begins: you said one.", "Answer 2 begins: you said two.");
-        assert!(chat(&[one, two]).is_good());
-        assert!(chat(&[one, "I did not understand."]).is_good(), "another than the model");
-        assert_eq!(chat(&[one]).lost.len(), 1);
-        assert_eq!(chat(&[one, two, "I did not understand."]).doubled.len(), 1);
-        assert!(!chat(&[one, two, "Answer 3 begins: you said two."]).doubled.is_empty());
+        assert!(chat(&[one, two], &[]).is_good());
+        assert!(chat(&[one, "I did not understand."], &[]).is_good(), "another than the model");
+        assert_eq!(chat(&[one], &[]).lost.len(), 1);
+        assert_eq!(chat(&[one, two, "I did not understand."], &[]).doubled.len(), 1);
+        assert!(!chat(&[one, two, "Answer 3 begins: you said two."], &[]).doubled.is_empty());
+    }
+
+    #[test]
+    fn an_answer_that_operators_are_told_of_is_not_lost() {
+        let (one, two) = ("Answer 1 begins: you said one.", "Answer 2 begins: you said two.");
+        let verdict = chat(&[one], &[two]);
+        assert!(verdict.is_good());
+        assert_eq!(verdict.raised.len(), 1);
+        assert_eq!(chat(&[one], &[one]).lost.len(), 1, "another's was raised");
     }
 
     fn heard(said: &str) -> CallReport {
