@@ -107,6 +107,8 @@ pub struct Report {
     pub raw_topic: Option<Spread>,
     /// The broker alone, from a send to a queue until it is received.
     pub raw_queue: Option<Spread>,
+    /// The same, of a message as large as the sound of a sentence.
+    pub raw_sound: Option<Spread>,
     /// A call's turn crosses the topic once and a queue twice: three raw hops, each at its p95, and 10 ms.
     pub call_aim_p95_ms: Option<f64>,
     /// A chat's turn crosses the topic twice: two raw hops, each at its p95, and 10 ms.
@@ -140,7 +142,8 @@ pub async fn turn(
     let raw_times = raw_times.context("measure the broker alone")?;
     raw.remove().await?;
 
-    let (raw_topic, raw_queue) = (Spread::of(raw_times.topic), Spread::of(raw_times.queue));
+    let [raw_topic, raw_queue, raw_sound] =
+        [raw_times.topic, raw_times.queue, raw_times.sound].map(Spread::of);
     let aim = |topic_hops: f64, queue_hops: f64| {
         let (topic, queue) = (raw_topic.as_ref()?, raw_queue.as_ref()?);
         Some(topic_hops * topic.p95_ms + queue_hops * queue.p95_ms + AIM_OVER_HOPS_MS)
@@ -159,6 +162,7 @@ pub async fn turn(
         chat_aim_p95_ms: aim(2.0, 0.0),
         raw_topic,
         raw_queue,
+        raw_sound,
     })
 }
 
@@ -268,7 +272,11 @@ impl fmt::Display for Report {
             write!(f, "{waveform}")?;
         }
         writeln!(f, "\n{:<44} {:>7} {:>7} {:>7}", "the broker alone, ms", "p50", "p95", "max")?;
-        for (what, spread) in [("topic → queue", &self.raw_topic), ("queue", &self.raw_queue)] {
+        for (what, spread) in [
+            ("topic → queue", &self.raw_topic),
+            ("queue", &self.raw_queue),
+            ("queue, with the sound of a sentence", &self.raw_sound),
+        ] {
             if let Some(spread) = spread {
                 row(f, &format!("  {what}"), spread)?;
             }

@@ -16,6 +16,8 @@ const PAUSE: Duration = Duration::from_millis(80);
 const LONG_POLL_SECONDS: i32 = 10;
 /// About what an event of a turn takes.
 const BODY_BYTES: usize = 800;
+/// What the jobs that carry sound are like: a first sentence, in mu-law, in base64.
+const SENTENCE: &str = "Sure, what name is it for?";
 
 /// A topic and a queue that nobody else uses.
 pub(super) struct RawHop {
@@ -23,6 +25,7 @@ pub(super) struct RawHop {
     sqs: aws_sdk_sqs::Client,
     topic: String,
     queue: String,
+    sentence_bytes: usize,
 }
 
 /// What was measured.
@@ -32,12 +35,15 @@ pub(super) struct RawTimes {
     pub(super) topic: Vec<Duration>,
     /// From a send to the queue until it is received.
     pub(super) queue: Vec<Duration>,
+    /// The same, of a message that carries the sound of a sentence.
+    pub(super) sound: Vec<Duration>,
 }
 
 #[derive(Clone, Copy)]
 enum Way {
     Topic,
     Queue,
+    Sound,
 }
 
 impl RawHop {
@@ -78,16 +84,20 @@ impl RawHop {
             .send()
             .await
             .context("subscribe the queue to measure")?;
-        Ok(Self { sns, sqs, topic, queue })
+        // A byte a sample; four characters of base64 for three bytes.
+        let sentence_bytes = simulator::modem::encode(SENTENCE).len().div_ceil(3) * 4;
+        Ok(Self { sns, sqs, topic, queue, sentence_bytes })
     }
 
-    /// Probes both ways in turn until `stop`.
+    /// Probes all ways in turn until `stop`.
     pub(super) async fn measure(&self, stop: CancellationToken) -> anyhow::Result<RawTimes> {
         let mut times = RawTimes::default();
         while !stop.is_cancelled() {
             times.topic.push(self.probe(Way::Topic).await?);
             tokio::time::sleep(PAUSE).await;
             times.queue.push(self.probe(Way::Queue).await?);
+            tokio::time::sleep(PAUSE).await;
+            times.sound.push(self.probe(Way::Sound).await?);
             tokio::time::sleep(PAUSE).await;
         }
         Ok(times)
@@ -124,7 +134,11 @@ impl RawHop {
     }
 
     async fn send(&self, way: Way) -> anyhow::Result<()> {
-        let (id, body) = (Uuid::new_v4().to_string(), "x".repeat(BODY_BYTES));
+        let id = Uuid::new_v4().to_string();
+        let body = "x".repeat(match way {
+            Way::Topic | Way::Queue => BODY_BYTES,
+            Way::Sound => self.sentence_bytes,
+        });
         match way {
             Way::Topic => {
                 let entry = PublishBatchRequestEntry::builder()
@@ -138,7 +152,7 @@ impl RawHop {
                 let sent = request.publish_batch_request_entries(entry).send().await;
                 sent.context("publish a probe")?;
             }
-            Way::Queue => {
+            Way::Queue | Way::Sound => {
                 let entry = SendMessageBatchRequestEntry::builder()
                     .id("0")
                     .message_body(body)
