@@ -32,8 +32,10 @@ pub(super) async fn watched<T>(
     message: &Envelope,
     work: impl Future<Output = T>,
 ) -> Watched<T> {
-    // Before the vendor is asked at all: a barge-in leaves whole replies behind in the queue.
-    if has_passed(cache, call, message.turn).await {
+    // Before the vendor is asked at all: a barge-in leaves whole replies behind in the queue. Who sent a job just now read
+    // the fence just before.
+    let is_fresh = Timestamp::now().since(message.occurred_at) < FENCE_EVERY;
+    if !is_fresh && has_passed(cache, call, message.turn).await {
         return Watched::Passed;
     }
     let deadline = Instant::now() + time_left(message);
