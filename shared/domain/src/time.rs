@@ -35,7 +35,8 @@ impl Timestamp {
         let origin = *ORIGIN;
         let since = Self(0).plus(at.saturating_duration_since(origin)).0;
         let until = Self(0).plus(origin.saturating_duration_since(at)).0;
-        AGREED_AT_ORIGIN_US.store(shown.0 - since + until, Ordering::Relaxed);
+        let at_origin_us = shown.0.saturating_sub(since).saturating_add(until);
+        AGREED_AT_ORIGIN_US.store(at_origin_us, Ordering::Relaxed);
     }
 
     /// This moment, or `agreed` where the two are too far apart for both to be right.
