@@ -1,9 +1,6 @@
 //! A mesh that is broken on purpose (B5, D6): people call and write while tasks die, stores go away, the broker fails and
 //! vendors fail by a seeded plan, and a ledger kept outside the platform is compared with what they got and what the history
 //! holds.
-//!
-//! Not among the blows: steps of the clock. The wall clock has no namespace of its own, so one task cannot be given another
-//! without a library that is loaded into it.
 
 mod caller;
 mod cut;

@@ -1,5 +1,6 @@
 //! A whole mesh under one supervisor: stores, what the services find on arrival, two tasks of each service, simulator.
 
+mod clocks;
 mod supervised;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -17,6 +18,7 @@ use crate::provision::CREDENTIALS;
 use crate::settings;
 use crate::stores::{self, Broker, Environment, Stores};
 
+use clocks::Clocks;
 use supervised::Supervised;
 
 /// How long `switchboardctl` may take to prepare the stores.
@@ -47,6 +49,8 @@ pub struct Options {
     pub edge: Option<SocketAddr>,
     /// Where the binaries of the services lie.
     pub binaries: PathBuf,
+    /// Whether each task of a service has a wall clock of its own, for [`Mesh::step_clock`].
+    pub own_clocks: bool,
 }
 
 impl Options {
@@ -69,6 +73,7 @@ impl Options {
             tasks_per_service: 2,
             edge: None,
             binaries: binaries.to_owned(),
+            own_clocks: false,
         })
     }
 }
@@ -105,6 +110,7 @@ pub struct Mesh {
     environment: Environment,
     simulator_address: SocketAddr,
     drain_limit: Duration,
+    clocks: Option<Clocks>,
     log: Log,
 }
 
@@ -123,6 +129,7 @@ impl Mesh {
             None => probe::free_address()?,
         };
         probe::ensure_free(edge)?;
+        let clocks = if options.own_clocks { Some(Clocks::new()?) } else { None };
 
         let stores = Stores::start(
             &stores::Options {
@@ -152,10 +159,15 @@ impl Mesh {
             for number in 1..=options.tasks_per_service {
                 let name = format!("{service}-{number}");
                 let ops = probe::free_address()?;
+                let clock = match &clocks {
+                    Some(clocks) => clocks.of_task(&name)?,
+                    None => Vec::new(),
+                };
                 let launch = Launch::new(options.binaries.join(service))
                     .without(CREDENTIALS)
                     .envs(settings::of_services(&environment, &options.given))
-                    .envs([("SB_TASK", name.clone()), ("SB_OPS_LISTEN", ops.to_string())]);
+                    .envs([("SB_TASK", name.clone()), ("SB_OPS_LISTEN", ops.to_string())])
+                    .envs(clock);
                 tasks.push(Supervised::start(&name, ops, "/health", launch, log)?);
             }
         }
@@ -170,6 +182,7 @@ impl Mesh {
             environment,
             simulator_address,
             drain_limit,
+            clocks,
             log: log.clone(),
         };
         let everything = mesh.tasks.iter().chain([&mesh.simulator]);
@@ -238,6 +251,16 @@ impl Mesh {
         let pid = self.task(name)?.pid().with_context(|| format!("{name} is not running"))?;
         signal_group(pid, signal);
         Ok(pid)
+    }
+
+    /// Sets a task's wall clock so many seconds ahead of the machine's, or behind it. The task sees it within a second, and
+    /// so does the one that is started in its place.
+    ///
+    /// # Errors
+    /// When there is no such task, or the mesh was not started with [`Options::own_clocks`].
+    pub fn step_clock(&self, name: &str, seconds: i64) -> anyhow::Result<()> {
+        let clocks = self.clocks.as_ref().context("the tasks of this mesh share a clock")?;
+        clocks.step(self.task(name)?.name(), seconds)
     }
 
     /// Waits until the task runs and is ready under another process id than `before`.

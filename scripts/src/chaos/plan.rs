@@ -23,6 +23,10 @@ const RECOVERY_MS: u64 = 20_000;
 const SLOWED: [&str; 4] = ["deepgram", "graph", "openai", "twilio"];
 /// Vendors that a blow makes fail, and how often at most. Beyond that a caller would rightly be told that nothing works.
 const FAILED: [(&str, u32); 4] = [("deepgram", 2), ("graph", 2), ("openai", 1), ("twilio", 1)];
+/// How far a clock is stepped at most, either way, s. Time servers of one house do not differ by more for long.
+const STEP_SECONDS_MAX: u64 = 8;
+/// How long a clock stays wrong, ms, at least and at most.
+const WRONG_MS: (u64, u64) = (8_000, 25_000);
 
 /// Something that breaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +51,13 @@ pub enum Blow {
     DeliverAgain(u32),
     /// S3 stores nothing: the recorder's disk is full.
     FillStorage(Duration),
+    /// A task's wall clock is set so many seconds ahead of the others' or, negative, behind them; by none it is right again.
+    StepClock {
+        /// Whose.
+        task: &'static str,
+        /// By how many.
+        seconds: i64,
+    },
     /// A vendor's next answers are late.
     Slow {
         /// Which.
@@ -82,6 +93,10 @@ impl fmt::Display for Blow {
             Self::LoseAnswers(times) => write!(f, "the broker loses {times} answers"),
             Self::DeliverAgain(times) => write!(f, "the broker delivers {times} receipts again"),
             Self::FillStorage(lasting) => write!(f, "S3 is full for {} ms", lasting.as_millis()),
+            Self::StepClock { task, seconds: 0 } => write!(f, "the clock of {task} is right again"),
+            Self::StepClock { task, seconds } => {
+                write!(f, "the clock of {task} steps by {seconds:+} s")
+            }
             Self::Slow { vendor, late, times } => {
                 write!(f, "{vendor} {} ms late, {times} times", late.as_millis())
             }
@@ -104,11 +119,12 @@ enum Kind {
     LoseAnswers,
     DeliverAgain,
     FillStorage,
+    StepClock,
     Slow,
     Fail,
 }
 
-const BAG: [Kind; 20] = [
+const BAG: [Kind; 22] = [
     Kind::Kill,
     Kind::Kill,
     Kind::Kill,
@@ -126,6 +142,8 @@ const BAG: [Kind; 20] = [
     Kind::DeliverAgain,
     Kind::DeliverAgain,
     Kind::FillStorage,
+    Kind::StepClock,
+    Kind::StepClock,
     Kind::Slow,
     Kind::Slow,
     Kind::Fail,
@@ -145,34 +163,44 @@ impl Plan {
         let lasting_ms = u64::try_from(lasting.as_millis()).unwrap_or(u64::MAX);
         let mut blows = Vec::new();
         let mut bag = Vec::new();
-        // When each service was hit last.
-        let mut hit_ms = [None::<u64>; 4];
+        let mut state = State { lasting_ms, ..State::default() };
         let mut at_ms = APART_MS.0;
         while at_ms < lasting_ms {
             if bag.is_empty() {
                 bag = BAG.to_vec();
             }
             let kind = bag.swap_remove(random.below(bag.len() as u64) as usize);
-            if let Some(blow) = blow(kind, &mut random, &mut hit_ms, at_ms) {
+            if let Some(blow) = blow(kind, &mut random, &mut state, at_ms) {
+                if let Blow::StepClock { task, .. } = blow {
+                    let back = Blow::StepClock { task, seconds: 0 };
+                    blows.push((Duration::from_millis(state.clock_wrong_until_ms), back));
+                }
                 blows.push((Duration::from_millis(at_ms), blow));
                 at_ms += random.between(APART_MS.0, APART_MS.1);
             }
         }
+        blows.sort_by_key(|(at, _)| *at);
         Self { blows }
     }
 }
 
-/// One of its kind; none where every service is still recovering.
-fn blow(
-    kind: Kind,
-    random: &mut SplitMix,
-    hit_ms: &mut [Option<u64>; 4],
-    at_ms: u64,
-) -> Option<Blow> {
+/// What of the blows so far is not over.
+#[derive(Default)]
+struct State {
+    /// When each service was hit last.
+    hit_ms: [Option<u64>; 4],
+    /// When nothing breaks any more.
+    lasting_ms: u64,
+    /// One clock is wrong at a time, so that no two differ by more than one is stepped.
+    clock_wrong_until_ms: u64,
+}
+
+/// One of its kind; none where every service is still recovering, or a clock is wrong already.
+fn blow(kind: Kind, random: &mut SplitMix, state: &mut State, at_ms: u64) -> Option<Blow> {
     let ms = |of: u64| Duration::from_millis(of);
     Some(match kind {
-        Kind::Kill => Blow::Kill(victim(random, hit_ms, at_ms)?),
-        Kind::Stop => Blow::Stop(victim(random, hit_ms, at_ms)?),
+        Kind::Kill => Blow::Kill(victim(random, &mut state.hit_ms, at_ms)?),
+        Kind::Stop => Blow::Stop(victim(random, &mut state.hit_ms, at_ms)?),
         Kind::CutPostgres => Blow::CutPostgres(ms(random.between(500, 3_000))),
         Kind::RestartPostgres => Blow::RestartPostgres,
         Kind::CutRedis => Blow::CutRedis(ms(random.between(300, 2_000))),
@@ -181,6 +209,16 @@ fn blow(
         Kind::LoseAnswers => Blow::LoseAnswers(random.between(1, 5) as u32),
         Kind::DeliverAgain => Blow::DeliverAgain(random.between(2, 9) as u32),
         Kind::FillStorage => Blow::FillStorage(ms(random.between(2_000, 8_000))),
+        Kind::StepClock => {
+            if at_ms < state.clock_wrong_until_ms {
+                return None;
+            }
+            let until_ms = at_ms + random.between(WRONG_MS.0, WRONG_MS.1);
+            state.clock_wrong_until_ms = until_ms.min(state.lasting_ms);
+            let task = TASKS[random.below(TASKS.len() as u64) as usize];
+            let by = random.between(1, STEP_SECONDS_MAX + 1) as i64;
+            Blow::StepClock { task, seconds: if random.below(2) == 0 { by } else { -by } }
+        }
         Kind::Slow => Blow::Slow {
             vendor: SLOWED[random.below(SLOWED.len() as u64) as usize],
             late: ms(random.between(200, 1_500)),
@@ -250,7 +288,21 @@ mod tests {
             let plan = Plan::of(seed, Duration::from_secs(180));
             let kinds: std::collections::HashSet<_> =
                 plan.blows.iter().map(|(_, blow)| std::mem::discriminant(blow)).collect();
-            assert_eq!(kinds.len(), 12, "seed {seed}: {plan:#?}");
+            assert_eq!(kinds.len(), 13, "seed {seed}: {plan:#?}");
+        }
+    }
+
+    #[test]
+    fn one_clock_is_wrong_at_a_time_and_becomes_right_again() {
+        for seed in 0..200 {
+            let mut wrong = None;
+            for (_, blow) in Plan::of(seed, Duration::from_secs(300)).blows {
+                let Blow::StepClock { task, seconds } = blow else { continue };
+                assert!(seconds.abs() <= 8, "seed {seed}: {seconds}");
+                let before = std::mem::replace(&mut wrong, (seconds != 0).then_some(task));
+                assert_eq!(before, (seconds == 0).then_some(task), "seed {seed}");
+            }
+            assert_eq!(wrong, None, "seed {seed}");
         }
     }
 

@@ -68,7 +68,7 @@ impl Site {
         ] {
             given.insert(name.to_owned(), value);
         }
-        let mesh = Mesh::start(Options { given, ..Options::new()? }, log).await?;
+        let mesh = Mesh::start(Options { given, own_clocks: true, ..Options::new()? }, log).await?;
         let outside = Outside::new(&mesh.endpoints().simulator)?;
         outside.put("/sim/model", &json!({"mode": "never_alike"})).await?;
         let log = log.clone();
@@ -117,6 +117,7 @@ impl Site {
             Blow::LoseAnswers(times) => self.queues.lose_answers(times),
             Blow::DeliverAgain(times) => self.queues.repeat(times),
             Blow::FillStorage(lasting) => self.storage.fill(lasting),
+            Blow::StepClock { task, seconds } => self.mesh.step_clock(task, seconds)?,
             Blow::Slow { vendor, late, times } => {
                 let late_ms = u64::try_from(late.as_millis()).unwrap_or(u64::MAX);
                 self.set_fault(vendor, &json!({"latency_ms": late_ms, "times": times})).await?;

@@ -46,6 +46,15 @@ impl Desk {
 
     /// The same, with these variables.
     pub async fn open_with(name: &str, given: &[(&str, &str)]) -> Self {
+        Self::start(name, given, false).await
+    }
+
+    /// The same, with a wall clock for each task.
+    pub async fn open_with_own_clocks(name: &str) -> Self {
+        Self::start(name, &[], true).await
+    }
+
+    async fn start(name: &str, given: &[(&str, &str)], own_clocks: bool) -> Self {
         let logs = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         let _ = std::fs::remove_dir_all(&logs);
         println!("logs in {}", logs.display());
@@ -54,7 +63,7 @@ impl Desk {
         let own = (CALL_LOG_VARIABLE, &*calls);
         let given = given.iter().chain([&own]);
         let given = given.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let options = Options { given: given.collect(), ..Options::new().unwrap() };
+        let options = Options { given: given.collect(), own_clocks, ..Options::new().unwrap() };
         let mesh = Mesh::start(options, &log).await.unwrap();
         let environment: boot::Environment = mesh.environment().clone().into_iter().collect();
         let (owner, connection) =
@@ -103,6 +112,11 @@ impl Desk {
     /// Signals a task; gives its process id.
     pub fn signal(&self, task: &str, signal: Signal) -> Pid {
         self.mesh.signal(task, signal).unwrap()
+    }
+
+    /// Sets a task's wall clock so many seconds ahead, or behind.
+    pub fn step_clock(&self, task: &str, seconds: i64) {
+        self.mesh.step_clock(task, seconds).unwrap();
     }
 
     /// Waits until a task that was `before` runs and is ready again.

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod booking;
+mod clocks;
 mod cut_short;
 mod desk;
 mod gathered;
@@ -104,5 +105,13 @@ async fn credentials_are_rotated_while_people_talk_and_nobody_notices() {
 async fn what_people_send_besides_text() {
     let desk = Desk::open("written").await;
     tokio::join!(written::voice_note(&desk), written::offered_times(&desk));
+    desk.close().await;
+}
+
+#[tokio::test]
+async fn nobody_notices_that_clocks_are_wrong() {
+    let desk = Desk::open_with_own_clocks("clocks").await;
+    clocks::call(&desk).await;
+    clocks::chat(&desk).await;
     desk.close().await;
 }

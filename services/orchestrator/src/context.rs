@@ -121,12 +121,10 @@ fn rebuild(desk: &Desk, lines: &[Line], message: &Envelope) -> State {
     let mut last = Turn::GREETING;
     let mut past = Vec::new();
     let mut pending = None;
-    for line in lines {
-        let is_before = match line.turn {
-            Some(turn) if spoken => turn < message.turn,
-            _ => line.at < message.occurred_at,
-        };
-        if !is_before {
+    // Of a chat, what stands before the message. Where it is not there yet, neither is what came later.
+    let own = message.event_id.as_uuid();
+    for line in lines.iter().take_while(|line| spoken || line.message != *own) {
+        if spoken && line.turn.is_some_and(|turn| turn >= message.turn) {
             continue;
         }
         last = line.turn.unwrap_or(last);
@@ -384,6 +382,7 @@ mod tests {
             heard_whole,
             agent: None,
             at: Timestamp::from_micros(i64::from(turn)),
+            message: uuid::Uuid::nil(),
         }
     }
 
@@ -423,5 +422,28 @@ mod tests {
         assert_eq!(state.last_turn, Turn(1));
         assert_eq!(state.pending.map(|p| p.turn), Some(Turn(1)));
         assert_eq!(state.asked, Some(Question::Name), "the question stands open again");
+    }
+
+    #[test]
+    fn a_chat_knows_what_was_said_before_whatever_the_clocks_of_the_tasks_showed() {
+        let message = Envelope { channel: Channel::WHATSAPP, ..received(0) };
+        let ahead = message.occurred_at.plus(Duration::from_secs(8));
+        let own = Line {
+            message: *message.event_id.as_uuid(),
+            ..line(Speaker::User, 2, "and now?", None)
+        };
+        let lines = [
+            Line { at: ahead, ..line(Speaker::User, 1, "I need an appointment", None) },
+            Line { at: ahead, ..line(Speaker::Agent, 1, "Sure. What name is it for?", None) },
+            own,
+            line(Speaker::User, 3, "hello?", None),
+        ];
+        let texts = |lines: &[Line]| -> Vec<String> {
+            let history = rebuild(&desk(), lines, &message).history;
+            history.iter().map(|u| u.text.reveal().to_owned()).collect()
+        };
+        let before = ["I need an appointment", "Sure. What name is it for?"];
+        assert_eq!(texts(&lines), before);
+        assert_eq!(texts(&lines[..2]), before, "the writer has not taken it in yet");
     }
 }

@@ -14,6 +14,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use domain::Timestamp;
 use serde_json::{Map, Value, json};
 use tokio::{sync::mpsc, time::Instant};
 use tracing::{
@@ -97,7 +98,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Exporter {
         let Some(span) = context.span(id) else { return };
         let mut fields = Fields::default();
         attributes.record(&mut fields);
-        span.extensions_mut().insert(Open { began: SystemTime::now(), fields });
+        span.extensions_mut().insert(Open { began: Timestamp::now().into(), fields });
     }
 
     fn on_record(&self, id: &span::Id, values: &span::Record<'_>, context: layer::Context<'_, S>) {
@@ -158,7 +159,7 @@ impl Open {
             None => nanoseconds(usual),
         };
         made["startTimeUnixNano"] = json!(at(special.remove("otel.start_us"), self.began));
-        made["endTimeUnixNano"] = json!(at(special.remove("otel.end_us"), SystemTime::now()));
+        made["endTimeUnixNano"] = json!(at(special.remove("otel.end_us"), Timestamp::now().into()));
         Some(made)
     }
 }

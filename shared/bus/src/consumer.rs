@@ -257,17 +257,17 @@ impl Loop {
                 .visibility_timeout(VISIBILITY.as_secs() as i32)
                 .message_system_attribute_names(System::MessageGroupId)
                 .message_system_attribute_names(System::ApproximateReceiveCount)
+                .message_system_attribute_names(System::ApproximateFirstReceiveTimestamp)
                 .message_system_attribute_names(System::SentTimestamp)
                 .send()
                 .await
                 .map_err(|e| anyhow!(e).context(format!("receive from {}", worker.queue)))?;
             let now = Instant::now();
-            Ok(answer
-                .messages
-                .unwrap_or_default()
-                .into_iter()
-                .map(|m| hold(m, &keeper, now))
-                .collect())
+            let messages = answer.messages.unwrap_or_default();
+            for shown in messages.iter().filter_map(handed_out_at) {
+                Timestamp::agree_on(inner.clock.saw(shown, now), now);
+            }
+            Ok(messages.into_iter().map(|m| hold(m, &keeper, now)).collect())
         })
     }
 
@@ -541,6 +541,14 @@ impl Worker {
             tracing::debug!(queue = self.queue, "a message could not be given back early");
         }
     }
+}
+
+/// When the broker handed a message out, by its own clock; `None` where it was not for the first time.
+fn handed_out_at(message: &Message) -> Option<Timestamp> {
+    let attribute = |name: System| message.attributes.as_ref()?.get(&name)?.parse::<i64>().ok();
+    let is_first = attribute(System::ApproximateReceiveCount)? == 1;
+    let at_ms = attribute(System::ApproximateFirstReceiveTimestamp)?;
+    (is_first && at_ms > 0).then(|| Timestamp::from_micros(at_ms.saturating_mul(1_000)))
 }
 
 fn hold(message: Message, keeper: &Arc<Keeper>, now: Instant) -> Held {

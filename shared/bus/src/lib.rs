@@ -12,6 +12,7 @@ mod age;
 mod backoff;
 mod batch;
 mod claim;
+mod clock;
 mod consumer;
 mod dead_letter;
 mod deletions;

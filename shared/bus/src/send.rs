@@ -16,6 +16,7 @@ use tokio::sync::OnceCell;
 
 use crate::{
     batch, claim,
+    clock::BrokerClock,
     handler::LeaseLost,
     settings::{BusSettings, CLAIM_CHECK_OVER_BYTES},
     topology::{Queue, Source, Topology},
@@ -68,6 +69,7 @@ pub(crate) struct Inner {
     pub(crate) s3: aws_sdk_s3::Client,
     pub(crate) settings: BusSettings,
     pub(crate) topology: Topology,
+    pub(crate) clock: BrokerClock,
     topic_arn: OnceCell<String>,
     queue_urls: Mutex<HashMap<String, String>>,
 }
@@ -93,6 +95,7 @@ impl Bus {
                 s3: aws_sdk_s3::Client::from_conf(s3.build()),
                 topology: Topology::new(settings.prefix.clone(), settings.high_throughput),
                 settings,
+                clock: BrokerClock::new(Instant::now()),
                 topic_arn: OnceCell::new(),
                 queue_urls: Mutex::new(HashMap::new()),
             }),

@@ -1,13 +1,48 @@
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{
+    LazyLock,
+    atomic::{AtomicI64, Ordering},
+};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// A wall clock that differs by more from what the tasks agree on is not believed. Within it the machine's own is finer than
+/// what can be told of another.
+const BELIEVED_WITHIN: Duration = Duration::from_millis(500);
+
+/// Where the clock that only goes forward began, for this process.
+static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+/// What the clock that all tasks agree on showed at the origin, µs since the epoch.
+static AGREED_AT_ORIGIN_US: AtomicI64 = AtomicI64::new(UNKNOWN);
+const UNKNOWN: i64 = i64::MIN;
 
 /// A moment in microseconds since the Unix epoch, UTC. Fine enough to stamp the stages of a turn.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// Reads the machine's clock. Sans-IO code takes the moment as an argument instead.
+    /// Reads the machine's clock; where that is off from the one that all tasks agree on ([`Timestamp::agree_on`]), reads
+    /// that one, for the moments of one task are compared with those of another. Sans-IO code takes the moment as an
+    /// argument instead.
     pub fn now() -> Self {
-        SystemTime::now().into()
+        let wall = Self::from(SystemTime::now());
+        match AGREED_AT_ORIGIN_US.load(Ordering::Relaxed) {
+            UNKNOWN => wall,
+            at_origin_us => wall.unless_off(Self(at_origin_us).plus(ORIGIN.elapsed())),
+        }
+    }
+
+    /// From now on tasks go by a clock that showed `shown` at `at`, wherever the clock on their own wall is off.
+    pub fn agree_on(shown: Self, at: Instant) {
+        let origin = *ORIGIN;
+        let since = Self(0).plus(at.saturating_duration_since(origin)).0;
+        let until = Self(0).plus(origin.saturating_duration_since(at)).0;
+        let at_origin_us = shown.0.saturating_sub(since).saturating_add(until);
+        AGREED_AT_ORIGIN_US.store(at_origin_us, Ordering::Relaxed);
+    }
+
+    /// This moment, or `agreed` where the two are too far apart for both to be right.
+    fn unless_off(self, agreed: Self) -> Self {
+        let apart = self.since(agreed).max(agreed.since(self));
+        if apart > BELIEVED_WITHIN { agreed } else { self }
     }
 
     /// From microseconds since the Unix epoch.
@@ -61,6 +96,18 @@ impl From<Timestamp> for SystemTime {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_is_off_gives_way_to_the_one_that_all_agree_on() {
+        let agreed = Timestamp::from_micros(1_800_000_000_000_000);
+        for (off_ms, is_believed) in
+            [(0, true), (400, true), (-400, true), (600, false), (-8_000, false)]
+        {
+            let wall = Timestamp::from_micros(agreed.0 + off_ms * 1_000);
+            let believed = if is_believed { wall } else { agreed };
+            assert_eq!(wall.unless_off(agreed), believed, "{off_ms} ms");
+        }
+    }
 
     #[test]
     fn a_moment_has_its_day_also_around_leap_days_and_before_1970() {

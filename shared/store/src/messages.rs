@@ -4,6 +4,9 @@
 //! the word of how much of it was heard. Until that word comes the row shows the whole reply; from
 //! then on it shows what was heard, and keeps apart what was meant (B2). Of two such words the one
 //! that heard more counts, so the order they come in changes nothing.
+//!
+//! What is said on a chat stands in the order in which it arrived (DESIGN 4), which is that of its group: tasks' clocks
+//! may differ by seconds, so a message comes after what is there already, whatever its time.
 
 use domain::{
     CallStarted, CipherError, ConversationId, Envelope, FieldCipher, Heard, KeptFile, MediaKind,
@@ -41,7 +44,12 @@ pub async fn received(tx: &TenantTx, of: &Envelope, e: &MessageReceived) -> Resu
             -- A chat's answer may be here already; it knows the turn.
             coalesce($4::int4, (SELECT a.turn FROM messages a
                 WHERE a.in_reply_to = $10 AND a.conversation = $2 LIMIT 1)),
-            $5::int8, $6::text, $7::text,
+            -- And it comes after what it answers.
+            coalesce((SELECT min(a.position) - 1 FROM messages a
+                WHERE a.in_reply_to = $10 AND a.conversation = $2),
+                greatest($5::int8, (SELECT max(b.position) + 1 FROM messages b
+                    WHERE b.conversation = $2 AND $12::bool))),
+            $6::text, $7::text,
             CASE WHEN NOT t.encrypt_text THEN $8::text END,
             CASE WHEN t.encrypt_text THEN $9::bytea END,
             $10::text, $11::timestamptz
@@ -59,6 +67,7 @@ pub async fn received(tx: &TenantTx, of: &Envelope, e: &MessageReceived) -> Resu
             &sealed,
             &present(&e.external_id),
             &moment(of.occurred_at),
+            &comes_last(of),
         ],
     )
     .await?;
@@ -260,7 +269,10 @@ async fn put_reply(tx: &TenantTx, of: &Envelope, reply: &Reply<'_>) -> Result<()
         "INSERT INTO messages AS m (tenant, id, conversation, channel, role, turn, position, kind,
             text, text_enc, intended, intended_enc, attempt, in_reply_to, agent, confidence, reason,
             model, processing_ms, tokens_in, tokens_out, cost_micros, occurred_at, kind_value)
-         SELECT t.id, $1::uuid, $2::uuid, $3::text, $22::text, $4::int4, $5::int8, $6::text,
+         SELECT t.id, $1::uuid, $2::uuid, $3::text, $22::text, $4::int4,
+            greatest($5::int8, (SELECT max(b.position) + 1 FROM messages b
+                WHERE b.conversation = $2 AND ($24::bool OR b.external_id = $12))),
+            $6::text,
             CASE WHEN NOT t.encrypt_text THEN $7::text END,
             CASE WHEN t.encrypt_text THEN $8::bytea END,
             CASE WHEN $10::bool AND NOT t.encrypt_text THEN $7 END,
@@ -302,6 +314,7 @@ async fn put_reply(tx: &TenantTx, of: &Envelope, reply: &Reply<'_>) -> Result<()
             &moment(of.occurred_at),
             &reply.role,
             &reply.kind_value,
+            &comes_last(of),
         ],
     )
     .await?;
@@ -396,8 +409,10 @@ pub struct Line {
     pub heard_whole: Option<bool>,
     /// The agent who answered.
     pub agent: Option<String>,
-    /// When.
+    /// When, by the clock of the task that saw it: lines are in order, times need not be.
     pub at: Timestamp,
+    /// The message's id: of a chat's, that of its event.
+    pub message: Uuid,
 }
 
 /// The last `limit` lines of a conversation, oldest first: what was said and heard. Replies of
@@ -410,7 +425,7 @@ pub async fn transcript(
     let cipher = tx.cipher().await?;
     let rows = tx
         .query(
-            "SELECT role, turn, text, text_enc, heard_whole, agent, occurred_at FROM messages
+            "SELECT role, turn, text, text_enc, heard_whole, agent, occurred_at, id FROM messages
              WHERE conversation = $1 AND (heard_chars IS NULL OR heard_chars > 0)
              ORDER BY position DESC, id DESC LIMIT $2",
             &[conversation.as_uuid(), &i64::from(limit)],
@@ -426,6 +441,7 @@ pub async fn transcript(
             heard_whole: row.get(4),
             agent: row.get(5),
             at: row.get::<_, SystemTime>(6).into(),
+            message: row.get(7),
         });
     }
     Ok(lines)
@@ -468,13 +484,19 @@ fn reply_id(conversation: ConversationId, turn: Turn) -> Uuid {
 }
 
 /// What sorts a message in its conversation. On calls the turn, for the events of two publishers
-/// may have their times swapped; on chats the time.
+/// may have their times swapped; on chats the time, unless it comes after others ([`comes_last`]).
 fn position(of: &Envelope, speaker: Speaker) -> i64 {
     if of.channel.is_spoken() {
         i64::from(of.turn.0) * 2 + i64::from(speaker != Speaker::User)
     } else {
         of.occurred_at.as_micros()
     }
+}
+
+/// Whether a message stands after all that are in its conversation already. Not on calls, which go by turns, nor where it
+/// was replayed: the conversation has gone on without it.
+fn comes_last(of: &Envelope) -> bool {
+    !of.channel.is_spoken() && of.replays == 0
 }
 
 fn present(text: &str) -> Option<String> {

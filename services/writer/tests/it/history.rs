@@ -1,7 +1,7 @@
 //! Whatever order events come in, and however often, the history is the same.
 
-use domain::{DeliveryStatus, Envelope, EventId, Payload, Personal, TenantId, Turn};
-use store::{Store, deliveries, messages};
+use domain::{DeliveryStatus, Envelope, EventId, Payload, Personal, TenantId, Timestamp, Turn};
+use store::{Store, deliveries, history, messages};
 use testkit::TestDb;
 
 use crate::events;
@@ -141,6 +141,76 @@ async fn a_chat_and_its_statuses_read_the_same_whatever_order_they_come_in() {
         let tx = store.tenant(tenant).await.unwrap();
         let status = deliveries::of_message(&tx, chat[1].event_id).await.unwrap();
         assert_eq!(status, Some(DeliveryStatus::Read), "order {order:?}");
+    }
+}
+
+/// Two messages and their answers, in the order of their arrival. They were seen by tasks whose clocks differ by so many
+/// seconds from the right time.
+fn talk_of_wrong_clocks(tenant: TenantId, n: usize, off_seconds: [i64; 4]) -> Vec<Envelope> {
+    let first = events::chat(tenant, n);
+    let mut talk = vec![first[0].clone(), first[1].clone(), first[0].clone(), first[1].clone()];
+    for (at, event) in talk.iter_mut().enumerate() {
+        let right = first[0].occurred_at.as_micros() + 1_000_000 * at as i64;
+        event.occurred_at = Timestamp::from_micros(right + 1_000_000 * off_seconds[at]);
+    }
+    for event in &mut talk[2..] {
+        event.event_id = event.event_id.child("again");
+    }
+    talk[3].turn = Turn(2);
+    if let Payload::MessageReceived(message) = &mut talk[2].payload {
+        (message.text, message.external_id) = ("And on Sunday?".into(), format!("wamid.2.{n}"));
+    }
+    if let Payload::MessageSent(message) = &mut talk[3].payload {
+        (message.text, message.in_reply_to) = ("No.".into(), format!("wamid.2.{n}"));
+    }
+    talk
+}
+
+#[tokio::test]
+async fn a_chat_stands_in_the_order_of_its_arrival_whatever_the_tasks_clocks_show() {
+    let Some(db) = TestDb::create().await else { return };
+    let tenant = db.add_tenant("demo").await;
+    let store = db.store().await;
+    let said = ["Are you open?", "Until five.", "And on Sunday?", "No."];
+    for (n, off) in
+        [[8, 0, 0, 0], [0, 8, 0, 0], [0, 0, -8, 0], [8, 0, 8, -8]].into_iter().enumerate()
+    {
+        let talk = talk_of_wrong_clocks(tenant, n, off);
+        record(&store, tenant, &talk).await;
+        let texts: Vec<_> = transcript(&store, &talk[0]).await.into_iter().map(|l| l.2).collect();
+        assert_eq!(texts, said, "{off:?}");
+
+        // Pages, of one message each, of those that look back.
+        let tx = store.tenant(tenant).await.unwrap();
+        let (mut paged, mut after) = (Vec::new(), None);
+        loop {
+            let page = history::messages(&tx, talk[0].conversation, after, true, 1).await.unwrap();
+            let Some(message) = page.into_iter().next() else { break };
+            after = Some((message.position, message.id));
+            let shown = talk.iter().find(|event| *event.event_id.as_uuid() == message.id).unwrap();
+            assert_eq!(message.at, shown.occurred_at, "the time is the one its task saw");
+            paged.push(message.text.into_revealed());
+        }
+        paged.reverse();
+        assert_eq!(paged, said, "{off:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_message_replayed_late_stands_where_it_was_said() {
+    let Some(db) = TestDb::create().await else { return };
+    let tenant = db.add_tenant("demo").await;
+    let store = db.store().await;
+    // Neither the first message nor its answer could be taken in at the time; one was replayed after the other.
+    for (n, late) in [[0, 1], [1, 0]].into_iter().enumerate() {
+        let mut talk = talk_of_wrong_clocks(tenant, n, [0; 4]);
+        record(&store, tenant, &talk[2..]).await;
+        for place in late {
+            talk[place].replays = 1;
+            record(&store, tenant, [&talk[place]]).await;
+        }
+        let texts: Vec<_> = transcript(&store, &talk[0]).await.into_iter().map(|l| l.2).collect();
+        assert_eq!(texts, ["Are you open?", "Until five.", "And on Sunday?", "No."], "{late:?}");
     }
 }
 
