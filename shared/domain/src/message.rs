@@ -42,11 +42,14 @@ impl MessageReceived {
         channel: &Channel,
         own: ConversationId,
     ) -> Vec<ConversationId> {
+        if self.bsuid.is_none() {
+            return vec![own];
+        }
         let number = self.from.reveal();
         let by_number = ConversationId::of_chat(tenant, channel.as_str(), &self.to, number);
-        match self.bsuid.is_some() && by_number != own {
-            true => vec![own, by_number],
-            false => vec![own],
+        match by_number == own {
+            true => vec![own],
+            false => vec![own, by_number],
         }
     }
 }

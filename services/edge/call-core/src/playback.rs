@@ -23,6 +23,10 @@ use sentence::Sentence;
 /// that is all that may be ahead, in one message: there is none that the second could be late for.
 const FRAME_SAMPLES: usize = 160;
 
+/// In the middle of a sentence audio goes out as soon as there is room for so much of what may be ahead: a message costs
+/// the same whatever is in it, and what it plays after is still there by far.
+const TOGETHER_SHARE: u32 = 10;
+
 /// A long sentence carries a mark this often, so that it is known how far into it the caller has heard.
 const MARK_EVERY_SAMPLES: usize = 8_000;
 
@@ -177,7 +181,8 @@ impl Playback {
         let mut began = None;
         loop {
             let room = self.line.room(self.send_ahead, now) / FRAME_SAMPLES * FRAME_SAMPLES;
-            if room == 0 {
+            let is_mid_sentence = self.current().is_some_and(|sentence| sentence.since_begun() > 0);
+            if room == 0 || (is_mid_sentence && room < self.together()) {
                 break;
             }
             if self.saying.is_none() {
@@ -216,6 +221,11 @@ impl Playback {
             }
         }
         began
+    }
+
+    /// How many samples go out in one message, where no more are due.
+    fn together(&self) -> usize {
+        samples(self.send_ahead / TOGETHER_SHARE) as usize / FRAME_SAMPLES * FRAME_SAMPLES
     }
 
     /// Begins what is to be said next: prompts before sentences of the reply.

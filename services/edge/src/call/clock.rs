@@ -1,6 +1,6 @@
 //! The call core's time line against the clock on the wall.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use call_core::Moment;
 use domain::{Stage, StageName, Timestamp};
@@ -34,6 +34,3 @@ impl CallClock {
         at.map(|at| Stage::new(StageName::Borrowed(name), self.wall(at)))
     }
 }
-
-/// Far enough that a sleep until then never ends before the call.
-pub(super) const NEVER: Duration = Duration::from_secs(24 * 60 * 60);

@@ -26,7 +26,7 @@ use self::{
 };
 use super::{
     CallServices, Entered,
-    clock::{CallClock, NEVER},
+    clock::CallClock,
     effects::{Effect, Effects, Notes},
     event_log::EventLog,
     fences::Fences,
@@ -190,8 +190,10 @@ impl Session {
             session.answer(finished);
         }
         let greeting = session.greeting();
-        tokio::pin!(greeting);
         let cut = session.services.cut.clone();
+        let cut = cut.cancelled();
+        let alarm = tokio::time::sleep_until(session.due());
+        tokio::pin!(greeting, cut, alarm);
         let end = loop {
             if let Some(end) = session.ending() {
                 break end;
@@ -199,7 +201,12 @@ impl Session {
             if session.services.stopping.is_cancelled() && session.core.is_at_pause() {
                 break SocketEnd::Lost("handed_on");
             }
-            let (wake, fence_until) = session.wakes();
+            // What is due moves on with every frame. One timer that rings early now and then costs less than one set anew
+            // each time.
+            let due = session.due();
+            if due < alarm.deadline() || alarm.is_elapsed() {
+                alarm.as_mut().reset(due);
+            }
             tokio::select! {
                 frame = stream.recv() => {
                     if let Some(end) = session.frame(frame) {
@@ -211,12 +218,13 @@ impl Session {
                     greeted = true;
                     session.greet(prompt);
                 }
-                () = tokio::time::sleep_until(wake) => session.input(Input::Tick),
-                () = fence_stands(&mut session.held, fence_until) => session.release(),
-                () = tokio::time::sleep_until(session.last_frame + SILENT_STREAM) => {
-                    break SocketEnd::Lost("silent_stream");
+                () = fence_stands(&mut session.held) => session.release(),
+                () = &mut alarm => {
+                    if let Some(end) = session.pass_time() {
+                        break end;
+                    }
                 }
-                () = cut.cancelled() => break SocketEnd::Lost("drained"),
+                () = &mut cut => break SocketEnd::Lost("drained"),
             }
         };
         session.finish(end, answers).await;
@@ -350,12 +358,32 @@ impl Session {
         }
     }
 
-    /// When the core wants to be woken, and until when the fence is waited for.
-    fn wakes(&self) -> (Instant, Instant) {
-        let now = self.clock.now();
-        let wake = self.core.next_wake().unwrap_or(now + NEVER);
-        let never = Instant::now() + NEVER;
-        (Instant::from_std(self.clock.instant(wake)), self.held.as_ref().map_or(never, |h| h.until))
+    /// When [`pass_time`](Self::pass_time) has something to do, if nothing else happens before.
+    fn due(&self) -> Instant {
+        let fence = self.held.as_ref().map(|held| held.until);
+        let silent = self.last_frame + SILENT_STREAM;
+        self.core_due().into_iter().chain(fence).fold(silent, Instant::min)
+    }
+
+    /// When the core wants to be woken; nothing once the call has ended.
+    fn core_due(&self) -> Option<Instant> {
+        self.core.next_wake().map(|wake| self.clock.instant(wake).into())
+    }
+
+    /// Does what is due by now; tells when that ends the socket.
+    fn pass_time(&mut self) -> Option<SocketEnd> {
+        let now = Instant::now();
+        if now >= self.last_frame + SILENT_STREAM {
+            return Some(SocketEnd::Lost("silent_stream"));
+        }
+        if self.held.as_ref().is_some_and(|held| now >= held.until) {
+            self.release();
+        }
+        let at = self.clock.now();
+        if self.core.next_wake().is_some_and(|wake| at >= wake) {
+            self.input_at(Input::Tick, at);
+        }
+        None
     }
 
     fn input(&mut self, input: Input<'_>) {

@@ -1,10 +1,13 @@
 //! The messages of a media stream (PROTOCOLS 1.5). Read leniently, written exactly: any field beyond these makes
 //! Twilio warn (31951). A web page speaks the same, and gets captions beside (A4).
 
-use std::time::Duration;
+use std::{borrow::Cow, fmt, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{Error, Visitor},
+};
 
 /// A longer text frame ends the socket. Twilio's media messages are about 400 bytes.
 pub const LONGEST_FRAME_BYTES: usize = 64 * 1024;
@@ -61,13 +64,16 @@ impl FrameFault {
     }
 }
 
+/// Texts are borrowed from the frame where they stand in it as they are: fifty of these come every second of every call.
 #[derive(Deserialize)]
-struct Frame {
-    event: String,
-    #[serde(default, rename = "streamSid")]
-    stream_sid: String,
+struct Frame<'a> {
+    #[serde(borrow)]
+    event: Cow<'a, str>,
+    #[serde(borrow, default, rename = "streamSid")]
+    stream_sid: Cow<'a, str>,
     start: Option<Start>,
-    media: Option<Media>,
+    #[serde(borrow)]
+    media: Option<Media<'a>>,
     dtmf: Option<Dtmf>,
     mark: Option<Mark>,
 }
@@ -89,12 +95,13 @@ struct Parameters {
 }
 
 #[derive(Deserialize)]
-struct Media {
-    payload: String,
-    #[serde(default, deserialize_with = "millis")]
-    timestamp: Option<Duration>,
+struct Media<'a> {
+    #[serde(borrow)]
+    payload: Cow<'a, str>,
     #[serde(default)]
-    track: String,
+    timestamp: Option<Millis>,
+    #[serde(borrow, default)]
+    track: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
@@ -107,19 +114,31 @@ struct Mark {
     name: String,
 }
 
-/// Milliseconds: a string by the document, a number by some who imitate it.
-fn millis<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Duration>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Either {
-        Text(String),
-        Number(u64),
+/// A time in milliseconds: a string by the document, a number by some who imitate it. Nothing where the string says none.
+struct Millis(Option<Duration>);
+
+impl<'de> Deserialize<'de> for Millis {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        d.deserialize_any(MillisVisitor)
     }
-    Ok(match Option::<Either>::deserialize(d)? {
-        Some(Either::Text(text)) => text.parse().ok().map(Duration::from_millis),
-        Some(Either::Number(ms)) => Some(Duration::from_millis(ms)),
-        None => None,
-    })
+}
+
+struct MillisVisitor;
+
+impl Visitor<'_> for MillisVisitor {
+    type Value = Millis;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("milliseconds")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Millis, E> {
+        Ok(Millis(text.parse().ok().map(Duration::from_millis)))
+    }
+
+    fn visit_u64<E: Error>(self, ms: u64) -> Result<Millis, E> {
+        Ok(Millis(Some(Duration::from_millis(ms))))
+    }
 }
 
 /// Reads a text frame.
@@ -127,13 +146,15 @@ fn millis<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Duration>, D::Error>
 /// # Errors
 /// When it is not JSON of the documented shape, or its audio is not base64.
 pub fn read(text: &str) -> Result<StreamEvent, FrameFault> {
-    let frame: Frame = serde_json::from_str(text).map_err(|_| FrameFault::Json)?;
-    Ok(match frame.event.as_str() {
+    let frame: Frame<'_> = serde_json::from_str(text).map_err(|_| FrameFault::Json)?;
+    Ok(match &*frame.event {
         "connected" => StreamEvent::Connected,
         "start" => {
             let start = frame.start.ok_or(FrameFault::Json)?;
-            let stream_sid =
-                if start.stream_sid.is_empty() { frame.stream_sid } else { start.stream_sid };
+            let stream_sid = match start.stream_sid {
+                sid if sid.is_empty() => frame.stream_sid.into_owned(),
+                sid => sid,
+            };
             StreamEvent::Start {
                 stream_sid,
                 call_sid: start.call_sid,
@@ -146,8 +167,10 @@ pub fn read(text: &str) -> Result<StreamEvent, FrameFault> {
             if media.track.starts_with("outbound") {
                 return Ok(StreamEvent::Unknown);
             }
-            let payload = STANDARD.decode(&media.payload).map_err(|_| FrameFault::Base64)?;
-            StreamEvent::Media { timestamp: media.timestamp, payload }
+            let payload =
+                STANDARD.decode(media.payload.as_bytes()).map_err(|_| FrameFault::Base64)?;
+            let timestamp = media.timestamp.and_then(|Millis(time)| time);
+            StreamEvent::Media { timestamp, payload }
         }
         "dtmf" => {
             let digits = frame.dtmf.ok_or(FrameFault::Json)?.digit;
@@ -312,6 +335,26 @@ mod tests {
             read(r#"{"event":"media","media":{"payload":"//8="}}"#),
             Ok(StreamEvent::Media { timestamp: None, payload: vec![0xff, 0xff] })
         );
+    }
+
+    #[test]
+    fn audio_is_the_same_however_it_is_written() {
+        let heard = |timestamp: Option<u64>| {
+            let timestamp = timestamp.map(Duration::from_millis);
+            Ok(StreamEvent::Media { timestamp, payload: vec![0xff, 0xff] })
+        };
+        let plain = r#"{"event":"media","media":{"timestamp":"20","payload":"//8="}}"#;
+        assert_eq!(read(plain), heard(Some(20)));
+        let escaped =
+            r#"{"ev\u0065nt":"m\u0065dia","media":{"payload":"\/\/8=","timestamp":"2\u0030"}}"#;
+        assert_eq!(read(escaped), heard(Some(20)));
+        for (time, is) in [("20", Some(20)), ("null", None), (r#""soon""#, None)] {
+            let frame = plain.replace(r#""20""#, time);
+            assert_eq!(read(&frame), heard(is), "{frame}");
+        }
+        for time in ["-1", "2.5", "[]", "true"] {
+            assert_eq!(read(&plain.replace(r#""20""#, time)), Err(FrameFault::Json), "{time}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use cache::{Cache, CacheError, OPERATION_TIMEOUT};
 use domain::{Dependency as _, StartCounter as _, Turn};
 use tokio::{process::Command, time::timeout};
 
-use crate::{call, event};
+use crate::{cache, call, event};
 
 /// Far more than one operation may take: what is caught here is a hang.
 const HANG: Duration = OPERATION_TIMEOUT.saturating_mul(10);
@@ -105,5 +105,14 @@ impl Server {
 
     async fn kill(&mut self) {
         self.0.kill().await.unwrap();
+    }
+}
+
+#[test]
+fn a_runtime_that_ended_takes_no_other_s_connection_with_it() {
+    let cache = cache();
+    for turn in 1..=2 {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(cache.set_fence(&call(), Turn(turn))).unwrap();
     }
 }

@@ -32,6 +32,7 @@ const SEGMENTS_PER_ATTEMPT: u32 = 100_000;
 /// Frames that are not to leave before the fence stands in Redis.
 pub(super) struct HeldBack {
     fence: oneshot::Receiver<()>,
+    /// It is not waited for longer.
     pub(super) until: Instant,
     frames: Vec<String>,
 }
@@ -277,12 +278,12 @@ impl Session {
     }
 }
 
-/// Waits until the fence stands, or was waited for long enough. Forever where nothing is held back.
-pub(super) async fn fence_stands(held: &mut Option<HeldBack>, until: Instant) {
+/// Waits until the fence stands. Forever where nothing is held back.
+pub(super) async fn fence_stands(held: &mut Option<HeldBack>) {
     match held {
         Some(held) => {
             // An error means that its task is gone: no reason to wait longer.
-            let _ = tokio::time::timeout_at(until, &mut held.fence).await;
+            let _ = (&mut held.fence).await;
         }
         None => std::future::pending().await,
     }

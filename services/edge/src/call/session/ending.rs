@@ -65,8 +65,7 @@ impl Session {
             CallEndReason::Lost => self.input(Input::Lost),
             _ => self.input(Input::Stop),
         }
-        while self.ended.is_none() {
-            let (wake, _) = self.wakes();
+        while let (None, Some(wake)) = (&self.ended, self.core_due()) {
             tokio::select! {
                 Some(answer) = answers.recv() => self.answer(answer),
                 () = tokio::time::sleep_until(wake) => self.input(Input::Tick),
