@@ -1,12 +1,16 @@
 //! Recordings of calls, and what can be understood in them: from the audio itself, for the modem voice's words tell where
 //! they lie.
 
+use std::ops::Range;
+
 use anyhow::{Context as _, ensure};
-use simulator::modem::{self, Decoded};
+use simulator::modem::{self, Decoded, Word};
 
 /// How far two recordings of one call may be apart (DESIGN 8), samples at 8 kHz: 20 ms.
 pub const APART_SAMPLES: u64 = 160;
 const RATE_HZ: u32 = 8000;
+/// The same word in two recordings is no further apart than this, or it is another.
+const NEAR_SAMPLES: u64 = RATE_HZ as u64 / 2;
 
 /// What a stereo recording says: left the caller, right the agent.
 pub struct Stereo {
@@ -42,23 +46,42 @@ impl Stereo {
     /// # Errors
     /// When they have not the same words.
     pub fn apart_samples(&self, other: &Self) -> anyhow::Result<u64> {
-        let words = |of: &Self| -> Vec<(String, u64)> {
-            let words = of.caller.words.iter().chain(&of.agent.words);
-            words.map(|word| (word.text.clone(), word.span.start)).collect()
-        };
-        let (ours, theirs) = (words(self), words(other));
-        let texts = |words: &[(String, u64)]| -> Vec<String> {
-            words.iter().map(|(text, _)| text.clone()).collect()
-        };
-        ensure!(
-            texts(&ours) == texts(&theirs),
-            "other words: {:?} and {:?}",
-            texts(&ours),
-            texts(&theirs)
-        );
-        let apart = || ours.iter().zip(&theirs).map(|((_, a), (_, b))| *a as i64 - *b as i64);
-        let (Some(most), Some(least)) = (apart().max(), apart().min()) else { return Ok(0) };
-        Ok(most.abs_diff(least))
+        self.apart_samples_but_for(other, 0..0)
+    }
+
+    /// The same, though what `other` has in this stretch of it may be missing here.
+    ///
+    /// # Errors
+    /// When they have not the same words elsewhere.
+    pub fn apart_samples_but_for(&self, other: &Self, lost: Range<u64>) -> anyhow::Result<u64> {
+        let mut apart: Vec<i64> = Vec::new();
+        for (ours, theirs) in [(&self.caller, &other.caller), (&self.agent, &other.agent)] {
+            let mut words = ours.words.iter().peekable();
+            for word in &theirs.words {
+                let may_miss = word.span.start < lost.end && lost.start < word.span.end;
+                let begins = word.span.start as i64;
+                // One of the same text that is said later is another.
+                let is_it = |found: &&Word| {
+                    let by = found.span.start as i64 - begins;
+                    found.text == word.text
+                        && !(may_miss
+                            && apart.first().is_some_and(|a| by.abs_diff(*a) > NEAR_SAMPLES))
+                };
+                match words.next_if(is_it) {
+                    Some(found) => apart.push(found.span.start as i64 - begins),
+                    None => ensure!(
+                        may_miss,
+                        "{:?} at {begins}: {} and {}",
+                        word.text,
+                        ours.text(),
+                        theirs.text()
+                    ),
+                }
+            }
+            ensure!(words.next().is_none(), "{} and {}", ours.text(), theirs.text());
+        }
+        let (most, least) = (apart.iter().max(), apart.iter().min());
+        Ok(most.zip(least).map_or(0, |(most, least)| most.abs_diff(*least)))
     }
 
     /// How long each answer was waited for, samples: from the end of the caller's last word to the agent's next.
@@ -124,6 +147,18 @@ mod tests {
         assert!(ear.apart_samples(&early).unwrap() <= 8);
         let apart = ear.apart_samples(&recorded(4000, 6240)).unwrap();
         assert!(apart.abs_diff(240) <= 8, "{apart}");
+    }
+
+    #[test]
+    fn words_may_be_missing_where_they_may_be_lost_and_nowhere_else() {
+        let ear = recorded(4000, 6000);
+        let mut kept = recorded(1000, 6000);
+        let lost = ear.agent.words[0].span.clone();
+        kept.agent.words.remove(0);
+        assert!(kept.apart_samples(&ear).is_err());
+        assert!(kept.apart_samples_but_for(&ear, lost.clone()).unwrap() <= 8);
+        kept.agent.words.remove(0);
+        assert!(kept.apart_samples_but_for(&ear, lost).is_err());
     }
 
     #[test]

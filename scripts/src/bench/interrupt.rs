@@ -1,4 +1,5 @@
-//! How soon the mesh stops when a caller speaks into an answer: at the caller's ear, and at the model that still writes.
+//! How soon the mesh stops when a caller speaks into an answer: at the caller's ear, and at the model that still writes; and
+//! whether it goes on when the caller only listens.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use simulator::caller::{BargeIn, CallScript, Utterance};
 use store::messages::Speaker;
 use store::seed::DEMO;
 
+use super::listen::{ListenReport, listen};
 use super::{OUR_NUMBER, Spread, row};
 use crate::history::History;
 use crate::outside::Outside;
@@ -43,9 +45,12 @@ pub struct InterruptReport {
     pub closed_after_clear: Spread,
     /// Calls in which the history holds other words of the answer than were heard.
     pub not_as_heard: usize,
+    /// Callers who only listened.
+    pub listening: ListenReport,
 }
 
-/// Has `calls` callers, one after the other, speak into the model's answer on the mesh whose simulator is at `simulator`.
+/// Has `calls` callers, one after the other, speak into the model's answer on the mesh whose simulator is at `simulator`;
+/// and as many do each of what is no interruption.
 ///
 /// # Errors
 /// When a call does not go as it should: the model was not asked, or had written everything before the caller spoke.
@@ -94,6 +99,7 @@ pub async fn interrupt(
         closed: spread(closed)?,
         closed_after_clear: spread(after_clear)?,
         not_as_heard,
+        listening: listen(&outside, &history, calls).await?,
     })
 }
 
@@ -112,6 +118,7 @@ impl fmt::Display for InterruptReport {
         writeln!(f, "{:<44} {:>7} {:>7} {:>7}", "ms", "p50", "p95", "max")?;
         row(f, "the caller's first sound → clear", &self.cleared)?;
         row(f, "the caller's first sound → model closed", &self.closed)?;
-        row(f, "clear → model closed", &self.closed_after_clear)
+        row(f, "clear → model closed", &self.closed_after_clear)?;
+        write!(f, "{}", self.listening)
     }
 }

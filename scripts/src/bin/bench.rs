@@ -132,7 +132,7 @@ struct TurnArguments {
 
 #[derive(Debug, clap::Args)]
 struct InterruptArguments {
-    /// Calls, one after the other.
+    /// Callers who interrupt, one after the other; as many say "uh-huh", "okay", and cough.
     #[arg(long, default_value_t = 10)]
     calls: usize,
     /// Print one JSON object instead of a table.
@@ -251,6 +251,7 @@ fn is_sound(action: &Action) -> bool {
             | Action::SendMark(_)
             | Action::HeardProgress { .. }
             | Action::RecordingPart { .. }
+            | Action::RecordingBlock { .. }
     )
 }
 
@@ -304,7 +305,8 @@ async fn interrupt(simulator: &str, arguments: &InterruptArguments) -> anyhow::R
     let environment = boot::Environment::of_process();
     let report = bench::interrupt(simulator, &environment, arguments.calls.max(1)).await?;
     print(&report, arguments.json)?;
-    Ok(if report.not_as_heard == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let is_good = report.not_as_heard == 0 && report.listening.false_interruptions().0 == 0;
+    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn calls(simulator: &str, arguments: &CallsArguments) -> anyhow::Result<ExitCode> {

@@ -86,6 +86,7 @@ async fn a_person_talks_from_the_web_page() {
     let Some(browser) = talk::require_browser() else { return };
     let desk = Desk::open("talk").await;
     talk::talked(&desk, &browser).await;
+    talk::came_back(&desk, &browser).await;
     desk.close().await;
 }
 

@@ -2,17 +2,21 @@
 //! a word cannot be had here, for tasks of one machine share a port: `services/edge/tests/border/takeover.rs` has it.
 
 use rustix::process::Signal;
+use scripts::stereo::{APART_SAMPLES, Stereo};
 use simulator::caller::{CallReport, CallScript};
 
 use crate::desk::{Desk, GREETING, OUR_NUMBER, said};
 
 /// What the rules engine answers to what it cannot do.
 const BEYOND_THE_RULES: &str = "What is the capital of France?";
-const BACK: &str = "I am back, sorry about that.";
+pub const BACK: &str = "I am back, sorry about that.";
 const FAREWELL: &str = "Thank you for calling. Goodbye.";
 /// Longer than the call takes to come back, so that the caller does not speak into the silence, and shorter than the agent
 /// waits before it asks whether somebody is there.
 const QUIET_MS: u64 = 7_500;
+
+/// Twilio's word for a media socket that ended without being closed.
+const SOCKET_BROKE: u32 = 31921;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
@@ -64,12 +68,32 @@ pub async fn goes_on(desk: &Desk, loss: Loss) {
     assert_eq!(rows[0].get::<_, Option<bool>>(0), Some(true), "{loss:?}: {answer}");
     let ends = desk.rows("SELECT 1 FROM call_logs WHERE call = $1", &[&sid]).await;
     assert_eq!(ends.len(), 1);
-    desk.recording(&report).await;
+    recorded(desk, &report, loss).await;
     desk.restarted(&holder, before).await;
 }
 
+/// The call is one file, both sides where the caller's ear has them. Of a task that was killed its last two seconds may be
+/// missing.
+async fn recorded(desk: &Desk, report: &CallReport, loss: Loss) {
+    let kept = Stereo::decode(&desk.file(&desk.recording(report).await).await).unwrap();
+    let path = format!("/sim/calls/{}/recording", report.sid);
+    let ear = Stereo::decode(&desk.outside.file(&path).await.unwrap()).unwrap();
+    let back = report.events.iter().filter(|event| event.what == "stream-started").nth(1).unwrap();
+    let lost = match loss {
+        Loss::Killed => {
+            let broke = report.faults.iter().find(|fault| fault.code == SOCKET_BROKE).unwrap();
+            broke.at_ms.saturating_sub(2_000) * 8..back.at_ms * 8
+        }
+        Loss::Stopped => 0..0,
+    };
+    let apart = kept.apart_samples_but_for(&ear, lost).unwrap();
+    assert!(apart <= APART_SAMPLES, "{loss:?}: {apart} samples");
+    let (lasts_ms, lasted_ms) = (kept.samples as u64 / 8, report.duration_ms.unwrap());
+    assert!(lasted_ms.abs_diff(lasts_ms) < 1_000, "{loss:?}: {lasts_ms} of {lasted_ms} ms");
+}
+
 /// The edge task that holds the call's socket.
-fn holder(desk: &Desk, sid: &str) -> String {
+pub fn holder(desk: &Desk, sid: &str) -> String {
     let began = |log: String| {
         log.lines().any(|line| line.contains("media stream started") && line.contains(sid))
     };

@@ -8,6 +8,7 @@ mod config;
 mod handlers;
 mod recorder;
 mod spoken;
+mod stereo;
 mod vendors;
 
 use std::{sync::Arc, time::Duration};
@@ -62,10 +63,11 @@ impl Service {
             },
         );
         let vendors = Vendors::new(config, aws, &secrets)?;
+        let cache = Cache::following(redis_url.follow(), &common.queue_prefix)?;
         Ok(Self {
             bus,
-            cache: Cache::following(redis_url.follow(), &common.queue_prefix)?,
-            recorder: Recorder::new(aws, &common.s3_bucket),
+            recorder: Recorder::new(aws, &common.s3_bucket, cache.clone()),
+            cache,
             ears: Arc::new(vendors.ears().await?),
             mouths: Arc::new(vendors.mouths().await?),
             secrets,

@@ -1,6 +1,9 @@
 //! Joins the two sides of a call into one stereo file in S3 (B4).
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
 
 use anyhow::{Context as _, anyhow};
 use aws_config::SdkConfig;
@@ -10,23 +13,22 @@ use aws_sdk_s3::{
     types::{Delete, ObjectIdentifier},
 };
 use bytes::Bytes;
-use domain::{BoxFuture, CallSid, Dependency, FinishRecording, PausedSpan, Timestamp, g711};
+use cache::{Cache, RecordingBlock};
+use domain::{BoxFuture, CallSid, Dependency, FinishRecording, PausedSpan, Timestamp};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::tz::TimeZone;
-use speech::{SAMPLE_RATE_HZ, wav};
+use speech::SAMPLE_RATE_HZ;
+
+use crate::stereo::{Piece, Stereo, TooLong};
 
 /// Parts fetched at once.
 const FETCHES: usize = 8;
 
-/// A third more than the longest call (B4). It bounds what is held in memory: 77 MB.
-const LONGEST_SAMPLES: usize = 40 * 60 * SAMPLE_RATE_HZ as usize;
-
-const CHANNELS: u16 = 2;
-/// One sample of both sides, in 16 bits each.
-const FRAME_BYTES: usize = 4;
 /// Within the second or two a health page waits.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Where a part lies in the call (S3 metadata): samples since it began.
+const AT: &str = "at";
 /// What a part, and the whole, tells of its pauses (S3 metadata).
 const PAUSED: &str = "paused";
 
@@ -38,6 +40,7 @@ const DELETE_KEYS: usize = 1000;
 pub struct Recorder {
     s3: Client,
     bucket: String,
+    cache: Cache,
 }
 
 /// A finished recording.
@@ -53,20 +56,20 @@ pub(crate) struct RecordingFile {
 /// Why a recording could not be finished.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RecorderError {
-    #[error("{0} is not there yet")]
-    MissingPart(String),
-    #[error("the recording is longer than any call")]
-    TooLong,
+    #[error("{there} of {all} parts are there yet")]
+    MissingParts { there: usize, all: u32 },
+    #[error(transparent)]
+    TooLong(#[from] TooLong),
     #[error("{0:#}")]
     Storage(#[from] anyhow::Error),
 }
 
 impl Recorder {
-    /// A recorder on the S3 that `aws` names.
-    pub fn new(aws: &SdkConfig, bucket: &str) -> Self {
+    /// A recorder on the S3 that `aws` names. `cache` has what was not stored when a task was lost.
+    pub fn new(aws: &SdkConfig, bucket: &str, cache: Cache) -> Self {
         // Stand-ins serve every bucket under one host name; AWS takes the path form as well.
         let s3 = aws_sdk_s3::config::Builder::from(aws).force_path_style(true).build();
-        Self { s3: Client::from_conf(s3), bucket: bucket.to_owned() }
+        Self { s3: Client::from_conf(s3), bucket: bucket.to_owned(), cache }
     }
 
     /// The S3 it works on.
@@ -74,13 +77,20 @@ impl Recorder {
         self.s3.clone()
     }
 
-    /// Makes the file of `job` from its parts, unless it stands already. The parts stay.
-    pub(crate) async fn join(&self, job: &FinishRecording) -> Result<RecordingFile, RecorderError> {
+    /// Makes the file of `job` from its parts, unless it stands already. The parts stay. Nothing where there are none.
+    pub(crate) async fn join(
+        &self,
+        job: &FinishRecording,
+    ) -> Result<Option<RecordingFile>, RecorderError> {
         let key = recording_key(&job.call, job.started_at);
         if let Some((bytes, paused)) = self.size_of(&key).await? {
-            return Ok(self.file(key, bytes, &paused));
+            return Ok(Some(self.file(key, bytes, &paused)));
         }
-        let (file, paused) = self.stereo(job).await?;
+        let pieces = self.pieces(job).await?;
+        if pieces.is_empty() {
+            return Ok(None);
+        }
+        let (file, paused) = self.stereo(&job.call, pieces).await?;
         let bytes = file.len() as u64;
         let told = (!paused.is_empty())
             .then(|| HashMap::from([(PAUSED.to_owned(), written_spans(&paused))]));
@@ -94,15 +104,12 @@ impl Recorder {
             .send()
             .await
             .with_context(|| format!("store the recording {key}"))?;
-        Ok(self.file(key, bytes, &paused))
+        Ok(Some(self.file(key, bytes, &paused)))
     }
 
-    /// Removes the parts of `job`. Ones that are gone already are no error.
+    /// Removes all of which the file of `job` was made. What is gone already is no error.
     pub(crate) async fn remove_parts(&self, job: &FinishRecording) -> anyhow::Result<()> {
-        let keys: Vec<String> = (0..job.parts)
-            .flat_map(|index| Side::BOTH.map(|side| part_key(&job.call, index, side)))
-            .collect();
-        for keys in keys.chunks(DELETE_KEYS) {
+        for keys in self.part_keys(&job.call).await?.chunks(DELETE_KEYS) {
             let objects = keys
                 .iter()
                 .map(|key| ObjectIdentifier::builder().key(key).build())
@@ -126,61 +133,90 @@ impl Recorder {
                 return Err(anyhow!("remove recording parts: {code}"));
             }
         }
+        if let Err(error) = self.cache.drop_recording(&job.call).await {
+            tracing::warn!(call = %job.call, %error, "the rest of a recording is left to expire");
+        }
         Ok(())
+    }
+
+    async fn part_keys(&self, call: &CallSid) -> anyhow::Result<Vec<String>> {
+        let listing = self
+            .s3
+            .list_objects_v2()
+            .bucket(&self.bucket)
+            .prefix(parts_prefix(call))
+            .into_paginator()
+            .send();
+        let pages = listing.try_collect().await.context("list the parts of a recording")?;
+        let keys = pages.iter().flat_map(|page| page.contents()).filter_map(|o| o.key());
+        Ok(keys.map(str::to_owned).collect())
+    }
+
+    /// What the file is made of, in order: parts, and where a task was lost what is left of the one it was at.
+    async fn pieces(&self, job: &FinishRecording) -> Result<Vec<Source>, RecorderError> {
+        let (keys, left) = tokio::join!(self.part_keys(&job.call), self.cache.recording(&job.call));
+        let keys: BTreeSet<String> = keys?.into_iter().collect();
+        let prefix = parts_prefix(&job.call);
+        let index = |key: &String| key.strip_prefix(&prefix)?.split('.').next()?.parse().ok();
+        let mut parts: BTreeSet<u32> = keys.iter().filter_map(index).collect();
+        // A task may be lost between the two.
+        parts.retain(|index| {
+            Side::BOTH.iter().all(|side| keys.contains(&part_key(&job.call, *index, *side)))
+        });
+        if parts.len() < job.parts as usize {
+            return Err(RecorderError::MissingParts { there: parts.len(), all: job.parts });
+        }
+        let left = left.unwrap_or_else(|error| {
+            tracing::warn!(call = %job.call, %error, "a recording is finished from its whole parts");
+            Vec::new()
+        });
+        let left = left.into_iter().filter(|block| !parts.contains(&block.part)).map(Source::Left);
+        let mut pieces: Vec<Source> = left.collect();
+        pieces.extend(parts.into_iter().map(Source::Part));
+        // Blocks of one part are in order, and stay so.
+        pieces.sort_by_key(Source::part);
+        Ok(pieces)
     }
 
     /// The whole file: what the caller said on the left, what the caller heard on the right; and where recording was
     /// paused, in samples.
     async fn stereo(
         &self,
-        job: &FinishRecording,
+        call: &CallSid,
+        pieces: Vec<Source>,
     ) -> Result<(Vec<u8>, Vec<(u64, u64)>), RecorderError> {
-        let parts = stream::iter(0..job.parts).map(|index| async move {
-            tokio::try_join!(
-                self.part(&job.call, index, Side::Caller),
-                self.part(&job.call, index, Side::Agent),
-            )
+        let pieces = stream::iter(pieces).map(|piece| async move {
+            match piece {
+                Source::Part(index) => self.part(call, index).await,
+                Source::Left(block) => Ok(Piece {
+                    at: block.at,
+                    paused: read_spans(&block.paused),
+                    caller: block.caller.into(),
+                    agent: block.agent.into(),
+                }),
+            }
         });
-        // Room for the header, which tells the length.
-        let mut file = vec![0; wav::PCM16_HEADER_BYTES];
-        let mut parts = parts.buffered(FETCHES);
-        let mut paused: Vec<(u64, u64)> = Vec::new();
-        while let Some(((caller, told), (agent, _))) = parts.try_next().await? {
-            let offset = ((file.len() - wav::PCM16_HEADER_BYTES) / FRAME_BYTES) as u64;
-            for (from, to) in read_spans(&told) {
-                let (from, to) = (offset.saturating_add(from), offset.saturating_add(to));
-                match paused.last_mut().filter(|(_, before)| *before == from) {
-                    Some((_, before)) => *before = to,
-                    None => paused.push((from, to)),
-                }
-            }
-            interleave(&caller, &agent, &mut file);
-            if file.len() > wav::PCM16_HEADER_BYTES + LONGEST_SAMPLES * FRAME_BYTES {
-                return Err(RecorderError::TooLong);
-            }
+        let mut pieces = pieces.buffered(FETCHES);
+        let mut stereo = Stereo::default();
+        while let Some(piece) = pieces.try_next().await? {
+            stereo.add(&piece)?;
         }
-        let data_bytes = (file.len() - wav::PCM16_HEADER_BYTES) as u32;
-        let header = wav::pcm16_header(CHANNELS, SAMPLE_RATE_HZ, data_bytes);
-        file[..wav::PCM16_HEADER_BYTES].copy_from_slice(&header);
-        Ok((file, paused))
+        Ok(stereo.finish())
     }
 
-    /// A side of a part, and what it tells of its pauses.
-    async fn part(
-        &self,
-        call: &CallSid,
-        index: u32,
-        side: Side,
-    ) -> Result<(Bytes, String), RecorderError> {
-        let key = part_key(call, index, side);
-        let answer = match self.s3.get_object().bucket(&self.bucket).key(&key).send().await {
-            Ok(answer) => answer,
-            Err(e) if e.as_service_error().is_some_and(|e| e.is_no_such_key()) => {
-                return Err(RecorderError::MissingPart(key));
-            }
-            Err(e) => return Err(anyhow!(e).context(format!("fetch {key}")).into()),
-        };
-        let told = paused_in(answer.metadata());
+    async fn part(&self, call: &CallSid, index: u32) -> anyhow::Result<Piece> {
+        let ((caller, told), (agent, _)) = tokio::try_join!(
+            self.fetch(part_key(call, index, Side::Caller)),
+            self.fetch(part_key(call, index, Side::Agent)),
+        )?;
+        let at = told.get(AT).and_then(|at| at.parse().ok());
+        Ok(Piece { at, paused: read_spans(paused_in(&told)), caller, agent })
+    }
+
+    async fn fetch(&self, key: String) -> anyhow::Result<(Bytes, HashMap<String, String>)> {
+        let answer = self.s3.get_object().bucket(&self.bucket).key(&key).send().await;
+        let answer = answer.with_context(|| format!("fetch {key}"))?;
+        let told = answer.metadata().cloned().unwrap_or_default();
         let body = answer.body.collect().await.with_context(|| format!("fetch {key}"))?;
         Ok((body.into_bytes(), told))
     }
@@ -189,7 +225,8 @@ impl Recorder {
         match self.s3.head_object().bucket(&self.bucket).key(key).send().await {
             Ok(head) => {
                 let bytes = head.content_length().and_then(|bytes| u64::try_from(bytes).ok());
-                Ok(bytes.map(|bytes| (bytes, read_spans(&paused_in(head.metadata())))))
+                let paused = head.metadata().map(|told| read_spans(paused_in(told)));
+                Ok(bytes.map(|bytes| (bytes, paused.unwrap_or_default())))
             }
             Err(e) if e.as_service_error().is_some_and(|e| e.is_not_found()) => Ok(None),
             Err(e) => Err(anyhow!(e).context(format!("look for the recording {key}"))),
@@ -197,12 +234,11 @@ impl Recorder {
     }
 
     fn file(&self, key: String, bytes: u64, paused: &[(u64, u64)]) -> RecordingFile {
-        let frames = bytes.saturating_sub(wav::PCM16_HEADER_BYTES as u64) / FRAME_BYTES as u64;
         RecordingFile {
             bucket: self.bucket.clone(),
             key,
             bytes,
-            duration_ms: milliseconds(frames),
+            duration_ms: milliseconds(Stereo::samples_in(bytes)),
             paused: paused
                 .iter()
                 .map(|&(from, to)| PausedSpan {
@@ -231,8 +267,8 @@ fn milliseconds(samples: u64) -> u64 {
     samples.saturating_mul(1000) / u64::from(SAMPLE_RATE_HZ)
 }
 
-fn paused_in(metadata: Option<&HashMap<String, String>>) -> String {
-    metadata.and_then(|told| told.get(PAUSED)).cloned().unwrap_or_default()
+fn paused_in(told: &HashMap<String, String>) -> &str {
+    told.get(PAUSED).map_or("", String::as_str)
 }
 
 /// Reads `from-to,...`, samples; what is no such span is none.
@@ -266,8 +302,29 @@ impl Side {
     }
 }
 
+/// What the file is made of.
+enum Source {
+    /// Of this number.
+    Part(u32),
+    /// What is left of a part that is not stored.
+    Left(RecordingBlock),
+}
+
+impl Source {
+    fn part(&self) -> u32 {
+        match self {
+            Self::Part(index) => *index,
+            Self::Left(block) => block.part,
+        }
+    }
+}
+
+fn parts_prefix(call: &CallSid) -> String {
+    format!("recording-parts/{call}/")
+}
+
 fn part_key(call: &CallSid, index: u32, side: Side) -> String {
-    format!("recording-parts/{call}/{index:05}.{}.ulaw", side.name())
+    format!("{}{index:05}.{}.ulaw", parts_prefix(call), side.name())
 }
 
 /// By the day the call began, UTC: the same wherever and whenever it is computed.
@@ -275,20 +332,6 @@ fn recording_key(call: &CallSid, started_at: Timestamp) -> String {
     let began = jiff::Timestamp::from_microsecond(started_at.as_micros()).unwrap_or_default();
     let day = began.to_zoned(TimeZone::UTC).strftime("%Y/%m/%d").to_string();
     format!("audio-recordings/{day}/{call}.wav")
-}
-
-/// Appends a part. A side that is shorter is silent at its end, so that the next part begins at the
-/// same moment on both.
-fn interleave(caller: &[u8], agent: &[u8], file: &mut Vec<u8>) {
-    const SILENCE: u8 = 0xFF;
-    let frames = caller.len().max(agent.len());
-    file.reserve(frames * FRAME_BYTES);
-    for at in 0..frames {
-        for side in [caller, agent] {
-            let code = side.get(at).copied().unwrap_or(SILENCE);
-            file.extend_from_slice(&g711::decode(code).to_le_bytes());
-        }
-    }
 }
 
 #[cfg(test)]
@@ -301,14 +344,5 @@ mod tests {
         // 2026-11-20T23:59:59Z.
         let at = Timestamp::from_micros(1_795_219_199_000_000);
         assert_eq!(recording_key(&call, at), "audio-recordings/2026/11/20/CA1.wav");
-    }
-
-    #[test]
-    fn a_short_side_is_filled_up_so_that_the_sides_stay_together() {
-        let mut file = Vec::new();
-        interleave(&[0x80, 0x80], &[0x00], &mut file);
-        let samples: Vec<i16> =
-            file.chunks_exact(2).map(|s| i16::from_le_bytes([s[0], s[1]])).collect();
-        assert_eq!(samples, [32_124, -32_124, 32_124, 0]);
     }
 }

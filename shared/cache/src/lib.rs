@@ -23,6 +23,7 @@
 //! | `p:{call}:reply:{n}` | hash | the reply to turn n of a call without a stream: `attempt`, `text`, `hang_up`, `transfer_to`, `summary` | 1 h |
 //! | `p:{call}:whisper` | string | what is said to whoever takes the call over | 1 h |
 //! | `p:{call}:off-record` | string | whether recording is paused | 2 h |
+//! | `p:{call}:recording` | hash | the parts of the recording that are not in S3 yet, each second of them ([`RecordingBlock`]) | 1 h |
 //! | `p:{edges}:leases` | sorted set | edge tasks by their queues, each until when its lease holds, Unix ms | never |
 //! | `p:{edge:{queue}}:calls` | set | the calls an edge task holds | 2 h |
 //! | `p:{edge:{queue}}:stop` | string | that an operator asked an edge task to hand its calls over and end | 10 min |
@@ -65,6 +66,7 @@ mod limits;
 mod live;
 mod outage;
 mod pace;
+mod recordings;
 mod sends;
 mod starts;
 mod uploads;
@@ -82,5 +84,6 @@ pub use ledger::{Ledger, Record, Sequel};
 pub use limits::Admission;
 pub use live::LiveEntry;
 pub use pace::Rate;
+pub use recordings::RecordingBlock;
 pub use sends::{Refusal, SendState};
 pub use uploads::UploadOf;

@@ -389,15 +389,15 @@ pub struct ReplyWritten {
     pub transfer: Option<Handover>,
 }
 
-/// Join a call's recording parts (`recording-parts/{call}/{index}.{caller|agent}.ulaw`) into one
-/// stereo file and remove them.
+/// Join a call's recording parts (`recording-parts/{call}/{index}.{caller|agent}.ulaw`), and what a lost task left in Redis
+/// of one that was not whole, into one stereo file and remove them.
 #[derive(Clone, PartialEq, Debug)]
 pub struct FinishRecording {
     /// The call.
     pub call: CallSid,
     /// When the call began; gives the date in the key.
     pub started_at: Timestamp,
-    /// How many parts there are.
+    /// How many parts are stored at least.
     pub parts: u32,
 }
 

@@ -44,11 +44,12 @@ pub struct Page {
     last: u64,
     _browser: Child,
     _profile: TempDir,
+    _files: TempDir,
 }
 
 impl Page {
-    /// Starts a browser that hears `microphone`, a WAV file, once, from when a page asks for it.
-    pub async fn open(browser: &Path, microphone: &Path) -> Self {
+    /// Starts a browser that hears `microphone`, a WAV file among its `files`, once, from when a page asks for it.
+    pub async fn open(browser: &Path, files: TempDir, microphone: &Path) -> Self {
         let profile = tempfile::tempdir().unwrap();
         let running = Command::new(browser)
             .args([
@@ -77,7 +78,8 @@ impl Page {
         let port = port_of(profile.path()).await;
         let url = page_of(port).await;
         let (socket, _) = connect_async(url).await.unwrap();
-        let mut page = Self { socket, last: 0, _browser: running, _profile: profile };
+        let mut page =
+            Self { socket, last: 0, _browser: running, _profile: profile, _files: files };
         page.command("Page.enable", json!({})).await;
         page
     }

@@ -1,7 +1,7 @@
 // Put into the page before its own script. What comes out of the loudspeaker is kept, what goes over the socket is noted,
 // and the microphone stays silent until `ear.speak()` plays the browser's microphone file into it.
 (() => {
-    const ear = { frames: [], marksOut: 0, clears: 0, call: '', wanted: null, speak: null };
+    const ear = { frames: [], sockets: 0, marksOut: 0, clears: 0, call: '', wanted: null, speak: null };
     window.ear = ear;
 
     // A second line of the page's own listens to what the first one plays.
@@ -16,13 +16,17 @@
         return connect.call(this, target, ...rest);
     };
 
+    // Mu-law of the lowest eighth, of either sign.
+    const isSilent = frame => frame.every(byte => (byte & 0x7f) >= 0x70);
+
     /** Whether all that was sent was played, and nothing heard for half a second. */
     ear.isQuiet = () => {
         const last = ear.frames.slice(-25);
-        // Mu-law of the lowest eighth, of either sign.
-        const quiet = last.every(frame => frame.every(byte => (byte & 0x7f) >= 0x70));
-        return ear.marksOut === 0 && last.length === 25 && quiet;
+        return ear.marksOut === 0 && last.length === 25 && last.every(isSilent);
     };
+
+    /** Whether something is heard. */
+    ear.isSounding = () => ear.frames.slice(-5).some(frame => !isSilent(frame));
 
     /** All that was heard, mu-law in base64. */
     ear.recording = () =>
@@ -31,6 +35,9 @@
     window.WebSocket = class extends WebSocket {
         constructor(...args) {
             super(...args);
+            ear.sockets += 1;
+            // What another one sent and was not played is not played any more.
+            ear.marksOut = 0;
             this.addEventListener('message', ({ data }) => {
                 const { event } = JSON.parse(data);
                 ear.clears += event === 'clear';
@@ -40,7 +47,7 @@
         send(data) {
             const { event, start } = JSON.parse(data);
             ear.marksOut -= event === 'mark';
-            ear.call ||= start?.callSid ?? '';
+            ear.call = start?.callSid ?? ear.call;
             super.send(data);
         }
     };

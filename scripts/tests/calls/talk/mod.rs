@@ -6,6 +6,7 @@ use std::path::Path;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use domain::{CallSid, ConversationId};
+use rustix::process::Signal;
 use scripts::stereo::Stereo;
 use serde_json::{Value, json};
 use simulator::{audio, modem};
@@ -14,6 +15,7 @@ use store::seed::DEMO;
 
 use self::browser::Page;
 use crate::desk::{Desk, GREETING};
+use crate::takeover;
 
 pub use self::browser::require as require_browser;
 
@@ -43,21 +45,36 @@ fn words_of(speaker: &str, turn: u32) -> String {
     )
 }
 
-/// A person opens the page, is greeted, asks, interrupts the answer to ask again, hears the answer to its end and hangs
-/// up: the page shows what was said and heard, the loudspeaker played it, and the history keeps it.
-pub async fn talked(desk: &Desk, browser: &Path) {
+/// The page in a browser of a person whose microphone has the question.
+async fn opened(desk: &Desk, browser: &Path) -> Page {
     let folder = tempfile::tempdir().unwrap();
     let microphone = folder.path().join("microphone.wav");
     std::fs::write(&microphone, spoken(desk, QUESTION).await).unwrap();
     desk.outside.put("/sim/guess", &json!({ "text": QUESTION })).await.unwrap();
-    let mut page = Page::open(browser, &microphone).await;
+    let mut page = Page::open(browser, folder, &microphone).await;
     page.prepare(EAR_JS).await;
     page.visit(&desk.public("/talk?tenant=demo"), IS_LOADED).await;
-    sound_is_right(&mut page).await;
+    page
+}
 
+/// The person calls, and hears the greeting to its end.
+async fn greeted(page: &mut Page) {
     page.evaluate(PRESS).await;
     page.until(&format!("{} === {GREETING:?}", words_of("agent", 0))).await;
     page.until("ear.isQuiet()").await;
+}
+
+/// The text of the last line of one side.
+fn shown_of(speaker: &str) -> String {
+    format!("[...document.querySelectorAll('li[data-speaker={speaker}] span')].at(-1)?.textContent")
+}
+
+/// A person opens the page, is greeted, asks, interrupts the answer to ask again, hears the answer to its end and hangs
+/// up: the page shows what was said and heard, the loudspeaker played it, and the history keeps it.
+pub async fn talked(desk: &Desk, browser: &Path) {
+    let mut page = opened(desk, browser).await;
+    sound_is_right(&mut page).await;
+    greeted(&mut page).await;
     assert_eq!(page.evaluate("ear.wanted.audio.echoCancellation").await, Value::Bool(true));
 
     page.evaluate("ear.speak()").await;
@@ -80,15 +97,9 @@ pub async fn talked(desk: &Desk, browser: &Path) {
     let understood = modem::decode(&at_the_ear).text();
     assert!(was_heard(&heard, &at_the_ear), "shown: {heard:?}; understood: {understood}");
 
-    let call = page.evaluate("ear.call").await.as_str().unwrap().to_owned();
+    let call = call_of(&mut page).await;
     let conversation = ConversationId::of_call(DEMO, &CallSid::parse(&call).unwrap());
-    let (lines, _) = desk.history.whole(conversation, said.len() + heard.len(), 0).await.unwrap();
-    let kept = |speaker: Speaker| -> Vec<&str> {
-        let lines = lines.iter().filter(|line| line.speaker == speaker);
-        lines.map(|line| line.text.reveal()).collect()
-    };
-    assert_eq!(kept(Speaker::User), said, "what was said is what is kept");
-    assert_eq!(kept(Speaker::Agent), heard, "what was heard is what is kept");
+    is_kept(desk, conversation, &said, &heard).await;
     let sql = "SELECT channel, our_address FROM conversations WHERE id = $1";
     let rows = desk.rows(sql, &[conversation.as_uuid()]).await;
     assert_eq!((rows[0].get(0), rows[0].get(1)), ("browser", Some("demo")));
@@ -97,6 +108,56 @@ pub async fn talked(desk: &Desk, browser: &Path) {
     assert_eq!(recorded.agent.text(), heard.join(" "));
 
     complains(desk, &mut page).await;
+}
+
+async fn call_of(page: &mut Page) -> String {
+    page.evaluate("ear.call").await.as_str().unwrap().to_owned()
+}
+
+/// What the page shows is what the history has.
+async fn is_kept(desk: &Desk, conversation: ConversationId, said: &[String], heard: &[String]) {
+    let (lines, _) = desk.history.whole(conversation, said.len() + heard.len(), 0).await.unwrap();
+    let kept = |speaker: Speaker| -> Vec<&str> {
+        let lines = lines.iter().filter(|line| line.speaker == speaker);
+        lines.map(|line| line.text.reveal()).collect()
+    };
+    assert_eq!(kept(Speaker::User), said, "what was said is what is kept");
+    assert_eq!(kept(Speaker::Agent), heard, "what was heard is what is kept");
+}
+
+/// The task that holds the page's socket is killed in the middle of an answer. The page comes back by itself, the agent says
+/// so and goes on with the sentence that was not heard, and the person asks again; the page shows each word once.
+pub async fn came_back(desk: &Desk, browser: &Path) {
+    let mut page = opened(desk, browser).await;
+    greeted(&mut page).await;
+    page.evaluate("ear.speak()").await;
+    page.until(&format!("{} === {QUESTION:?}", words_of("caller", 1))).await;
+    page.until(&words_of("agent", 1)).await;
+    page.until("ear.isSounding()").await;
+    let call = call_of(&mut page).await;
+    let holder = takeover::holder(desk, &call);
+    let before = desk.signal(&holder, Signal::KILL);
+
+    page.until(&format!("{} === {:?}", shown_of("desk"), takeover::BACK)).await;
+    page.until(&format!("{STATUS}.startsWith('You are talking to')")).await;
+    page.until("ear.isQuiet()").await;
+    page.evaluate("ear.speak()").await;
+    page.until(&format!("{} === {QUESTION:?}", words_of("caller", 2))).await;
+    page.until(&words_of("agent", 2)).await;
+    page.until("ear.isQuiet()").await;
+    page.evaluate(PRESS).await;
+    page.until(&format!("{STATUS} === 'The call is over.'")).await;
+
+    assert_eq!(call_of(&mut page).await, call, "the same call");
+    let sockets = page.evaluate("ear.sockets").await;
+    assert_eq!(sockets, json!(2), "it came back once");
+    let (said, heard) = (shown(&mut page, "caller").await, shown(&mut page, "agent").await);
+    assert_eq!(said, [QUESTION, QUESTION]);
+    assert_eq!(heard.len(), 3, "{heard:?}");
+    let conversation = ConversationId::of_call(DEMO, &CallSid::parse(&call).unwrap());
+    is_kept(desk, conversation, &said, &heard).await;
+    assert_eq!(desk.end_of(&call).await, "caller");
+    desk.restarted(&holder, before).await;
 }
 
 /// Whoever cannot talk is told why.

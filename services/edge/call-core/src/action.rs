@@ -117,6 +117,22 @@ pub enum Action {
         #[serde(with = "base64")]
         agent: Vec<u8>,
     },
+    /// Keep this stretch of a part that is not whole yet, in the place of what was kept of it before: all that is left of
+    /// it where this task is lost. [`RecordingPart`](Action::RecordingPart) of the same part comes in its place.
+    RecordingBlock {
+        /// The part.
+        part: u32,
+        /// Which stretch of it, from 0.
+        block: u32,
+        /// Samples of 125 us since the start of the stream.
+        offset_samples: u64,
+        /// Mu-law of the left channel.
+        #[serde(with = "base64")]
+        caller: Vec<u8>,
+        /// Mu-law of the right channel.
+        #[serde(with = "base64")]
+        agent: Vec<u8>,
+    },
     /// The call is over; the last action ever. The shell closes the stream where the caller has not.
     End {
         /// Why.
@@ -229,6 +245,14 @@ impl fmt::Debug for Action {
             Self::RecordingPart { index, offset_samples, caller, agent } => f
                 .debug_struct("RecordingPart")
                 .field("index", index)
+                .field("offset_samples", offset_samples)
+                .field("caller_bytes", &caller.len())
+                .field("agent_bytes", &agent.len())
+                .finish(),
+            Self::RecordingBlock { part, block, offset_samples, caller, agent } => f
+                .debug_struct("RecordingBlock")
+                .field("part", part)
+                .field("block", block)
                 .field("offset_samples", offset_samples)
                 .field("caller_bytes", &caller.len())
                 .field("agent_bytes", &agent.len())

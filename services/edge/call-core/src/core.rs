@@ -210,7 +210,12 @@ impl CallCore {
                 started: self.now,
                 first_audio: None,
                 clock: MediaClock::default(),
-                recording: Recording::new(self.now, latest, self.settings.recording_part),
+                recording: Recording::new(
+                    self.now,
+                    latest,
+                    self.settings.recording_part,
+                    self.settings.recording_block,
+                ),
             }
         });
     }

@@ -23,6 +23,9 @@ const FRAME_SAMPLES: u64 = 160;
 /// A mark that is later than this has been held up; speech is not held up so long.
 const MARK_LATE: Duration = Duration::from_secs(1);
 
+/// How much later than it happened a stretch is kept, so that the caller's audio of it has come.
+const BLOCK_LATE: Duration = Duration::from_millis(200);
+
 /// Audio further ahead than this is not kept: nobody speaks in the future.
 const AHEAD_SAMPLES: u64 = 60 * SAMPLE_RATE_HZ as u64;
 
@@ -38,7 +41,12 @@ pub(crate) struct Recording {
     /// No part begins later, however far the clock jumps.
     until: Moment,
     part_samples: u64,
+    /// Nothing where only whole parts are kept.
+    block_samples: u64,
     parts: u32,
+    /// The blocks of the next part are kept up to here; as they are now up to `kept_to`.
+    blocks_to: u64,
+    kept_to: u64,
     caller: Track,
     agent: Track,
     caller_from: CallerFrom,
@@ -72,13 +80,17 @@ enum CallerFrom {
 }
 
 impl Recording {
-    /// A recording of a call that lasts from `started` to `until` at most, in parts of the length `part`.
-    pub(crate) fn new(started: Moment, until: Moment, part: Duration) -> Self {
+    /// A recording of a call that lasts from `started` to `until` at most, in parts of the length `part`; of the one that
+    /// is not whole yet a block is handed out every `block`.
+    pub(crate) fn new(started: Moment, until: Moment, part: Duration, block: Duration) -> Self {
         Self {
             started,
             until,
             part_samples: samples(part).max(u64::from(SAMPLE_RATE_HZ)),
+            block_samples: samples(block),
             parts: 0,
+            blocks_to: 0,
+            kept_to: 0,
             caller: Track::default(),
             agent: Track::default(),
             caller_from: CallerFrom::Estimate(None),
@@ -101,13 +113,18 @@ impl Recording {
             }
             CallerFrom::Estimate(least) => {
                 let latest = latest.min(AHEAD_SAMPLES as i64);
-                *least = Some(least.map_or(latest, |least| least.min(latest)));
+                if least.is_none_or(|least| latest < least) {
+                    *least = Some(latest);
+                    self.kept_to = 0;
+                }
                 0
             }
         };
         let before = (from.saturating_neg().max(0) as u64).saturating_sub(at);
         if let Some(audio) = audio.get(before as usize..) {
-            self.caller.write((at + before).saturating_add_signed(from), audio);
+            let at = (at + before).saturating_add_signed(from);
+            self.caller.write(at, audio);
+            self.changed_from(at.saturating_add_signed(self.caller_shift()));
         }
     }
 
@@ -119,7 +136,9 @@ impl Recording {
             let (begins, at) = (at, at.max(self.agent.end()));
             self.stretch = Stretch { begins, at, moved: 0, unplaced: true, marks: 0 };
         }
-        self.agent.write(at.saturating_add(self.stretch.shift()), audio);
+        let at = at.saturating_add(self.stretch.shift());
+        self.agent.write(at, audio);
+        self.changed_from(at);
     }
 
     /// A mark came back at `now` whose audio had played at `played` by the clock.
@@ -142,6 +161,7 @@ impl Recording {
         let moved_back = self.stretch.at - back;
         if back > 0 && moved_back >= self.agent.from {
             self.agent.remove(moved_back, back);
+            self.changed_from(moved_back);
             self.stretch.at = moved_back;
             self.stretch.moved -= back;
             self.late = late;
@@ -151,19 +171,26 @@ impl Recording {
     /// What was to be heard from `now` on is not, unless a mark has told that it was.
     pub(crate) fn cut_agent(&mut self, now: Moment) {
         self.place(self.late);
-        let heard = self.position(now).max(self.heard_to);
-        self.agent.truncate(heard.saturating_add(self.stretch.shift()));
+        let heard = self.position(now).max(self.heard_to).saturating_add(self.stretch.shift());
+        self.agent.truncate(heard);
+        self.changed_from(heard);
     }
 
     /// Settles where the stretch stands, unless it is settled: so much later than the clock says.
     fn place(&mut self, late: u64) {
         if std::mem::take(&mut self.stretch.unplaced) {
-            let by = self.stretch.begins.saturating_add(late).saturating_sub(self.stretch.at);
+            let by = self.stretch.moves_by(late);
             self.agent.insert(self.stretch.at, by);
+            self.changed_from(self.stretch.at);
             self.stretch.at = self.stretch.at.saturating_add(by);
             self.stretch.moved = by;
             self.late = late;
         }
+    }
+
+    /// What was kept is no longer so from `at` on.
+    fn changed_from(&mut self, at: u64) {
+        self.kept_to = self.kept_to.min(at);
     }
 
     /// Where `now` is, by the caller's audio where that flows: it comes in one row with the marks, and what holds up the
@@ -193,6 +220,52 @@ impl Recording {
             }
             self.hand_out(self.part_samples, out);
         }
+        self.hand_out_blocks(now, out);
+    }
+
+    /// Hands out the blocks of the part that is not whole yet which have come about, and those that have changed since.
+    fn hand_out_blocks(&mut self, now: Moment, out: &mut Vec<Action>) {
+        let begins = self.agent.from;
+        let settled = self.position(now.saturating_sub(BLOCK_LATE));
+        let block =
+            |at: u64| at.saturating_sub(begins).checked_div(self.block_samples).unwrap_or(0);
+        let (first, end) = (block(self.kept_to), block(settled));
+        let to = begins + end * self.block_samples;
+        if to <= self.blocks_to || !self.has_next() {
+            return;
+        }
+        for block in first..end {
+            let offset_samples = begins + block * self.block_samples;
+            out.push(Action::RecordingBlock {
+                part: self.parts,
+                block: u32::try_from(block).unwrap_or(u32::MAX),
+                offset_samples,
+                caller: self.caller_side(offset_samples, self.block_samples),
+                agent: self.agent_side(offset_samples, self.block_samples),
+            });
+        }
+        (self.blocks_to, self.kept_to) = (to, to);
+    }
+
+    fn caller_side(&self, at: u64, len: u64) -> Vec<u8> {
+        let shift = self.caller_shift();
+        let before = (shift.max(0) as u64).saturating_sub(at).min(len);
+        let mut side = vec![SILENCE; before as usize];
+        self.caller.copy((at + before).saturating_add_signed(-shift), len - before, &mut side);
+        side
+    }
+
+    /// As it stands by what is known: a stretch that is not placed yet as late as the one before.
+    fn agent_side(&self, at: u64, len: u64) -> Vec<u8> {
+        let moves_by = if self.stretch.unplaced { self.stretch.moves_by(self.late) } else { 0 };
+        let end = at + len;
+        let begins = self.stretch.at.clamp(at, end);
+        let moved = self.stretch.at.saturating_add(moves_by).clamp(at, end);
+        let mut side = Vec::new();
+        self.agent.copy(at, begins - at, &mut side);
+        side.resize((moved - at) as usize, SILENCE);
+        self.agent.copy(moved.saturating_sub(moves_by), end - moved, &mut side);
+        side
     }
 
     /// Hands out what is left.
@@ -225,10 +298,14 @@ impl Recording {
     }
 
     fn caller_end(&self) -> u64 {
+        self.caller.end().saturating_add_signed(self.caller_shift())
+    }
+
+    /// How much later than on its track the caller's side stands.
+    fn caller_shift(&self) -> i64 {
         match self.caller_from {
-            CallerFrom::Settled(_) => self.caller.end(),
-            CallerFrom::Estimate(None) => 0,
-            CallerFrom::Estimate(Some(from)) => self.caller.end().saturating_add_signed(from),
+            CallerFrom::Estimate(Some(from)) => from,
+            CallerFrom::Estimate(None) | CallerFrom::Settled(_) => 0,
         }
     }
 
@@ -248,10 +325,16 @@ impl Recording {
             agent: self.agent.take(len),
         });
         self.parts += 1;
+        (self.blocks_to, self.kept_to) = (self.agent.from, self.agent.from);
     }
 }
 
 impl Stretch {
+    /// How much later it is to stand for being heard so `late`.
+    fn moves_by(&self, late: u64) -> u64 {
+        self.begins.saturating_add(late).saturating_sub(self.at)
+    }
+
     fn shift(&self) -> u64 {
         self.at - self.begins
     }
@@ -286,6 +369,17 @@ impl Track {
         let (over, new) = audio.split_at(audio.len().min(self.audio.len() - start));
         self.audio[start..start + over.len()].copy_from_slice(over);
         self.audio.extend_from_slice(new);
+    }
+
+    /// Appends what stands from `at` on; where nothing does, silence.
+    fn copy(&self, at: u64, len: u64, to: &mut Vec<u8>) {
+        let before = self.from.saturating_sub(at).min(len);
+        to.resize(to.len() + before as usize, SILENCE);
+        let held = usize::try_from((at + before).saturating_sub(self.from)).unwrap_or(usize::MAX);
+        let held = self.audio.get(held..).unwrap_or_default();
+        let held = &held[..held.len().min((len - before) as usize)];
+        to.extend(held);
+        to.resize(to.len() + (len - before) as usize - held.len(), SILENCE);
     }
 
     fn truncate(&mut self, at: u64) {
@@ -341,7 +435,7 @@ mod tests {
 
     #[test]
     fn a_caller_whose_first_frames_were_held_up_stands_where_they_were_spoken() {
-        let mut recording = Recording::new(ms(500), ms(60_000), ms(1_000));
+        let mut recording = Recording::new(ms(500), ms(60_000), ms(1_000), Duration::ZERO);
         let mut out = Vec::new();
         // Spoken from 100 ms on; the first frame takes 60 ms longer than the others.
         recording.caller(0, &[1; 160], ms(500 + 180));
@@ -357,7 +451,7 @@ mod tests {
 
     #[test]
     fn what_was_spoken_before_the_start_moves_nothing() {
-        let mut recording = Recording::new(ms(0), ms(60_000), ms(1_000));
+        let mut recording = Recording::new(ms(0), ms(60_000), ms(1_000), Duration::ZERO);
         let mut out = Vec::new();
         for n in 0..20 {
             recording.caller(n * 160, &[n as u8 + 1; 160], ms(5 + n * 20));
@@ -369,7 +463,7 @@ mod tests {
 
     #[test]
     fn what_was_cleared_is_not_on_the_recording() {
-        let mut recording = Recording::new(ms(0), ms(60_000), ms(1_000));
+        let mut recording = Recording::new(ms(0), ms(60_000), ms(1_000), Duration::ZERO);
         let mut out = Vec::new();
         recording.agent(ms(0), &[2; 1_600], true);
         recording.cut_agent(ms(50));
@@ -383,7 +477,7 @@ mod tests {
 
     #[test]
     fn speech_stands_where_its_first_mark_says_that_it_was_heard() {
-        let mut recording = Recording::new(ms(0), ms(60_000), ms(1_000));
+        let mut recording = Recording::new(ms(0), ms(60_000), ms(1_000), Duration::ZERO);
         let mut out = Vec::new();
         recording.agent(ms(900), &[2; 1_600], true);
         recording.caller(0, &[1; 8_000], ms(1_000));
@@ -409,7 +503,7 @@ mod tests {
 
     #[test]
     fn a_caller_who_falls_silent_does_not_hold_up_the_parts() {
-        let mut recording = Recording::new(ms(0), ms(60_000), ms(1_000));
+        let mut recording = Recording::new(ms(0), ms(60_000), ms(1_000), Duration::ZERO);
         let mut out = Vec::new();
         recording.caller(0, &[1; 160], ms(20));
         recording.advance(ms(2_900), &mut out);
@@ -420,7 +514,7 @@ mod tests {
 
     #[test]
     fn a_caller_who_is_first_heard_late_stands_where_he_spoke() {
-        let mut recording = Recording::new(ms(0), ms(60_000), ms(1_000));
+        let mut recording = Recording::new(ms(0), ms(60_000), ms(1_000), Duration::ZERO);
         let mut out = Vec::new();
         recording.advance(ms(3_500), &mut out);
         recording.caller(0, &[1; 160], ms(3_520));

@@ -35,6 +35,9 @@ pub struct Settings {
     pub warning_before: Duration,
     /// How much of the call one part of the recording covers.
     pub recording_part: Duration,
+    /// How much of the part that is not whole yet is kept at a time, in case the call is lost. Nothing: none of it.
+    #[serde(default)]
+    pub recording_block: Duration,
 }
 
 impl Default for Settings {
@@ -51,6 +54,7 @@ impl Default for Settings {
             call_limit: Duration::from_secs(30 * 60),
             warning_before: Duration::from_secs(60),
             recording_part: Duration::from_secs(10),
+            recording_block: Duration::from_secs(1),
         }
     }
 }

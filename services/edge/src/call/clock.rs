@@ -1,6 +1,6 @@
 //! The call core's time line against the clock on the wall.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use call_core::Moment;
 use domain::{Stage, StageName, Timestamp};
@@ -33,4 +33,17 @@ impl CallClock {
     pub(super) fn stage(&self, name: &'static str, at: Option<Moment>) -> Option<Stage> {
         at.map(|at| Stage::new(StageName::Borrowed(name), self.wall(at)))
     }
+}
+
+/// What a sample of the telephone, 8 kHz, takes.
+const SAMPLE_MICROS: u64 = 125;
+
+/// How many samples so much time takes.
+pub(super) fn samples(time: Duration) -> u64 {
+    u64::try_from(time.as_micros() / u128::from(SAMPLE_MICROS)).unwrap_or(u64::MAX)
+}
+
+/// How long so many samples take.
+pub(super) fn duration(samples: u64) -> Duration {
+    Duration::from_micros(samples.saturating_mul(SAMPLE_MICROS))
 }

@@ -3,13 +3,12 @@
 //! The call core hands out both sides of the whole call; what is off the record is overwritten with silence before it
 //! leaves this process, so that the recording keeps its length and both sides their places.
 
-use std::time::Duration;
-
 use call_core::Moment;
+
+use super::clock::samples;
 
 /// Mu-law's digital silence (G.711).
 const SILENCE: u8 = 0xff;
-const SAMPLES_PER_SECOND: u128 = 8000;
 
 /// The stretches off the record, in samples since the stream started; in order, and apart.
 #[derive(Default)]
@@ -67,13 +66,10 @@ impl OffRecord {
     }
 }
 
-fn samples(at: Moment) -> u64 {
-    let at: Duration = at;
-    u64::try_from(at.as_micros() * SAMPLES_PER_SECOND / 1_000_000).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const MS: u64 = 8;

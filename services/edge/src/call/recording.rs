@@ -1,9 +1,11 @@
-//! Both sides of a call on their way to S3, in parts, so that a lost task loses seconds (B4).
+//! Both sides of a call on their way to S3, in parts, and before those are whole to Redis, so that a lost task loses two
+//! seconds (B4).
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use aws_sdk_s3::{Client, primitives::ByteStream};
+use cache::RecordingBlock;
 use domain::CallSid;
 use tokio::{sync::mpsc, task::JoinHandle};
 
@@ -15,6 +17,11 @@ const RETRY_FIRST: Duration = Duration::from_millis(200);
 const RETRY_LONGEST: Duration = Duration::from_secs(10);
 const TRIES: u32 = 60;
 
+/// A block follows every second; more waiting than this, half a megabyte, means that Redis is away.
+const LONGEST_BLOCKS: usize = 32;
+
+/// Where a part lies in the call (S3 metadata): samples since it began. `voice` reads it.
+const AT: &str = "at";
 /// What a part tells of its pauses (S3 metadata): `from-to,...`, samples from its start. `voice` reads it.
 const PAUSED: &str = "paused";
 
@@ -28,6 +35,8 @@ pub struct Recordings {
 /// One part: the same stretch of both sides.
 pub(super) struct Part {
     pub(super) index: u32,
+    /// Where it lies in the call, samples; nothing where nobody knows when that began.
+    pub(super) at: Option<u64>,
     pub(super) caller: Vec<u8>,
     pub(super) agent: Vec<u8>,
     /// Stretches that are silent because recording was paused, in samples from the part's start.
@@ -46,37 +55,38 @@ impl Recordings {
         Self { s3, bucket }
     }
 
-    /// How many parts of `call` are stored: where a call that comes back goes on.
+    /// How many parts of `call` are stored, both sides of them.
     ///
     /// # Errors
     /// When S3 is away.
     pub async fn stored_parts(&self, call: &CallSid) -> anyhow::Result<u32> {
-        let listed = self
+        let listing = self
             .s3
             .list_objects_v2()
             .bucket(&self.bucket)
             .prefix(format!("recording-parts/{call}/"))
-            .send()
-            .await
-            .context("list the parts of a recording")?;
-        // 30 minutes make 180 parts of two files each: one page holds them all.
-        let indices = listed.contents().iter().filter_map(|o| {
-            let name = o.key()?.rsplit('/').next()?;
-            name.split('.').next()?.parse::<u32>().ok()
-        });
-        Ok(indices.max().map_or(0, |last| last + 1))
+            .into_paginator()
+            .send();
+        let pages = listing.try_collect().await.context("list the parts of a recording")?;
+        let mut sides: HashMap<String, u32> = HashMap::new();
+        for key in pages.iter().flat_map(|page| page.contents()).filter_map(|o| o.key()) {
+            let part = key.split('.').next().unwrap_or(key);
+            *sides.entry(part.to_owned()).or_default() += 1;
+        }
+        Ok(sides.values().filter(|sides| **sides == 2).count() as u32)
     }
 
     async fn store(&self, call: &CallSid, part: &Part) -> anyhow::Result<()> {
-        let paused: Vec<_> = part.paused.iter().map(|(from, to)| format!("{from}-{to}")).collect();
-        let paused = (!paused.is_empty()).then(|| paused.join(","));
+        let paused = (!part.paused.is_empty()).then(|| (PAUSED, written_spans(&part.paused)));
+        let told = part.at.map(|at| (AT, at.to_string())).into_iter().chain(paused);
+        let told: HashMap<_, _> = told.map(|(name, value)| (name.to_owned(), value)).collect();
         for (side, audio) in [("caller", &part.caller), ("agent", &part.agent)] {
             self.s3
                 .put_object()
                 .bucket(&self.bucket)
                 .key(format!("recording-parts/{call}/{:05}.{side}.ulaw", part.index))
                 .body(ByteStream::from(audio.clone()))
-                .set_metadata(paused.clone().map(|p| HashMap::from([(PAUSED.to_owned(), p)])))
+                .set_metadata(Some(told.clone()))
                 .send()
                 .await
                 .context("store a part of a recording")?;
@@ -85,17 +95,50 @@ impl Recordings {
     }
 }
 
+/// As the metadata of a part tells stretches.
+pub(super) fn written_spans(spans: &[(u64, u64)]) -> String {
+    spans.iter().map(|(from, to)| format!("{from}-{to}")).collect::<Vec<_>>().join(",")
+}
+
+/// Blocks of one call on their way to Redis, in order. One that cannot be kept is lost only where the task is.
+pub(super) struct Blocks(mpsc::Sender<RecordingBlock>);
+
+impl Blocks {
+    pub(super) fn start(services: &Arc<CallServices>, call: CallSid) -> Self {
+        let (queue, mut todo) = mpsc::channel(LONGEST_BLOCKS);
+        let cache = services.cache.clone();
+        services.runtime.spawn(async move {
+            let mut blocks = Vec::new();
+            while todo.recv_many(&mut blocks, LONGEST_BLOCKS).await > 0 {
+                if let Err(error) = cache.keep_recording(&call, &blocks).await {
+                    tracing::debug!(%call, %error, "seconds of a recording not kept");
+                }
+                blocks.clear();
+            }
+        });
+        Self(queue)
+    }
+
+    /// Queues a block. Never waits; one too many is dropped.
+    pub(super) fn push(&self, block: RecordingBlock) {
+        let _ = self.0.try_send(block);
+    }
+}
+
 impl PartQueue {
     pub(super) fn start(services: &Arc<CallServices>, call: CallSid) -> Self {
         let (queue, mut todo) = mpsc::channel::<Part>(LONGEST_QUEUE);
-        let recordings = services.recordings.clone();
+        let (recordings, cache) = (services.recordings.clone(), services.cache.clone());
         let work = async move {
-            let mut parts = 0;
+            let mut stored = 0;
             while let Some(part) = todo.recv().await {
-                parts = part.index + 1;
-                store_surely(&recordings, &call, &part).await;
+                if store_surely(&recordings, &call, &part).await {
+                    stored += 1;
+                    // Where it fails, the part is known to be stored, and what is kept of it expires.
+                    let _ = cache.drop_recorded_part(&call, part.index).await;
+                }
             }
-            parts
+            stored
         };
         Self { queue, worker: services.unfinished.spawn_on(work, &services.runtime) }
     }
@@ -108,8 +151,7 @@ impl PartQueue {
         }
     }
 
-    /// Waits until everything queued is stored; says how many parts the recording has, 0 where nothing was recorded
-    /// here.
+    /// Waits until everything queued is stored; says how many parts were stored from here.
     pub(super) async fn finish(self) -> u32 {
         drop(self.queue);
         self.worker.await.unwrap_or_else(|_| {
@@ -119,10 +161,10 @@ impl PartQueue {
     }
 }
 
-async fn store_surely(recordings: &Recordings, call: &CallSid, part: &Part) {
+async fn store_surely(recordings: &Recordings, call: &CallSid, part: &Part) -> bool {
     let mut wait = RETRY_FIRST;
     for attempt in 1..=TRIES {
-        let Err(error) = recordings.store(call, part).await else { return };
+        let Err(error) = recordings.store(call, part).await else { return true };
         if attempt == 1 {
             tracing::warn!(%call, error = format!("{error:#}"), "part of a recording not stored, trying again");
         }
@@ -131,4 +173,5 @@ async fn store_surely(recordings: &Recordings, call: &CallSid, part: &Part) {
     }
     metrics::counter!("edge_recording_parts_lost_total").increment(1);
     tracing::error!(%call, index = part.index, "part of a recording lost: S3 did not take it");
+    false
 }

@@ -59,6 +59,17 @@ impl LostCall {
         }
     }
 
+    /// What of the last reply is known to be heard, where that is not all of it.
+    pub(super) fn heard_so_far(&self) -> Option<&str> {
+        match &self.resumption {
+            Resumption { reply: Some(rest), .. } => Some(&rest.text),
+            Resumption { heard: Some((text, complete)), .. } if !self.greet => {
+                (!complete).then_some(text)
+            }
+            _ => Some(""),
+        }
+    }
+
     /// Finds the rest of the reply: what was recorded of it is spoken again, for whoever held the call may have got it; and
     /// the caller's turn is published once more, which changes nothing where it was published before. Gives what is to be
     /// sent, and, where the reply is whole, the end of it.

@@ -26,12 +26,12 @@ use self::{
 };
 use super::{
     CallServices, Entered,
-    clock::CallClock,
+    clock::{CallClock, duration},
     effects::{Effect, Effects, Notes},
     event_log::EventLog,
     fences::Fences,
     off_record::OffRecord,
-    recording::PartQueue,
+    recording::{Blocks, PartQueue},
     resumption::LostCall,
     socket::SocketSender,
     token::StreamClaims,
@@ -65,9 +65,10 @@ pub(super) struct Admitted {
     pub holder: String,
     /// What another task was doing with the call when it was lost.
     pub lost: Option<LostCall>,
-    /// Turns taken and parts recorded on earlier connections of the same call.
+    /// Turns taken on earlier connections of the same call.
     pub turns_before: u32,
-    pub parts_before: u32,
+    /// Where in the call the stream began, samples; nothing where nobody knows when that began.
+    pub stream_at: Option<u64>,
 }
 
 /// How the socket came to its end.
@@ -101,8 +102,9 @@ pub(super) struct Session {
     fences: Fences,
     holder: String,
     parts: PartQueue,
+    blocks: Blocks,
     turns_before: u32,
-    parts_before: u32,
+    stream_at: Option<u64>,
     /// What is not to leave before the fence stands in Redis.
     held: Option<HeldBack>,
     /// Stages of the words of the turn that is being spoken by the caller.
@@ -137,7 +139,13 @@ pub(super) struct Session {
     _heartbeat: DropGuard,
 }
 
-fn core_settings(tenant: &TenantSettings, prompts: Prompts, channel: &Channel) -> Settings {
+/// Settings of a call that has lasted for `before` on other connections.
+fn core_settings(
+    tenant: &TenantSettings,
+    prompts: Prompts,
+    channel: &Channel,
+    before: Duration,
+) -> Settings {
     let domain::TurnTaking {
         end_of_turn,
         end_of_turn_unfinished,
@@ -145,6 +153,7 @@ fn core_settings(tenant: &TenantSettings, prompts: Prompts, channel: &Channel) -
         back_channel_longest,
         caller_silent_after,
     } = tenant.turn_taking;
+    let defaults = Settings::default();
     Settings {
         turn: TurnSettings {
             end_of_turn,
@@ -157,7 +166,9 @@ fn core_settings(tenant: &TenantSettings, prompts: Prompts, channel: &Channel) -
         // A web page cannot be dialled on.
         apology_hands_over: tenant.human().is_some() && *channel == Channel::VOICE,
         caller_silent_after,
-        ..Settings::default()
+        call_limit: defaults.call_limit.saturating_sub(before),
+        recording_block: if tenant.recording { defaults.recording_block } else { Duration::ZERO },
+        ..defaults
     }
 }
 
@@ -177,10 +188,14 @@ impl Session {
             recalled = lost.recall(&services, &admitted.claims, &settings).await;
             greeted &= !lost.greet;
         }
+        let heard = admitted.lost.as_ref().and_then(LostCall::heard_so_far).map(str::to_owned);
         let mut session = Self::new(services, admitted, settings, mailbox, socket);
         session.begin_record();
         tracing::info!(call = %session.claims.call, attempt = session.claims.attempt, "media stream started");
         session.announce();
+        if let Some(heard) = heard {
+            session.caption_heard(0, &heard);
+        }
         session.input_at(Input::StreamStarted, Moment::ZERO);
         let (effects, whole) = recalled;
         for effect in effects {
@@ -249,13 +264,14 @@ impl Session {
             holder,
             lost,
             turns_before,
-            parts_before,
+            stream_at,
         } = admitted;
         let beginning = Beginning {
             settings: core_settings(
                 &settings,
                 services.prompts.of(&settings),
                 &claims.call.channel(),
+                stream_at.map_or(Duration::ZERO, duration),
             ),
             resumption: lost.filter(|lost| !lost.greet).map(|lost| lost.resumption),
             at: Moment::ZERO,
@@ -269,6 +285,7 @@ impl Session {
             notes: Notes::start(&services, claims.call.clone(), holder.clone()),
             fences: Fences::start(&services, claims.call.clone()),
             parts: PartQueue::start(&services, claims.call.clone()),
+            blocks: Blocks::start(&services, claims.call.clone()),
             _entered: services.live.enter(&services, &claims.call, mailbox),
             _heartbeat: heartbeat(&services, &claims, &holder, slot),
             holder,
@@ -280,7 +297,7 @@ impl Session {
             clock,
             socket,
             turns_before,
-            parts_before,
+            stream_at,
             held: None,
             words_stages: Vec::new(),
             reply_stages: HashMap::new(),

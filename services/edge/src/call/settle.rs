@@ -27,7 +27,8 @@ pub(super) struct Ending {
     pub reason: CallEndReason,
     pub started_at: Timestamp,
     pub heard: Option<Heard>,
-    pub parts_before: u32,
+    /// The call was on other connections before.
+    pub resumed: bool,
     /// Numbers in what was heard last are not to be kept.
     pub off_record: bool,
 }
@@ -40,16 +41,18 @@ pub(super) async fn settle_session(
     effects: Effects,
     parts: PartQueue,
 ) {
-    let mut recorded = parts.finish().await.max(ending.parts_before);
+    let stored = parts.finish().await;
+    let mut recorded = (stored > 0).then_some(stored);
     if ending.reason == CallEndReason::Lost {
         if !is_gone_for_good(&services, &ending.call).await {
             effects.finish().await;
             return;
         }
         services.states.set_ended(&ending.call).await;
-        // The call may have been elsewhere in between.
-        recorded =
-            services.recordings.stored_parts(&ending.call).await.unwrap_or(recorded).max(recorded);
+    }
+    // A lost call may have been elsewhere in between.
+    if ending.resumed || ending.reason == CallEndReason::Lost {
+        recorded = recorded_anywhere(&services, &ending.call).await.unwrap_or(recorded);
     }
     let now = Timestamp::now();
     let mut event = call_ended(ending.tenant, &ending.call, ending.reason, ending.started_at, now);
@@ -58,8 +61,8 @@ pub(super) async fn settle_session(
     }
     event.off_record = ending.off_record;
     effects.push(Effect::Event(event));
-    if recorded > 0 {
-        let job = finish_recording(ending.tenant, &ending.call, ending.started_at, recorded);
+    if let Some(parts) = recorded {
+        let job = finish_recording(ending.tenant, &ending.call, ending.started_at, parts);
         effects.push(Effect::Job(Queue::Jobs, job));
     }
     effects.finish().await;
@@ -124,9 +127,9 @@ async fn end_abandoned_call(
     if already || began_at.is_none() {
         return Ok(());
     }
-    match services.recordings.stored_parts(&call).await {
-        Ok(0) => Ok(()),
-        Ok(parts) => {
+    match recorded_anywhere(services, &call).await {
+        Ok(None) => Ok(()),
+        Ok(Some(parts)) => {
             let job = finish_recording(tenant, &call, started_at, parts);
             services.bus.send(&Destination::Shared(Queue::Jobs), &[job]).await
         }
@@ -135,6 +138,15 @@ async fn end_abandoned_call(
             Ok(())
         }
     }
+}
+
+/// How many parts of a call's recording are stored. Nothing where there is no recording: what a lost task kept in Redis is
+/// one, though no part of it may be stored.
+async fn recorded_anywhere(services: &CallServices, call: &CallSid) -> anyhow::Result<Option<u32>> {
+    let (stored, kept) =
+        tokio::join!(services.recordings.stored_parts(call), services.cache.has_recording(call),);
+    let stored = stored?;
+    Ok((stored > 0 || kept.unwrap_or(false)).then_some(stored))
 }
 
 fn finish_recording(

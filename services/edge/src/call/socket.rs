@@ -6,13 +6,14 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_ws::{AggregatedMessage, AggregatedMessageStream, CloseCode, CloseReason};
 use bytes::Bytes;
+use call_core::Moment;
 use domain::{CallSid, Channel, ConversationId, Timestamp};
 use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
 use super::{
     CallServices,
-    clock::CallClock,
+    clock::{CallClock, samples},
     resumption::LostCall,
     session::{Admitted, Session},
     token::TOKEN_LIFE,
@@ -212,7 +213,7 @@ async fn admit(
     };
     let resumed = claims.attempt > 0;
     let holder = format!("{}:{stream_sid}", services.own_queue);
-    let (slot, record, fence, returned, off_record, listens_in, parts) = tokio::join!(
+    let (slot, record, fence, returned, off_record, listens_in) = tokio::join!(
         services.guard.take_socket(user, &claims.call, claims.attempt),
         services.cache.attach_call(&claims.call, claims.attempt, &holder, &services.own_queue, now),
         services.cache.fence(&claims.call),
@@ -222,12 +223,6 @@ async fn admit(
             match resumed {
                 true => services.cache.listens_in(&claims.call).await.unwrap_or(None),
                 false => None,
-            }
-        },
-        async {
-            match resumed {
-                true => services.recordings.stored_parts(&claims.call).await.unwrap_or(0),
-                false => 0,
             }
         },
     );
@@ -244,6 +239,13 @@ async fn admit(
         }
     };
     let started_at = record.as_ref().and_then(|record| record.began_at).unwrap_or(now);
+    let stream_at = match record.as_ref().and_then(|record| record.began_at) {
+        _ if !resumed => Some(0),
+        // Who comes back to a call that begins now has lost its record.
+        began_at => began_at
+            .filter(|began_at| *began_at != now)
+            .map(|began_at| samples(clock.wall(Moment::ZERO).since(began_at))),
+    };
     let fence = fence.map_or(0, |turn| turn.0);
     let known = resumed.then_some(record).flatten();
     let turns_before = match &known {
@@ -265,7 +267,7 @@ async fn admit(
         off_record,
         listens_in,
         turns_before,
-        parts_before: parts,
+        stream_at,
     })
 }
 

@@ -16,9 +16,9 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::{
-    edge_task::{EdgeTask, PATIENCE, start},
+    edge_task::{EdgeTask, OUR_NUMBER, PATIENCE, start},
     media_socket::{Socket, media, open_signed, say, start_message},
-    vendors::{new_call_sid, token_in},
+    vendors::{call_form, new_call_sid, token_in},
 };
 
 const CALLER: &str = "+15551234567";
@@ -129,6 +129,12 @@ async fn nothing_is_recorded_before_the_announcement_nor_in_a_pause() {
 
     let job = tokio::time::timeout(PATIENCE, finished.recv()).await.unwrap().unwrap();
     assert_eq!(job.parts, 1);
+    let forgotten = async {
+        while edge.cache.has_recording(&job.call).await.unwrap() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, forgotten).await.expect("nothing but the part is left");
     let part = |side: &str| format!("recording-parts/{sid}/00000.{side}.ulaw");
     let (caller, told) = edge.file(&part("caller")).await;
     let (agent, _) = edge.file(&part("agent")).await;
@@ -141,6 +147,43 @@ async fn nothing_is_recorded_before_the_announcement_nor_in_a_pause() {
     assert!(agent[..kept].iter().all(|code| *code == SILENCE), "both sides alike");
     let spans = format!("0-{kept},{paused}-{}", caller.len());
     assert_eq!(told.get("paused"), Some(&spans));
+    assert_eq!(told.get("at").map(String::as_str), Some("0"));
     let ended = edge.published_kind("CallEnded").await;
     assert!(ended.off_record, "numbers in it are masked");
+}
+
+#[tokio::test]
+async fn what_a_task_that_is_gone_has_recorded_is_kept_second_by_second_and_finished() {
+    let Some(edge) = start().await else { return };
+    let (jobs, mut finished) = mpsc::unbounded_channel();
+    edge.play(Queue::Jobs, Arc::new(Jobs(jobs)));
+    let sid = new_call_sid();
+    let call = CallSid::parse(&sid).unwrap();
+    let mut phone = Phone::call(&edge, &sid).await;
+    let started = edge.published_kind("CallStarted").await;
+    phone.hum(75).await;
+    let pause = ControlCall { call: call.clone(), command: CallCommand::PauseRecording };
+    let job = Envelope { event_id: EventId::random(), payload: pause.into(), ..started.clone() };
+    let own_queue = Destination::Task(started.reply_to.clone().unwrap());
+    edge.bus.send(&own_queue, &[job]).await.unwrap();
+    phone.hum(190).await;
+    let kept = edge.cache.recording(&call).await.unwrap();
+    assert!(kept.len() >= 3, "{} seconds of five", kept.len());
+    for (n, block) in kept.iter().enumerate() {
+        assert_eq!((block.part, block.block, block.at), (0, n as u32, Some(n as u64 * 8_000)));
+        assert_eq!((block.caller.len(), block.agent.len()), (8_000, 8_000));
+    }
+    assert!(kept[0].caller.iter().filter(|code| **code == HUM).count() > 7_000);
+    let paused = kept.last().unwrap();
+    assert_eq!(paused.paused, "0-8000", "paused");
+    assert!(paused.caller.iter().all(|code| *code == SILENCE), "and nothing of it is kept");
+
+    // As if its task were gone: nobody holds the call, and Twilio says that it is over.
+    edge.cache.set_edge_of(&call, "gone.fifo").await.unwrap();
+    let mut over = call_form(&sid, CALLER, OUR_NUMBER);
+    over.retain(|(name, _)| name != "CallStatus");
+    over.push(("CallStatus".to_owned(), "completed".to_owned()));
+    edge.twilio("/twilio/voice/status", &over).await;
+    let job = tokio::time::timeout(PATIENCE, finished.recv()).await.unwrap().unwrap();
+    assert_eq!((job.call, job.parts), (call, 0), "no part of it is whole");
 }

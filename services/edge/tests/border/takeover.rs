@@ -2,14 +2,18 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bus::Queue;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bus::{Destination, Queue};
 use cache::{Record, Sequel};
-use domain::{CallEndReason, CallSid, ConversationId, Handover, Payload, Timestamp, Turn};
+use domain::{
+    CallEndReason, CallSid, ConversationId, Envelope, EventId, Handover, Payload, SentenceSpoken,
+    Timestamp, Turn,
+};
 use store::seed::DEMO;
 
 use crate::{
     edge_task::{EdgeTask, OUR_NUMBER, PATIENCE, PUBLIC_BASE, start_with},
-    media_socket::{Voice, heard_until_closed, open_signed, say, start_message},
+    media_socket::{Voice, heard_events, heard_until_closed, open_signed, say, start_message},
     vendors::{call_form, new_call_sid, token_in, twilio_api},
 };
 
@@ -18,8 +22,13 @@ const HUMAN: &str = "+15550009999";
 
 /// A call whose task died when its first turn had been taken.
 async fn lost_call(edge: &EdgeTask) -> CallSid {
+    lost_call_of(edge, Timestamp::now()).await
+}
+
+/// The same, of a call that began at `began_at`.
+async fn lost_call_of(edge: &EdgeTask, began_at: Timestamp) -> CallSid {
     let call = CallSid::parse(&new_call_sid()).unwrap();
-    edge.cache.attach_call(&call, 0, "gone:1", GONE, Timestamp::now()).await.unwrap();
+    edge.cache.attach_call(&call, 0, "gone:1", GONE, began_at).await.unwrap();
     assert!(edge.cache.note_turn(&call, "gone:1", Turn(1), "").await.unwrap());
     call
 }
@@ -74,6 +83,20 @@ async fn an_answer_that_never_comes_ends_with_an_apology_and_a_human() {
     let (path, form) = asked.recv().await.expect("Twilio is asked");
     assert!(path.contains(call.as_str()), "{path}");
     assert!(form.contains("Dial") && form.contains("15550100009"), "{form}");
+    edge.stop().await;
+}
+
+#[tokio::test]
+async fn a_call_that_changes_hands_does_not_last_longer_for_it() {
+    let Some(edge) = start_with(&[]).await else { return };
+    edge.play(Queue::Speak, Arc::new(Voice));
+    let half_an_hour_ago = Timestamp::from_micros(Timestamp::now().as_micros() - 30 * 60_000_000);
+    let call = lost_call_of(&edge, half_an_hour_ago).await;
+    comes_back(&edge, &call).await;
+    let ended = edge.published_kind("CallEnded").await;
+    assert!(
+        matches!(&ended.payload, Payload::CallEnded(e) if e.reason == CallEndReason::TimeLimit)
+    );
     edge.stop().await;
 }
 
@@ -134,5 +157,36 @@ async fn a_task_that_an_operator_asks_to_hand_over_ends_by_itself() {
         assert!(tokio::time::Instant::now() < until, "it goes on");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    edge.stop().await;
+}
+
+#[tokio::test]
+async fn what_belongs_to_a_turn_that_is_over_is_not_taken_for_the_reply_that_is_due() {
+    let Some(edge) = start_with(&[]).await else { return };
+    let call = lost_call(&edge).await;
+    assert!(edge.cache.note_turn(&call, "gone:1", Turn(2), "").await.unwrap());
+    let form = call_form(call.as_str(), "+15551234567", OUR_NUMBER);
+    let twiml = edge.twilio("/twilio/voice?attempt=1&turn=0", &form).await.1;
+    let mut socket = open_signed(&edge).await;
+    say(&mut socket, &start_message(call.as_str(), token_in(&twiml))).await;
+    let started = edge.published_kind("CallStarted").await;
+    let own_queue = Destination::Task(started.reply_to.clone().unwrap());
+    for (turn, attempt, code) in [(1, 7, 0x31), (2, 9, 0x32)] {
+        let spoken = SentenceSpoken {
+            call: call.clone(),
+            attempt,
+            index: 0,
+            text: "Good day.".into(),
+            result: Ok(vec![code; 1_600]),
+            part: 0,
+            more: false,
+        };
+        let answer =
+            Envelope { event_id: EventId::random(), payload: spoken.into(), ..started.clone() };
+        edge.bus.send(&own_queue, &[answer.with_turn(Turn(turn))]).await.unwrap();
+    }
+    let events = heard_events(&mut socket, "media").await;
+    let payload = events.last().unwrap()["media"]["payload"].as_str().unwrap();
+    assert_eq!(STANDARD.decode(payload).unwrap()[0], 0x32, "what answers the last turn");
     edge.stop().await;
 }

@@ -20,16 +20,16 @@ pub(crate) struct FinishRecordings {
 impl Handler for FinishRecordings {
     async fn handle(&self, context: &Context, message: &Envelope) -> Outcome {
         let Payload::FinishRecording(job) = &message.payload else { return misplaced(message) };
-        if job.parts == 0 {
-            tracing::info!(call = %job.call, "the call left nothing to record");
-            return Outcome::Done;
-        }
         let file = match self.recorder.join(job).await {
-            Ok(file) => file,
-            Err(error @ RecorderError::MissingPart(_)) => {
+            Ok(Some(file)) => file,
+            Ok(None) => {
+                tracing::info!(call = %job.call, "the call left nothing to record");
+                return Outcome::Done;
+            }
+            Err(error @ RecorderError::MissingParts { .. }) => {
                 return Outcome::Retry { after: PART_LATE, cause: error.into() };
             }
-            Err(error @ RecorderError::TooLong) => return Outcome::Reject(error.to_string()),
+            Err(error @ RecorderError::TooLong(_)) => return Outcome::Reject(error.to_string()),
             Err(error) => return Outcome::retry(error),
         };
         boot::crash_point("voice.recorded");

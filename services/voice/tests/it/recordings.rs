@@ -2,6 +2,7 @@
 
 use aws_sdk_s3::primitives::ByteStream;
 use bus::{Queue, Source};
+use cache::RecordingBlock;
 use domain::g711;
 use domain::{Envelope, EventId, FinishRecording, Payload, RecordingFinished, Timestamp};
 use tokio::time::timeout;
@@ -16,6 +17,16 @@ impl Mesh {
         let key = format!("recording-parts/{}/{index:05}.{side}.ulaw", call.sid);
         let body = ByteStream::from(codes);
         self.s3.put_object().bucket(&self.bucket).key(key).body(body).send().await.unwrap();
+    }
+
+    /// A part that tells where it lies in the call.
+    async fn put_part_at(&self, call: &Call, index: u32, at: u64, code: u8) {
+        for side in ["caller", "agent"] {
+            let key = format!("recording-parts/{}/{index:05}.{side}.ulaw", call.sid);
+            let put = self.s3.put_object().bucket(&self.bucket).key(key);
+            let put = put.metadata("at", at.to_string()).body(vec![code; 8_000].into());
+            put.send().await.unwrap();
+        }
     }
 
     async fn until_parts_are_gone(&self, call: &Call) {
@@ -127,4 +138,57 @@ async fn a_part_that_is_late_is_waited_for() {
     assert_eq!(finished(&mut writer).await.1.call, other.sid, "it holds up no other recording");
     mesh.put_part(&call, 0, "agent", vec![2; 80]).await;
     assert_eq!(finished(&mut writer).await.1.call, call.sid);
+}
+
+/// The left side's stretches of the same sample: which, and how many.
+fn stretches(file: &[u8]) -> Vec<(i16, usize)> {
+    let left: Vec<i16> = frames(file).iter().map(|frame| frame[0]).collect();
+    left.chunk_by(|a, b| a == b).map(|stretch| (stretch[0], stretch.len())).collect()
+}
+
+#[tokio::test]
+async fn a_lost_task_is_silence_in_the_file_from_the_second_it_kept_last() {
+    let Some(mesh) = Mesh::start(&[]).await else { return };
+    let mut writer = mesh.inbox(Source::Shared(Queue::Writer));
+    let call = Call::new();
+    let block = |part: u32, block: u32, at: u64, code: u8| RecordingBlock {
+        part,
+        block,
+        at: Some(at),
+        paused: if block == 1 { "0-400,800-8000" } else { "0-8000" }.to_owned(),
+        caller: vec![code; 8_000],
+        agent: vec![code; 8_000],
+    };
+    mesh.put_part_at(&call, 0, 0, 1).await;
+    // The part was stored, and the task lost before it forgot what it kept of it; of the next one side is stored.
+    let left = [block(0, 0, 0, 9), block(1, 0, 8_000, 2), block(1, 1, 16_000, 3)];
+    mesh.cache.keep_recording(&call.sid, &left).await.unwrap();
+    mesh.put_part(&call, 1, "caller", vec![9; 80_000]).await;
+    // Back after three seconds.
+    mesh.put_part_at(&call, 1_000, 48_000, 4).await;
+    mesh.give(Queue::Jobs, &finish(&call, 2)).await;
+
+    let (_, recording) = finished(&mut writer).await;
+    let of = |code: u8| g711::decode(code);
+    let expected = [(of(1), 8_000), (of(2), 8_000), (of(3), 8_000), (0, 24_000), (of(4), 8_000)];
+    assert_eq!(stretches(&mesh.file(&recording.key).await), expected);
+    let paused: Vec<_> = recording.paused.iter().map(|span| (span.from_ms, span.to_ms)).collect();
+    assert_eq!(paused, [(1_000, 2_050), (2_100, 3_000)]);
+    mesh.until_parts_are_gone(&call).await;
+    let forgotten = async { while mesh.cache.has_recording(&call.sid).await.unwrap() {} };
+    timeout(HANG, forgotten).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_call_lost_in_its_first_seconds_is_recorded_as_well() {
+    let Some(mesh) = Mesh::start(&[]).await else { return };
+    let mut writer = mesh.inbox(Source::Shared(Queue::Writer));
+    let call = Call::new();
+    let (caller, agent) = (vec![1; 8_000], vec![2; 8_000]);
+    let kept =
+        RecordingBlock { part: 0, block: 0, at: Some(0), paused: String::new(), caller, agent };
+    mesh.cache.keep_recording(&call.sid, &[kept]).await.unwrap();
+    mesh.give(Queue::Jobs, &finish(&call, 0)).await;
+    let (_, recording) = finished(&mut writer).await;
+    assert_eq!(recording.duration_ms, 1_000);
 }

@@ -9,6 +9,7 @@ mod counters;
 mod leases;
 mod ledger;
 mod outage;
+mod recordings;
 mod rotation;
 mod turns;
 

@@ -15,7 +15,7 @@ impl Bench {
         playback.expect_reply(turn);
         Self {
             playback,
-            recording: Recording::new(Moment::ZERO, ms(60_000), ms(10_000)),
+            recording: Recording::new(Moment::ZERO, ms(60_000), ms(10_000), Duration::ZERO),
             now: Moment::ZERO,
             out: Vec::new(),
         }

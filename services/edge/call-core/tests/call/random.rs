@@ -184,6 +184,11 @@ impl Trial {
                 self.parts += 1;
                 self.recorded += caller.len() as u64;
             }
+            Action::RecordingBlock { part, block, offset_samples, caller, agent } => {
+                assert_eq!(*part, self.parts, "of the part that is not whole");
+                assert_eq!(*offset_samples, self.recorded + u64::from(*block) * 8_000);
+                assert_eq!((caller.len(), agent.len()), (8_000, 8_000));
+            }
             Action::End { .. } => {
                 assert_eq!(self.doubted, None, "a doubt outlives its call");
                 self.ended = true;

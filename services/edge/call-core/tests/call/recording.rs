@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use call_core::{Input, g711};
+use call_core::{Action, Input, Moment, g711};
 
 use crate::{phone::Phone, settings, voice};
 
@@ -61,4 +61,57 @@ fn a_call_that_never_sounded_leaves_no_recording() {
     phone.speak(&voice::speech(100));
     phone.input(Input::Stop);
     assert_eq!(phone.recording().0.len(), 0, "audio before the start is not ours");
+}
+
+/// Both sides as they are left of a call that is lost at `lost`: the parts, and the blocks of the one that is not whole.
+fn left_of(phone: &Phone, lost: Moment) -> (Vec<u8>, Vec<u8>) {
+    let mut left = (Vec::new(), Vec::new());
+    let (mut parts, mut whole) = (0, 0);
+    for action in phone.log.iter().take_while(|(at, _)| *at <= lost).map(|(_, action)| action) {
+        let (at, caller, agent) = match action {
+            Action::RecordingPart { offset_samples, caller, agent, .. } => {
+                (parts, whole) = (parts + 1, *offset_samples as usize + caller.len());
+                (*offset_samples as usize, caller, agent)
+            }
+            Action::RecordingBlock { part, block, offset_samples, caller, agent } => {
+                assert_eq!(*part, parts, "of the part that is not whole");
+                assert_eq!(*offset_samples as usize, whole + *block as usize * 8_000);
+                (*offset_samples as usize, caller, agent)
+            }
+            _ => continue,
+        };
+        assert_eq!(caller.len(), agent.len());
+        for (side, audio) in [(&mut left.0, caller), (&mut left.1, agent)] {
+            assert!(at <= side.len(), "without a hole");
+            let over = (side.len() - at).min(audio.len());
+            side[at..at + over].copy_from_slice(&audio[..over]);
+            side.extend(&audio[over..]);
+        }
+    }
+    left
+}
+
+#[test]
+fn a_call_that_is_lost_at_any_moment_has_lost_two_seconds_of_its_recording_at_most() {
+    let mut phone = Phone::new(settings());
+    let began = phone.now;
+    let greeting = voice::noise(1_300, 20_000, 1);
+    phone.input(Input::Greeting { text: "Hello.".to_owned(), audio: greeting.into() });
+    phone.input(Input::StreamStarted);
+    phone.quiet(1_600);
+    for turn in 1..=6 {
+        phone.take_turn(&voice::speech(900), "a question");
+        let answer = voice::noise(2_001, 20_000, u64::from(turn) * 7);
+        phone.sentence(turn, 1, 0, "a b c", &answer);
+        // Every second reply is interrupted.
+        phone.quiet(if turn % 2 == 0 { 2_700 } else { 1_260 });
+    }
+    phone.quiet(3_000);
+    assert!(phone.mouth.len() > 2 * 80_000, "more than two parts");
+    for ms in (0..phone.mouth.len() as u64 / 8).step_by(130) {
+        let (caller, agent) = left_of(&phone, began + Duration::from_millis(ms));
+        assert!(caller.len() as u64 + 2 * 8_000 >= ms * 8, "{} samples at {ms} ms", caller.len());
+        assert!(phone.mouth.starts_with(&caller), "the caller's side, lost at {ms} ms");
+        assert!(phone.ear.starts_with(&agent), "the agent's side, lost at {ms} ms");
+    }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bus::{Queue, TraceContext};
-use cache::HeardSoFar;
+use cache::{HeardSoFar, RecordingBlock};
 use call_core::{Action, EndReason, Stages};
 use domain::{
     Channel, Envelope, EscalationRequested, EventId, Handover, Heard, MessageKind, MessageReceived,
@@ -15,7 +15,7 @@ use super::Session;
 use crate::call::{
     effects::{Effect, Note},
     fences::Word,
-    recording::Part,
+    recording::{Part, written_spans},
     socket::Outgoing,
     wire::{self, Caption},
 };
@@ -28,6 +28,9 @@ const UNANSWERED: &str = "The platform did not answer the caller in time.";
 const FENCE_PATIENCE: Duration = Duration::from_millis(50);
 /// Numbers of segments, per connection of the call: a late answer for the last connection is not taken for one of this.
 const SEGMENTS_PER_ATTEMPT: u32 = 100_000;
+
+/// Numbers of parts of the recording, per connection of the call; nearly three hours.
+const PARTS_PER_ATTEMPT: u32 = 1_000;
 
 /// Frames that are not to leave before the fence stands in Redis.
 pub(super) struct HeldBack {
@@ -66,8 +69,7 @@ impl Session {
             Action::ReplyHeard(heard) => {
                 self.reply_over(heard.turn);
                 if !heard.complete {
-                    let turn = self.wire_turn(heard.turn).0;
-                    self.caption(Caption::AgentHeard { turn, text: &heard.text });
+                    self.caption_heard(heard.turn, &heard.text);
                 }
                 if heard.complete && self.is_reply(heard.turn) {
                     self.notes.push(Note::Heard(HeardSoFar {
@@ -100,8 +102,16 @@ impl Session {
             Action::RecordingPart { index, offset_samples, mut caller, mut agent } => {
                 if self.settings.recording {
                     let paused = self.off_record.mask(offset_samples, [&mut caller, &mut agent]);
-                    let index = self.parts_before + index;
-                    self.parts.push(Part { index, caller, agent, paused });
+                    let (index, at) = (self.first_part() + index, self.in_call(offset_samples));
+                    self.parts.push(Part { index, at, caller, agent, paused });
+                }
+            }
+            Action::RecordingBlock { part, block, offset_samples, mut caller, mut agent } => {
+                if self.settings.recording {
+                    let paused = self.off_record.mask(offset_samples, [&mut caller, &mut agent]);
+                    let (part, at) = (self.first_part() + part, self.in_call(offset_samples));
+                    let paused = written_spans(&paused);
+                    self.blocks.push(RecordingBlock { part, block, at, paused, caller, agent });
                 }
             }
             Action::End { reason, heard } => {
@@ -122,6 +132,11 @@ impl Session {
         if self.claims.call.channel() == Channel::BROWSER {
             self.send(wire::caption(&self.stream_sid, &caption));
         }
+    }
+
+    /// Shows no more of a reply than was heard of it.
+    pub(super) fn caption_heard(&mut self, turn: u32, text: &str) {
+        self.caption(Caption::AgentHeard { turn: self.wire_turn(turn).0, text });
     }
 
     /// Sends a frame, or holds it back while the fence is on its way.
@@ -275,6 +290,15 @@ impl Session {
 
     pub(super) fn first_segment(&self) -> u32 {
         self.claims.attempt * SEGMENTS_PER_ATTEMPT
+    }
+
+    fn first_part(&self) -> u32 {
+        self.claims.attempt * PARTS_PER_ATTEMPT
+    }
+
+    /// Where in the call lies what is so far in its stream, samples; nothing where nobody knows when it began.
+    fn in_call(&self, offset_samples: u64) -> Option<u64> {
+        Some(self.stream_at? + offset_samples)
     }
 }
 

@@ -8,8 +8,13 @@ use super::Session;
 impl Session {
     /// Takes in what the mesh answered.
     pub(super) fn answer(&mut self, envelope: Envelope) {
-        let turn = envelope.turn.0.saturating_sub(self.turns_before);
+        // The core counts the turns of this connection; 0 is the reply that the call was lost in.
+        let answered = envelope.turn.0.checked_sub(self.turns_before);
+        let turn = answered.unwrap_or(0);
         match envelope.payload {
+            Payload::SentenceSpoken(_) | Payload::ReplyFinished(_) if answered.is_none() => {
+                tracing::info!(call = %self.claims.call, turn = envelope.turn.0, "answer to a turn that is over");
+            }
             Payload::SegmentTranscribed(answer) => {
                 let Some(segment) = answer.segment.checked_sub(self.first_segment()) else {
                     return;

@@ -93,7 +93,7 @@ impl Session {
             reason,
             started_at: self.started_at,
             heard,
-            parts_before: self.parts_before,
+            resumed: self.claims.attempt > 0,
             off_record: self.is_off_record(),
         };
         let Self { services, effects, parts, _entered, _heartbeat, .. } = self;
