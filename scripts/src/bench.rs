@@ -5,6 +5,7 @@
 //! The times are those the services stamped on the turn and the writer kept, not the bench's own; what the caller waits
 //! for is read from the sound at the caller's ear as well.
 
+mod booking;
 mod calls;
 mod contexts;
 mod figures;
@@ -31,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use crate::history::History;
 use crate::outside::Outside;
 
+pub use booking::{BookingFailure, BookingLoad, BookingReport, Way, WayOutcome, booking};
 pub use calls::{CallLoad, CallsReport, ServiceUse, calls};
 pub use contexts::{ContextLoad, ContextReport, contexts};
 pub use figures::{Hop, Spread, Waterfall};

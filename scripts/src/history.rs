@@ -103,6 +103,14 @@ impl History {
         Ok((found.bucket, found.key))
     }
 
+    /// A transaction of the tenant's.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn tenant(&self) -> anyhow::Result<TenantTx> {
+        self.0.tenant(DEMO).await.context("open the history")
+    }
+
     /// Looks until `look` finds what it looks for.
     ///
     /// # Errors
@@ -121,7 +129,7 @@ impl History {
     ) -> anyhow::Result<T> {
         let found = tokio::time::timeout(limit, async {
             loop {
-                let tx = self.0.tenant(DEMO).await.context("open the history")?;
+                let tx = self.tenant().await?;
                 if let Some(found) = look(&tx).await? {
                     return Ok(found);
                 }

@@ -21,6 +21,7 @@ mod probe;
 pub mod process;
 pub mod provision;
 mod settings;
+mod split_mix;
 pub mod stereo;
 pub mod stores;
 mod tools;

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use call_core::{Action, event_log};
 use clap::{Parser, Subcommand};
 use dialogue_core::understand::{Case, score};
-use scripts::bench::{self, CallLoad, ContextLoad, HistoryLoad, Load, Process};
+use scripts::bench::{self, BookingLoad, CallLoad, ContextLoad, HistoryLoad, Load, Process, Way};
 use scripts::chaos::{self, SoakLoad};
 use scripts::log::{Echo, Log};
 use scripts::mesh::{Mesh, Options};
@@ -34,6 +34,11 @@ enum Command {
     ///
     /// As `turn`, on a mesh of its own. Fails only when a turn did not arrive as it was said.
     Calls(CallsArguments),
+    /// Have a crowd of simulated people book appointments by voice, in Gather mode and by WhatsApp, and judge each by what stands in
+    /// the book and what was sent.
+    ///
+    /// As `turn`, on a mesh of its own. Fails under 95 of 100, or when the median call takes 90 s.
+    Booking(BookingArguments),
     /// Measure how many signed WhatsApp webhooks a second the border takes, from one connection up to the knee.
     ///
     /// As `turn`, on a mesh of its own.
@@ -106,6 +111,10 @@ enum Command {
 
 /// The share of a corpus that has to be right.
 const UNDERSTOOD_MIN: f64 = 0.95;
+/// The share of people who have to leave with the appointment they wanted (C6).
+const BOOKED_MIN: f64 = 0.95;
+/// What the median call may take.
+const CALL_MEDIAN_S: f64 = 90.0;
 /// What a page of the history may take.
 const HISTORY_P99_MS: f64 = 500.0;
 /// What the read of a context may take (C4).
@@ -128,6 +137,36 @@ struct TurnArguments {
     /// Measure the mesh of the simulator at this address instead; its stores are those of the environment.
     #[arg(long, value_name = "URL")]
     at: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+struct BookingArguments {
+    /// People, one call or chat each.
+    #[arg(long, default_value_t = 100)]
+    callers: usize,
+    /// Calls and chats at a time.
+    #[arg(long, default_value_t = 10)]
+    at_once: usize,
+    /// Decides who they are and what they say; the same again is the same crowd.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How they come; `mixed` is each way in turn.
+    #[arg(long, value_enum, default_value_t = Mode::Mixed)]
+    mode: Mode,
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// Measure the mesh of the simulator at this address instead; its stores are those of the environment.
+    #[arg(long, value_name = "URL")]
+    at: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Mode {
+    Stream,
+    Gather,
+    Chat,
+    Mixed,
 }
 
 #[derive(Debug, clap::Args)]
@@ -206,6 +245,10 @@ async fn main() -> ExitCode {
         },
         Command::Calls(arguments) => match &arguments.at {
             Some(simulator) => calls(simulator, arguments).await,
+            None => on_a_mesh_of_its_own().await,
+        },
+        Command::Booking(arguments) => match &arguments.at {
+            Some(simulator) => booking(simulator, arguments).await,
             None => on_a_mesh_of_its_own().await,
         },
         Command::Webhook(arguments) => match &arguments.at {
@@ -317,6 +360,22 @@ async fn calls(simulator: &str, arguments: &CallsArguments) -> anyhow::Result<Ex
     let report = bench::calls(simulator, &environment, &arguments.processes, load).await?;
     print(&report, arguments.json)?;
     Ok(if report.faulty_turns == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn booking(simulator: &str, arguments: &BookingArguments) -> anyhow::Result<ExitCode> {
+    let &BookingArguments { callers, at_once, seed, mode, .. } = arguments;
+    let way = match mode {
+        Mode::Stream => Some(Way::Stream),
+        Mode::Gather => Some(Way::Gather),
+        Mode::Chat => Some(Way::Chat),
+        Mode::Mixed => None,
+    };
+    let load = BookingLoad { callers, at_once: at_once.max(1), seed, way };
+    let report = bench::booking(simulator, &boot::Environment::of_process(), load).await?;
+    print(&report, arguments.json)?;
+    let is_met = report.succeeded() as f64 >= BOOKED_MIN * callers as f64
+        && report.call_median_s.is_none_or(|median| median < CALL_MEDIAN_S);
+    Ok(if is_met { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn webhook(arguments: &WebhookArguments) -> anyhow::Result<ExitCode> {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::split_mix::SplitMix;
+
 /// Between two blows, ms, at least and at most.
 const APART_MS: (u64, u64) = (2_500, 5_500);
 /// Who is killed, or told to stop: of each service one at a time.
@@ -243,28 +245,6 @@ fn victim(
     let task = (0..TASKS.len()).map(|next| (first + next) % TASKS.len()).find(has_recovered)?;
     hit_ms[task % 4] = Some(at_ms);
     Some(TASKS[task])
-}
-
-/// Sebastiano Vigna's SplitMix64: small, and the same everywhere.
-struct SplitMix(u64);
-
-impl SplitMix {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound.max(1)
-    }
-
-    /// From `least` up to, not including, `bound`.
-    fn between(&mut self, least: u64, bound: u64) -> u64 {
-        least + self.below(bound.saturating_sub(least))
-    }
 }
 
 #[cfg(test)]

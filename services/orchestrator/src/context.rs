@@ -158,6 +158,7 @@ struct Stored {
     pending: Option<StoredUtterance>,
     asked: Option<StoredQuestion>,
     name: Option<String>,
+    service: Option<String>,
     day: Option<String>,
     time: Option<String>,
     task: Task,
@@ -224,6 +225,7 @@ impl Stored {
                 Question::Human => StoredQuestion::Human,
             }),
             name: enquiry.name.as_ref().map(|n| n.reveal().to_owned()),
+            service: enquiry.service.clone(),
             day: enquiry.day.map(|d| d.to_string()),
             time: enquiry.time.map(|time| match time {
                 TimeOfDay::At(clock) => clock.to_string(),
@@ -271,6 +273,7 @@ impl Stored {
             }),
             enquiry: Enquiry {
                 name: self.name.map(Into::into),
+                service: self.service,
                 day: self.day.and_then(|d| d.parse().ok()),
                 time,
                 task: self.task,
@@ -352,6 +355,7 @@ mod tests {
         state.enquiry = Enquiry {
             task: Task::Reschedule,
             time: Some(TimeOfDay::Part(DayPart::Afternoon)),
+            service: Some("filling".into()),
             number: Number::Told("+14169671111".into()),
             offers: vec![offer(None)],
             appointment: Some(offer(Some("7"))),

@@ -11,7 +11,7 @@ use domain::{Address, TenantId, TenantSettings};
 use store::{
     Store, StoreError, addresses,
     agents::{self, AgentRow, RuleRow},
-    tenants,
+    appointments, tenants,
 };
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -80,10 +80,11 @@ impl Tenants {
             let tx = self.store.tenant(settings.tenant).await?;
             let rows = agents::enabled(&tx).await?;
             let rules = agents::rules(&tx).await?;
+            let services = appointments::service_names(&tx).await?;
             let before = self.get(settings.tenant);
             let mut refuse = |reason| all.refused.push((settings.tenant, reason));
             let agents = agents_of(rows, before.desk.agents(), &mut refuse);
-            let desk = Desk::new(&settings, agents);
+            let desk = Desk::new(&settings, agents).with_services(services);
             let rules = rules_of(rules, desk.agents(), &mut refuse);
             let own = addresses.remove(&settings.tenant).unwrap_or_default();
             let tenant = Tenant::new(settings, desk.with_rules(rules), own);

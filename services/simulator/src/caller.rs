@@ -130,6 +130,39 @@ impl DialStatus {
     }
 }
 
+/// How a cough dies away: milliseconds, and the peak of the noise.
+const COUGH: [(usize, u16); 2] = [(60, 20_000), (180, 6_000)];
+/// Breath between a cough and the words, milliseconds.
+const AFTER_COUGH_MS: usize = 300;
+
+/// A cough and the breath after it: a burst of noise without a pitch. Samples at 8 kHz, the same in every run.
+pub fn cough() -> Vec<i16> {
+    let mut noise = Noise::default();
+    let samples = |ms: usize| ms * SAMPLES_PER_MS as usize;
+    let burst = |(ms, peak)| std::iter::repeat_n(peak, samples(ms));
+    let mut sound: Vec<i16> = COUGH.into_iter().flat_map(burst).map(|p| noise.next(p)).collect();
+    sound.resize(sound.len() + samples(AFTER_COUGH_MS), 0);
+    sound
+}
+
+/// Noise, the same in every run.
+#[derive(Debug)]
+struct Noise(u32);
+
+impl Default for Noise {
+    fn default() -> Self {
+        Self(0x9E37_79B9)
+    }
+}
+
+impl Noise {
+    fn next(&mut self, peak: u16) -> i16 {
+        self.0 = self.0.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let sample = i64::from((self.0 >> 8) % (2 * u32::from(peak) + 1)) - i64::from(peak);
+        sample.clamp(i16::MIN.into(), i16::MAX.into()) as i16
+    }
+}
+
 /// One thing the caller says, plays or keys.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -142,6 +175,8 @@ pub struct Utterance {
     pub digits: Option<String>,
     /// Whose voice.
     pub voice: Voice,
+    /// Cough first; where there are no words, only that.
+    pub coughs: bool,
     /// A pause when it would be the caller's turn.
     pub pause_before_ms: u64,
     /// Speak into the agent's answer instead of awaiting its end.
@@ -210,7 +245,7 @@ pub struct Person {
     answered: Option<u64>,
     /// Turns heard so far.
     turns: usize,
-    noise: u32,
+    noise: Noise,
 }
 
 #[derive(Debug)]
@@ -233,7 +268,7 @@ impl Person {
             hearing: None,
             answered: None,
             turns: 0,
-            noise: 0x9E37_79B9,
+            noise: Noise::default(),
         }
     }
 
@@ -377,12 +412,7 @@ impl Person {
         if self.options.noise_peak == 0 {
             return SILENT_FRAME;
         }
-        let span = 2 * u32::from(self.options.noise_peak) + 1;
-        std::array::from_fn(|_| {
-            self.noise = self.noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            let sample = i64::from((self.noise >> 8) % span) - i64::from(self.options.noise_peak);
-            g711::encode(sample.clamp(i16::MIN.into(), i16::MAX.into()) as i16)
-        })
+        std::array::from_fn(|_| g711::encode(self.noise.next(self.options.noise_peak)))
     }
 }
 
@@ -458,6 +488,15 @@ mod tests {
         let done = hears(&mut caller, &[(false, 3000)]);
         assert_eq!(times(&done, |act| act.began.is_some()), [1000]);
         assert_eq!(times(&done, |act| act.hangs_up).first(), Some(&2400));
+    }
+
+    #[test]
+    fn a_cough_is_loud_short_and_followed_by_breath() {
+        let sound = cough();
+        let loud = sound.iter().rposition(|sample| sample.unsigned_abs() > 1_000).unwrap();
+        assert!((200 * 8..=240 * 8).contains(&loud), "{loud}");
+        assert_eq!(sound.len(), 540 * 8);
+        assert!(crate::modem::decode(&sound).words.is_empty(), "it says nothing");
     }
 
     #[test]

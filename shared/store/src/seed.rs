@@ -14,15 +14,19 @@ pub const DEMO: TenantId =
 
 /// Its number with a media stream, E.164 (DESIGN 9).
 pub const DEMO_NUMBER: &str = "+15550100001";
+/// Its number that Twilio recognises and speaks for, E.164 (DESIGN 9).
+pub const DEMO_GATHER_NUMBER: &str = "+15550100003";
 /// Its `phone_number_id` on WhatsApp (DESIGN 9).
 pub const DEMO_WHATSAPP: &str = "106540352242922";
+/// The clock it goes by.
+pub const DEMO_TIMEZONE: &str = "America/Toronto";
 
 /// Its addresses: channel, address, display, mode (DESIGN 9).
 const DEMO_ADDRESSES: [(&str, &str, Option<&str>, &str); 6] = [
     ("voice", DEMO_NUMBER, None, "media_stream"),
-    ("voice", "+15550100003", None, "gather"),
+    ("voice", DEMO_GATHER_NUMBER, None, "gather"),
     ("sms", DEMO_NUMBER, None, "chat"),
-    ("sms", "+15550100003", None, "chat"),
+    ("sms", DEMO_GATHER_NUMBER, None, "chat"),
     ("whatsapp", DEMO_WHATSAPP, Some("15550100002"), "chat"),
     ("browser", "demo", None, "media_stream"),
 ];
@@ -60,7 +64,7 @@ const DEMO_DOCUMENTS: [(&str, &str, &str); 3] = [
 pub async fn demo(database_url: &str) -> anyhow::Result<()> {
     let settings = json!({
         "business": "Maple Dental",
-        "timezone": "America/Toronto",
+        "timezone": DEMO_TIMEZONE,
         "voice": { "model": "aura-2-thalia-en", "language": "en-US" },
         "greeting": "Thank you for calling Maple Dental. How can I help you today?",
         "fallback_number": "+15550100009",

@@ -151,6 +151,8 @@ pub struct Desk {
     voice: Voice,
     /// The tenant's own tools (C5).
     own_tools: Vec<OwnTool>,
+    /// The names of what can be booked.
+    services: Vec<String>,
 }
 
 impl Desk {
@@ -189,7 +191,19 @@ impl Desk {
             selection: settings.selection.clone(),
             voice: settings.voice.clone(),
             own_tools,
+            services: Vec::new(),
         }
+    }
+
+    /// The same desk, where these services can be booked (C6).
+    pub fn with_services(mut self, services: Vec<String>) -> Self {
+        self.services = services;
+        self
+    }
+
+    /// The services that can be booked.
+    pub fn services(&self) -> &[String] {
+        &self.services
     }
 
     /// The same desk, where these rules come before the agents are asked (C3).
@@ -449,6 +463,7 @@ impl Desk {
         let scene = Scene {
             here: &here,
             tools: &Tools::new(done),
+            services: &self.services,
             from: &message.from,
             spoken: message.spoken,
         };

@@ -107,6 +107,8 @@ pub struct Enquiry {
     pub task: Task,
     /// The name it is for.
     pub name: Option<Personal>,
+    /// The service that was named; the business's usual one where none was.
+    pub service: Option<String>,
     /// The day, in the business's time zone.
     pub day: Option<Date>,
     /// The time of day, in the business's time zone.

@@ -52,6 +52,28 @@ fn a_caller_leaves_with_an_appointment() {
 }
 
 #[test]
+fn the_service_that_is_named_is_booked_and_read_back() {
+    let mut call = Talk::call();
+    call.holds(&[
+        ("I need a cleaning", "appointments", "Sure. What name is it for?"),
+        ("Anna Lee", "appointments", "Thank you, Anna Lee. Which day would suit you?"),
+        (
+            "next Tuesday at two",
+            "appointments",
+            "Anna Lee, cleaning, Tuesday, November 24 at 2 PM, number ending 0 1 2 3. Is that right?",
+        ),
+        (
+            "no, a filling",
+            "appointments",
+            "Anna Lee, filling, Tuesday, November 24 at 2 PM, number ending 0 1 2 3. Is that right?",
+        ),
+    ]);
+    call.say("yes");
+    let start = moment("2026-11-24T14:00");
+    assert_eq!(call.clinic.services[&start].as_deref(), Some("filling"));
+}
+
+#[test]
 fn nothing_of_a_card_is_recorded() {
     let mut call = Talk::call();
     let (_, said) = call.say("I'd like to pay by card.");

@@ -13,7 +13,7 @@ use tokio::{
 use crate::{
     World,
     audio::{TELEPHONE_HZ, read_wav, resample, write_mulaw},
-    caller::{Account, CallScript, Person, Utterance, Voice},
+    caller::{Account, CallScript, Person, Utterance, Voice, cough},
     modem, platform,
     twilio::{
         leg::{Leg, Next},
@@ -183,10 +183,11 @@ pub(super) async fn voice(world: &World, utterance: &Utterance) -> anyhow::Resul
         let file = tokio::fs::read(path).await.context("read the WAV file")?;
         return telephone(&file);
     }
-    let samples = match utterance.voice {
+    let mut samples = if utterance.coughs { cough() } else { Vec::new() };
+    samples.extend(match utterance.voice {
         Voice::Modem => modem::encode(&utterance.text),
         Voice::Espeak => world.espeak.say(&utterance.text).await?,
-    };
+    });
     Ok(write_mulaw(&samples))
 }
 

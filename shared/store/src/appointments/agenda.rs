@@ -40,6 +40,13 @@ pub struct Resource {
     pub name: String,
 }
 
+/// The names of what can be booked, in the tenant's order.
+pub async fn service_names(tx: &TenantTx) -> Result<Vec<String>, StoreError> {
+    let sql = "SELECT name FROM services WHERE enabled ORDER BY position, name";
+    let rows = tx.query(sql, &[]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
 impl Service {
     /// The numbers of its resources.
     pub fn resource_numbers(&self) -> Vec<i64> {

@@ -12,7 +12,7 @@ use domain::{ConversationId, Personal, Timestamp};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-pub use agenda::{Agenda, Resource, Service};
+pub use agenda::{Agenda, Resource, Service, service_names};
 pub use book::{AppointmentFilter, BookEntry, entry, page};
 pub use calendar::{Busy, Calendar, Opening, Pace, Slot, nearest};
 

@@ -114,6 +114,8 @@ fn take(enquiry: &mut Enquiry, place: usize, here: &Here) {
 /// Takes in what the words say; whether anything changed.
 fn fill(enquiry: &mut Enquiry, asked: Option<Question>, text: &str, scene: &Scene<'_>) -> bool {
     let before = enquiry.clone();
+    let service = understand::service(text, scene.services);
+    enquiry.service = service.map(str::to_owned).or(enquiry.service.take());
     // The digits of a number are no time of day.
     if let Some(number) = understand::phone(text, &scene.here.region) {
         enquiry.number = Number::Told(number.into());
@@ -250,7 +252,7 @@ fn read_back(state: &mut State, scene: &Scene<'_>) -> Result<Scripted, Wanted> {
     };
     let start = stamp(at, scene.here);
     let request = FindSlots {
-        service: None,
+        service: state.enquiry.service.clone(),
         window: Window { from: start, until: start + SignedDuration::from_mins(1) },
         near: Some(start),
         limit: OFFERS,
@@ -262,7 +264,10 @@ fn read_back(state: &mut State, scene: &Scene<'_>) -> Result<Scripted, Wanted> {
         return Ok(offer(state, slots, Some(at), scene.here));
     }
     let number = number(state, scene);
-    let moment = said::moment(at);
+    let moment = match &state.enquiry.service {
+        Some(service) => format!("{service}, {}", said::moment(at)),
+        None => said::moment(at),
+    };
     let text = match number.filter(|_| scene.spoken) {
         Some(number) => format!(
             "{}, {moment}, number ending {}. Is that right?",
@@ -284,7 +289,8 @@ fn offer_within(
     let (from, until) = (stamp(from, scene.here), stamp(until, scene.here));
     let from = from.max(scene.here.now.timestamp());
     let window = Window { from, until: until.max(from) };
-    let request = FindSlots { service: None, window, near: None, limit: OFFERS };
+    let service = state.enquiry.service.clone();
+    let request = FindSlots { service, window, near: None, limit: OFFERS };
     match scene.tools.run(ToolRequest::FindSlots(request))? {
         Outcome::Slots(slots) => Ok(offer(state, slots, None, scene.here)),
         _ => {
@@ -356,7 +362,7 @@ fn settle(state: &mut State, scene: &Scene<'_>) -> Result<Scripted, Wanted> {
     let can_text = phone.is_some();
     let request = Book {
         start: stamp(at, scene.here),
-        service: None,
+        service: state.enquiry.service.clone(),
         resource: None,
         name,
         phone,

@@ -22,6 +22,8 @@ const DROPPED: &str = "All right, I have dropped that. Anything else?";
 pub(crate) struct Scene<'a> {
     pub(crate) here: &'a Here,
     pub(crate) tools: &'a Tools<'a>,
+    /// What can be booked; empty where that is not known.
+    pub(crate) services: &'a [String],
     /// Who calls or writes.
     pub(crate) from: &'a Personal,
     /// Whether the answer is spoken.

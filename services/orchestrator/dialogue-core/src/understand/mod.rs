@@ -12,6 +12,7 @@ mod name;
 mod name_words;
 mod phone;
 mod score;
+mod service;
 mod when;
 
 use domain::Personal;
@@ -23,6 +24,7 @@ pub(crate) use lexis::{contains, words};
 pub use name::name;
 pub use phone::{caller_id, phone};
 pub use score::{Case, Confusion, Score, score};
+pub use service::service;
 pub use when::{DayPart, Facts, Here, TimeOfDay, When, corrected, facts, when};
 
 /// One thing a person was asked for.

@@ -20,7 +20,8 @@ pub fn desk() -> Desk {
         timezone: "America/Toronto".into(),
         ..TenantSettings::default()
     };
-    Desk::new(&settings, default_agents())
+    let services = ["check-up", "cleaning", "filling"].map(str::to_owned).to_vec();
+    Desk::new(&settings, default_agents()).with_services(services)
 }
 
 fn toronto() -> TimeZone {
@@ -36,6 +37,8 @@ pub fn moment(text: &str) -> jiff::Timestamp {
 #[derive(Default)]
 pub struct Clinic {
     pub booked: BTreeMap<jiff::Timestamp, (String, Option<String>)>,
+    /// The service of each that was booked, where one was named.
+    pub services: BTreeMap<jiff::Timestamp, Option<String>>,
     /// Nothing can be reached.
     pub is_away: bool,
     pub escalations: Vec<String>,
@@ -66,6 +69,7 @@ impl Clinic {
                 }
                 let number = book.phone.as_ref().map(|p| p.reveal().to_owned());
                 self.booked.insert(book.start, (book.name.reveal().to_owned(), number));
+                self.services.insert(book.start, book.service.clone());
                 Outcome::Booked(appointment(book.start))
             }
             ToolRequest::Reschedule(wanted) => {
