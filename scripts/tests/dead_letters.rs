@@ -70,6 +70,7 @@ impl Desk {
             quotes: None,
             referral: None,
             gathered: false,
+            speech: None,
         };
         let id = EventId::from_uuid(conversation.derive(&format!("event {number}")));
         let (channel, now) = (Channel::WHATSAPP, Timestamp::now());

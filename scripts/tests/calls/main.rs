@@ -56,6 +56,13 @@ async fn a_caller_leaves_with_an_appointment_that_a_model_made() {
 }
 
 #[tokio::test]
+async fn a_caller_leaves_with_an_appointment_made_by_a_model_that_heard_him() {
+    let desk = Desk::open_with("speech", &[("SB_LLM", "rules,openai,sonic")]).await;
+    model::book_by_ear(&desk).await;
+    desk.close().await;
+}
+
+#[tokio::test]
 async fn calls_without_a_media_stream() {
     let desk = Desk::open("gathered").await;
     tokio::join!(gathered::said_nothing(&desk), gathered::hung_up(&desk));

@@ -14,6 +14,21 @@ pub async fn book(desk: &Desk) {
     books(desk, "+15557771012", "amazon.nova-lite-v1:0").await;
 }
 
+/// A model that hears and speaks books on the line itself; where it is away the next answers the words.
+pub async fn book_by_ear(desk: &Desk) {
+    let sql = "UPDATE tenants SET updated_at = now(), settings = settings || '{\"models\": [\"sonic\", \"openai\"]}'
+        WHERE id = $1";
+    desk.rows(sql, &[DEMO.as_uuid()]).await;
+    // Every task has read it by then (C3).
+    let sql = "SELECT 1 FROM tenants WHERE id = $1 AND updated_at < now() - interval '6 s'";
+    let look = async || desk.rows(sql, &[DEMO.as_uuid()]).await.pop();
+    desk.until("settings that are in force", look).await;
+    books(desk, "+15557771013", "amazon.nova-2-sonic-v1:0").await;
+    let away = json!({"status": 503});
+    desk.outside.put("/sim/faults/bedrock/sonic", &away).await.unwrap();
+    books(desk, "+15557771014", "gpt-4o-mini").await;
+}
+
 /// The simulated model asks, looks, offers and books; one appointment stands.
 async fn books(desk: &Desk, caller: &str, model: &str) {
     desk.outside.put("/sim/model", &json!({"mode": "front_desk"})).await.unwrap();

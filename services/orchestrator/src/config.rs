@@ -1,10 +1,12 @@
 //! What the orchestrator is told by its environment (DESIGN 9).
 
 use boot::{CommonSettings, ConfigError, Deployment, Environment, Reader};
+use domain::TenantSettings;
 
 use crate::{
     llm::{
         Bedrock, BedrockSettings, EmbeddingSettings, OpenAi, OpenAiSettings, Price, RulesEngine,
+        SonicSettings,
     },
     tools::{OwnToolSettings, WeatherSettings},
 };
@@ -39,6 +41,8 @@ pub enum ModelSettings {
     OpenAi(OpenAiSettings),
     /// A model of Amazon Bedrock; a key of Bedrock's own is the secret `{NAME}_API_KEY`.
     Bedrock(BedrockSettings),
+    /// Nova Sonic, which hears and speaks; a key of Bedrock's own is the secret `BEDROCK_API_KEY`.
+    Sonic(SonicSettings),
 }
 
 impl ModelSettings {
@@ -116,6 +120,10 @@ fn price(r: &mut Reader<'_>, name: &str) -> Price {
 fn bedrock_url(r: &mut Reader<'_>) -> String {
     let region = r.optional("AWS_REGION").or_else(|| r.optional("AWS_DEFAULT_REGION"));
     let region = region.unwrap_or_else(|| DEFAULT_REGION.to_owned());
+    bedrock_url_in(r, &region)
+}
+
+fn bedrock_url_in(r: &mut Reader<'_>, region: &str) -> String {
     let usual = r.optional("AWS_ENDPOINT_URL");
     let usual = usual.unwrap_or_else(|| format!("https://bedrock-runtime.{region}.amazonaws.com"));
     r.url("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", Some(&usual))
@@ -129,6 +137,26 @@ fn bedrock(r: &mut Reader<'_>, name: &str) -> BedrockSettings {
         false => r.required(String::leak(variable(name, "MODEL"))),
     };
     BedrockSettings { name: name.to_owned(), base_url, model, price: price(r, name) }
+}
+
+/// `sonic` and `sonic-amy` are the same model, unless `SONIC_AMY_MODEL` names another, with voices of their own. There are few
+/// regions where it is; `SONIC_REGION` names one where it is not at home.
+fn sonic(r: &mut Reader<'_>, name: &str) -> SonicSettings {
+    let region = r.optional(&variable(TenantSettings::SPEECH_MODEL, "REGION"));
+    let base_url = match &region {
+        Some(region) => bedrock_url_in(r, region),
+        None => bedrock_url(r),
+    };
+    let model = r.optional(&variable(name, "MODEL"));
+    let voice = r.optional(&variable(name, "VOICE"));
+    SonicSettings {
+        name: name.to_owned(),
+        base_url,
+        region,
+        model: model.unwrap_or_else(|| "amazon.nova-2-sonic-v1:0".to_owned()),
+        voice: voice.unwrap_or_else(|| "tiffany".to_owned()),
+        price: price(r, name),
+    }
 }
 
 fn is_bedrock(name: &str) -> bool {
@@ -157,6 +185,9 @@ impl Config {
         for name in names {
             match name.as_str() {
                 RulesEngine::NAME => models.push(ModelSettings::Rules),
+                sonic if is_name(sonic) && TenantSettings::is_speech_model(sonic) => {
+                    models.push(ModelSettings::Sonic(self::sonic(&mut r, sonic)));
+                }
                 bedrock if is_name(bedrock) && is_bedrock(bedrock) => {
                     models.push(ModelSettings::Bedrock(self::bedrock(&mut r, bedrock)));
                 }
@@ -271,6 +302,25 @@ mod tests {
         let embeddings = embeddings.expect("an endpoint of embeddings");
         assert_eq!(embeddings.base_url, stand_in.1);
         assert_eq!(embeddings.model, "amazon.titan-embed-text-v2:0");
+    }
+
+    #[test]
+    fn a_model_that_speaks_may_be_in_a_region_of_its_own() {
+        let config = read(&[
+            ("SB_LLM", "rules,sonic,sonic-amy"),
+            ("AWS_REGION", "ap-south-1"),
+            ("SONIC_REGION", "us-east-1"),
+            ("SONIC_AMY_VOICE", "amy"),
+        ]);
+        let config = config.unwrap();
+        let [ModelSettings::Rules, ModelSettings::Sonic(usual), ModelSettings::Sonic(amy)] =
+            config.models.as_slice()
+        else {
+            panic!("{:?}", config.models)
+        };
+        assert_eq!(usual.base_url, "https://bedrock-runtime.us-east-1.amazonaws.com");
+        assert_eq!((usual.region.as_deref(), &*usual.voice), (Some("us-east-1"), "tiffany"));
+        assert_eq!((&*amy.name, &*amy.voice, &amy.model), ("sonic-amy", "amy", &usual.model));
     }
 
     #[test]

@@ -404,6 +404,7 @@ mod tests {
             quotes: None,
             referral: None,
             gathered: false,
+            speech: None,
         };
         let tenant = TenantId::from_uuid(uuid::Uuid::nil());
         let conversation = ConversationId::from_uuid(uuid::Uuid::nil());

@@ -28,14 +28,14 @@ use vault::{RotatingSecret, Secrets};
 
 pub use config::{Config, ModelSettings};
 pub use handlers::Orchestrator;
-pub use llm::{BedrockSettings, EmbeddingSettings, OpenAiSettings, Price, sse};
+pub use llm::{BedrockSettings, EmbeddingSettings, OpenAiSettings, Price, SonicSettings, sse};
 pub use tools::{HeldBookings, OwnToolSettings, WeatherSettings};
 
 use crate::{
     hooks::CallHook,
     llm::{
         AwsIdentity, Bedrock, BedrockAccess, Embeddings, Guarded, LanguageModel, OpenAi,
-        RulesEngine,
+        RulesEngine, Sonic,
     },
     tenants::Tenants,
     tools::{OpenMeteo, OwnTools, Tools},
@@ -83,6 +83,19 @@ impl Orchestrator {
                         .context("find the model's key")?;
                     let access = bedrock_access(key, aws)?;
                     Arc::new(Guarded::new(Arc::new(Bedrock::new(bedrock.clone(), access)?)))
+                }
+                ModelSettings::Sonic(sonic) => {
+                    let key = secrets
+                        .find(&ModelSettings::key_of(Bedrock::NAME))
+                        .await
+                        .context("find the model's key")?;
+                    let access = match (bedrock_access(key, aws)?, &sonic.region) {
+                        (BedrockAccess::Signed(identity), Some(region)) => {
+                            BedrockAccess::Signed(identity.in_region(region))
+                        }
+                        (access, _) => access,
+                    };
+                    Arc::new(Guarded::new(Arc::new(Sonic::new(sonic.clone(), access)?)))
                 }
             });
         }

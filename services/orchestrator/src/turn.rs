@@ -12,6 +12,7 @@ mod thinking;
 use std::{pin::pin, time::Duration};
 
 use anyhow::{Context as _, bail};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use boot::crash_point;
 use bus::{Destination, Queue};
 use cache::Standing;
@@ -20,11 +21,15 @@ use dialogue_core::{
     tool::{ArgumentError, Outcome, ToolRequest},
 };
 use domain::{
-    CallSid, Envelope, MessageReceived, SpeakSentence, SpeechRate, Stage, Timestamp, Turn, Voice,
+    CallSid, Envelope, MessageReceived, Payload, SentenceSpoken, SpeakSentence, SpeechRate, Stage,
+    Timestamp, Turn, Voice,
 };
 use futures::StreamExt as _;
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, sleep_until},
+};
 
 use self::{
     ending::{Ending, summary_for_human},
@@ -35,7 +40,7 @@ use crate::{
     Shell,
     context::Context,
     ledger::TurnLedger,
-    llm::{Asked, Delta, Deltas, LanguageModel, ModelError, Request, RulesEngine},
+    llm::{Asked, Delta, Deltas, Hearing, LanguageModel, ModelError, Request, RulesEngine},
     outlet::Outlet,
     tenants::Tenant,
 };
@@ -54,6 +59,8 @@ const WRITTEN_STREAM_MAX: Duration = Duration::from_secs(60);
 /// The ledger's names for the agent chosen and for the model whose sentences stand there.
 const CHOICE: &str = "choice";
 const MODEL: &str = "model";
+/// Before the index of a sentence: its sound, in base64, where a model spoke it.
+const SOUND: &str = "sound:";
 
 /// What a turn works on.
 pub(crate) struct TurnRun<'a> {
@@ -210,8 +217,10 @@ impl TurnRun<'_> {
         let out_of_time = sleep_until(self.deadline(began, spent));
         let mut out_of_time = pin!(out_of_time);
         let mut halted = pin!(self.halted());
+        let (tell, told) = watch::channel(thinking.exchanges.clone());
         let mut stream: Option<Deltas> = None;
         let mut model: Option<&dyn LanguageModel> = None;
+        let mut sound: Option<Vec<u8>> = None;
         let mut asked_for: Vec<Asked> = Vec::new();
         let mut round = 0;
         let mut actions = reply.step(ReplyInput::Begin);
@@ -221,7 +230,7 @@ impl TurnRun<'_> {
                     ReplyAction::Finish => return Ok(End::Whole),
                     ReplyAction::Say { sentence, .. } => {
                         spent.first_sentence_at.get_or_insert_with(Timestamp::now);
-                        if !self.say(ledger, model, &sentence, spent).await? {
+                        if !self.say(ledger, model, (&sentence, sound.take()), spent).await? {
                             return Ok(End::Cut);
                         }
                     }
@@ -242,8 +251,10 @@ impl TurnRun<'_> {
                         thinking.exchanges.push(place.told(told));
                     }
                     ReplyAction::Ask(index) => {
-                        stream = None;
                         let asked = models[index].as_ref();
+                        let waits = stream.take().filter(|_| {
+                            asked.speaks() && model.is_some_and(|m| m.name() == asked.name())
+                        });
                         model = Some(asked);
                         let scripted = match asked.name() == RulesEngine::NAME {
                             true => self.by_the_rules(ledger, thinking).await?,
@@ -255,7 +266,17 @@ impl TurnRun<'_> {
                             scripted,
                             tools: tools.clone(),
                             exchanges: thinking.exchanges.clone(),
+                            hearing: self
+                                .message
+                                .speech
+                                .clone()
+                                .map(|sound| Hearing { sound, told: told.clone() }),
                         };
+                        if waits.is_some() {
+                            stream = waits;
+                            tell.send_replace(request.exchanges);
+                            continue;
+                        }
                         spent.asks(asked, &request);
                         let asked_at = Instant::now();
                         let begun = tokio::select! {
@@ -319,10 +340,18 @@ impl TurnRun<'_> {
                     spent.wrote(piece.len());
                     reply.step(ReplyInput::Text(&piece))
                 }
+                Some(Ok(Delta::Spoken(spoken))) => {
+                    spent.wrote(spoken.text.len());
+                    sound = Some(spoken.audio);
+                    reply.step(ReplyInput::Sentence(&spoken.text))
+                }
                 Some(Ok(Delta::Asked(asked))) => {
-                    stream = None;
+                    // One that speaks waits for what comes of them, and tells what it used in the end.
+                    stream = stream.filter(|_| model.is_some_and(LanguageModel::speaks));
                     spent.wrote(asked.iter().map(|a| a.arguments.len()).sum());
-                    spent.close();
+                    if stream.is_none() {
+                        spent.close();
+                    }
                     asked_for = asked;
                     round = thinking.next_round();
                     match spent.is_over_budget() {
@@ -336,11 +365,17 @@ impl TurnRun<'_> {
                     spent.told(usage);
                     Vec::new()
                 }
-                Some(Err(error)) => match model {
-                    Some(asked) => self.failed(asked, &error, &mut reply),
-                    None => reply.step(ReplyInput::Failed),
-                },
-                None => reply.step(ReplyInput::Ended),
+                Some(Err(error)) => {
+                    stream = None;
+                    match model {
+                        Some(asked) => self.failed(asked, &error, &mut reply),
+                        None => reply.step(ReplyInput::Failed),
+                    }
+                }
+                None => {
+                    stream = None;
+                    reply.step(ReplyInput::Ended)
+                }
             };
         }
     }
@@ -374,12 +409,16 @@ impl TurnRun<'_> {
         &self,
         ledger: &mut TurnLedger<'_>,
         model: Option<&dyn LanguageModel>,
-        sentence: &str,
+        (sentence, sound): (&str, Option<Vec<u8>>),
         spent: &Spent,
     ) -> anyhow::Result<bool> {
         crash_point("orchestrator.answered");
-        if let Some(model) = model.filter(|_| ledger.sentences().is_empty()) {
+        let index = ledger.sentences().len();
+        if let Some(model) = model.filter(|_| index == 0) {
             ledger.note_value(MODEL, model.name());
+        }
+        if let Some(sound) = sound {
+            ledger.note_value(&format!("{SOUND}{index}"), &STANDARD.encode(sound));
         }
         ledger.note_sentence(sentence);
         if self.speaks_to().is_none() {
@@ -390,7 +429,6 @@ impl TurnRun<'_> {
         if is_fenced {
             return Ok(false);
         }
-        let index = ledger.sentences().len() - 1;
         self.speak(ledger, index, spent).await?;
         crash_point("orchestrator.sentence-sent");
         Ok(true)
@@ -402,7 +440,8 @@ impl TurnRun<'_> {
         self.call.as_ref().filter(|_| !self.message.gathered)
     }
 
-    /// Sends a sentence that stands in the ledger to `voice`, where it is spoken.
+    /// Sends a sentence that stands in the ledger: to `voice`, where it is spoken, or with its sound to the task that holds
+    /// the call.
     async fn speak(
         &self,
         ledger: &TurnLedger<'_>,
@@ -411,27 +450,54 @@ impl TurnRun<'_> {
     ) -> anyhow::Result<()> {
         let Some(call) = self.speaks_to() else { return Ok(()) };
         let attempt = ledger.attempt();
+        let place = u32::try_from(index).unwrap_or(u32::MAX);
+        let text = ledger.sentences()[index].trim().into();
+        if let Some(sound) = ledger.value(&format!("{SOUND}{index}")) {
+            let audio = STANDARD.decode(sound).context("read the sound of a sentence")?;
+            let spoken = SentenceSpoken {
+                call: call.clone(),
+                attempt,
+                index: place,
+                text,
+                result: Ok(audio),
+                part: 0,
+                more: false,
+            };
+            let job = self.sentence(&format!("spoken:{attempt}:{index}"), spoken, index, spent);
+            return self.to_holder(call, job).await.context("send a sentence that is spoken");
+        }
         let job = SpeakSentence {
             call: call.clone(),
             attempt,
-            index: u32::try_from(index).unwrap_or(u32::MAX),
-            text: ledger.sentences()[index].trim().into(),
+            index: place,
+            text,
             voice: self.voice(ledger),
             rate: SpeechRate::NORMAL,
             cacheable: false,
         };
-        let name = format!("speak:{attempt}:{index}");
+        let mut job = self.sentence(&format!("speak:{attempt}:{index}"), job, index, spent);
+        job.reply_to.clone_from(&self.envelope.reply_to);
+        let to = Destination::Shared(Queue::Speak);
+        self.out.send(&to, &[job]).await.context("send a sentence to be spoken")
+    }
+
+    /// What carries a sentence, as long as it is worth speaking.
+    fn sentence(
+        &self,
+        name: &str,
+        payload: impl Into<Payload>,
+        index: usize,
+        spent: &Spent,
+    ) -> Envelope {
         let mut job = self
             .envelope
-            .follow(&name, Timestamp::now(), job)
+            .follow(name, Timestamp::now(), payload)
             .expiring_at(self.envelope.occurred_at.plus(SPEAK_WITHIN + spent.doubted));
-        job.reply_to.clone_from(&self.envelope.reply_to);
         if let Some(ready_at) = spent.first_sentence_at.filter(|_| index == 0) {
             job.stamp(Stage::ORCHESTRATOR_STARTED, self.started_at);
             job.stamp(Stage::FIRST_SENTENCE, ready_at);
         }
-        let to = Destination::Shared(Queue::Speak);
-        self.out.send(&to, &[job]).await.context("send a sentence to be spoken")
+        job
     }
 
     /// The voice of the agent that has the turn.

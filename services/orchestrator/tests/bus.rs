@@ -114,6 +114,7 @@ fn received(text: &str, kind: MessageKind) -> MessageReceived {
         quotes: None,
         referral: None,
         gathered: false,
+        speech: None,
         kind,
     }
 }

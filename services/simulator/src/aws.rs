@@ -1,6 +1,9 @@
 //! Signatures (SigV4) as AWS checks them, for [`polly`](crate::polly), [`transcribe`](crate::transcribe) and [`bedrock`](crate::bedrock).
 
 use actix_web::{HttpRequest, http::header::HeaderMap};
+use aws_smithy_eventstream::frame::write_headers_to;
+use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
+use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use jiff::{Timestamp, fmt::strtime, tz::TimeZone};
 use sha2::{Digest as _, Sha256};
@@ -9,6 +12,9 @@ use crate::config::Secret;
 
 /// AWS refuses a request that is older, or younger, than this.
 const SKEW_SECONDS: i64 = 5 * 60;
+
+/// What stands for the hash of a body that is a stream of signed messages.
+const STREAMED: &str = "STREAMING-AWS4-HMAC-SHA256-EVENTS";
 
 /// Why a request is refused, by AWS's name for it.
 pub type Refusal = &'static str;
@@ -39,6 +45,27 @@ pub fn authorise(
     body: &[u8],
     secret: Option<&Secret>,
 ) -> Result<(), Refusal> {
+    check(request, service, &hex::encode(Sha256::digest(body)), secret).map(drop)
+}
+
+/// The same for a request whose body is a stream of signed messages; gives who checks them.
+///
+/// # Errors
+/// As [`authorise`].
+pub fn authorise_stream(
+    request: &HttpRequest,
+    service: &str,
+    secret: Option<&Secret>,
+) -> Result<Chunks, Refusal> {
+    check(request, service, STREAMED, secret)
+}
+
+fn check(
+    request: &HttpRequest,
+    service: &str,
+    body: &str,
+    secret: Option<&Secret>,
+) -> Result<Chunks, Refusal> {
     let query: Vec<(String, String)> =
         serde_urlencoded::from_str(request.query_string()).map_err(|_| INCOMPLETE)?;
     let in_query = |name: &str| query.iter().find(|(key, _)| key == name).map(|(_, v)| v.clone());
@@ -70,7 +97,7 @@ pub fn authorise(
     {
         return Err(WRONG);
     }
-    let Some(secret) = secret else { return Ok(()) };
+    let Some(secret) = secret else { return Ok(Chunks(None)) };
     let canonical = canonical_request(request, &query, &claim.signed_headers, body);
     let to_sign = format!(
         "AWS4-HMAC-SHA256\n{}\n{day}/{region}/{named}/aws4_request\n{}",
@@ -82,7 +109,55 @@ pub fn authorise(
         .into_iter()
         .fold(first, |key, part| mac(&key, part.as_bytes()));
     let expected = hex::encode(mac(&key, to_sign.as_bytes()));
-    if expected == claim.signature { Ok(()) } else { Err(WRONG) }
+    if expected != claim.signature {
+        return Err(WRONG);
+    }
+    let scope = format!("{day}/{region}/{named}/aws4_request");
+    Ok(Chunks(Some(Chain { key, scope, last: expected })))
+}
+
+/// Takes signed messages of a stream out of their envelopes. Each signature counts in the one before; without a
+/// configured secret none is checked.
+pub struct Chunks(Option<Chain>);
+
+struct Chain {
+    key: Vec<u8>,
+    scope: String,
+    last: String,
+}
+
+impl Chunks {
+    /// The bytes of the message within; none at the end of the stream.
+    ///
+    /// # Errors
+    /// When it is not signed as it should be.
+    pub fn open(&mut self, signed: &Message) -> Result<Bytes, Refusal> {
+        let of = |name: &str| {
+            signed.headers().iter().find(|header| header.name().as_str() == name).map(Header::value)
+        };
+        let Some(HeaderValue::ByteArray(signature)) = of(":chunk-signature") else {
+            return Err(INCOMPLETE);
+        };
+        let Some(HeaderValue::Timestamp(date)) = of(":date") else { return Err(INCOMPLETE) };
+        let Some(chain) = &mut self.0 else { return Ok(signed.payload().clone()) };
+        let at = Timestamp::from_second(date.secs()).map_err(|_| INCOMPLETE)?;
+        let at = at.strftime("%Y%m%dT%H%M%SZ");
+        let mut head = Vec::new();
+        let dated = Header::new(":date", HeaderValue::Timestamp(*date));
+        write_headers_to(&[dated], &mut head).map_err(|_| INCOMPLETE)?;
+        let hash = |bytes: &[u8]| hex::encode(Sha256::digest(bytes));
+        let (scope, last) = (&chain.scope, &chain.last);
+        let to_sign = format!(
+            "AWS4-HMAC-SHA256-PAYLOAD\n{at}\n{scope}\n{last}\n{}\n{}",
+            hash(&head),
+            hash(signed.payload())
+        );
+        chain.last = hex::encode(mac(&chain.key, to_sign.as_bytes()));
+        match chain.last == hex::encode(signature) {
+            true => Ok(signed.payload().clone()),
+            false => Err(WRONG),
+        }
+    }
 }
 
 fn of_header(headers: &HeaderMap) -> Option<Claim> {
@@ -105,7 +180,7 @@ fn canonical_request(
     request: &HttpRequest,
     query: &[(String, String)],
     signed_headers: &str,
-    body: &[u8],
+    body: &str,
 ) -> String {
     let mut pairs: Vec<String> = query
         .iter()
@@ -115,6 +190,9 @@ fn canonical_request(
     pairs.sort_unstable();
     let header = |name: &str| {
         let value = request.headers().get(name).and_then(|value| value.to_str().ok());
+        // In HTTP/2 the host stands beside the headers.
+        let host = || request.uri().authority().map(|host| host.as_str());
+        let value = value.or_else(|| if name == "host" { host() } else { None });
         format!("{name}:{}\n", value.unwrap_or_default().trim())
     };
     // What is escaped in the address is escaped once more, everywhere but in S3.
@@ -125,7 +203,7 @@ fn canonical_request(
         path.join("/"),
         pairs.join("&"),
         signed_headers.split(';').map(header).collect::<String>(),
-        hex::encode(Sha256::digest(body)),
+        body,
     )
 }
 

@@ -1,5 +1,7 @@
-//! Amazon Bedrock: `ConverseStream`, in event-stream frames (PROTOCOLS 5.2), and Titan's embeddings. The model behind it is the one that
-//! [`openai`](crate::openai) has, with its modes and its log.
+//! Amazon Bedrock: `ConverseStream`, in event-stream frames (PROTOCOLS 5.2), Nova Sonic, and Titan's embeddings. The model behind it is the
+//! one that [`openai`](crate::openai) has, with its modes and its log.
+
+mod sonic;
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -19,20 +21,25 @@ use crate::{
 /// Mounts the paths under `/bedrock`.
 pub fn configure(cfg: &mut web::ServiceConfig) {
     cfg.route("/model/{model}/converse-stream", web::post().to(converse))
-        .route("/model/{model}/invoke", web::post().to(invoke));
+        .route("/model/{model}/invoke", web::post().to(invoke))
+        .route("/model/{model}/invoke-with-bidirectional-stream", web::post().to(sonic::open));
 }
 
 /// The numbers of a Titan embedding.
 const DIMENSIONS: usize = 1024;
 
 fn authorise(world: &World, request: &HttpRequest, body: &[u8]) -> Result<(), aws::Refusal> {
-    let has_key = request
+    let secret = world.config.aws_secret.as_ref();
+    if has_key(request) { Ok(()) } else { aws::authorise(request, "bedrock", body, secret) }
+}
+
+/// Whether a key of Bedrock's own comes with the request.
+fn has_key(request: &HttpRequest) -> bool {
+    request
         .headers()
         .get("authorization")
         .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| value.starts_with("Bearer ") && !value.contains("invalid"));
-    let secret = world.config.aws_secret.as_ref();
-    if has_key { Ok(()) } else { aws::authorise(request, "bedrock", body, secret) }
+        .is_some_and(|value| value.starts_with("Bearer ") && !value.contains("invalid"))
 }
 
 /// `InvokeModel` of Titan's text embeddings: one text a request.
@@ -204,11 +211,16 @@ fn rubbish() -> impl Iterator<Item = Bytes> {
 }
 
 fn event(kind: &'static str, body: &Value) -> Bytes {
+    frame("event", kind, body)
+}
+
+fn frame(message: &'static str, kind: &'static str, body: &Value) -> Bytes {
     let header = |name, value: &'static str| Header::new(name, HeaderValue::String(value.into()));
+    let type_header = if message == "event" { ":event-type" } else { ":exception-type" };
     let message = Message::new(body.to_string().into_bytes())
-        .add_header(header(":event-type", kind))
+        .add_header(header(type_header, kind))
         .add_header(header(":content-type", "application/json"))
-        .add_header(header(":message-type", "event"));
+        .add_header(header(":message-type", message));
     let mut frame = Vec::new();
     if let Err(error) = write_message_to(&message, &mut frame) {
         tracing::error!(%error, "an event of the simulator cannot be written");

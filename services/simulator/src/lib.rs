@@ -119,5 +119,5 @@ pub fn serve(
         .h1_allow_half_closed(false)
         .shutdown_timeout(1);
     let server = if signals { server } else { server.disable_signals() };
-    Ok(server.listen(listener).context("listen on the simulator's address")?.run())
+    Ok(server.listen_auto_h2c(listener).context("listen on the simulator's address")?.run())
 }

@@ -1,5 +1,7 @@
 //! What people write and are written, with the files that go along, and what became of it.
 
+use std::{fmt, sync::Arc};
+
 use crate::{CallSid, Channel, ConversationId, EventId, Heard, Personal, TenantId, Timestamp};
 
 /// A person said or wrote something. On a call: one whole turn of the caller, published by the call
@@ -31,6 +33,31 @@ pub struct MessageReceived {
     /// The vendor recognises and speaks in this call (A3): the reply is wanted whole, as
     /// [`ReplyWritten`] to `reply_to`, and not sentence by sentence as audio.
     pub gathered: bool,
+    /// How it sounded, where the tenant has a model that hears (C7).
+    pub speech: Option<Sound>,
+}
+
+/// What somebody said, as it sounded: mu-law, 8 kHz, mono.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sound(Arc<[u8]>);
+
+impl Sound {
+    /// The sound of these codes.
+    pub fn new(mulaw: impl Into<Arc<[u8]>>) -> Self {
+        Self(mulaw.into())
+    }
+
+    /// Its codes.
+    pub fn mulaw(&self) -> Arc<[u8]> {
+        self.0.clone()
+    }
+}
+
+/// How long it is: a voice is as personal as the words.
+impl fmt::Debug for Sound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sound").field("bytes", &self.0.len()).finish()
+    }
 }
 
 impl MessageReceived {

@@ -191,7 +191,7 @@ pub struct TenantSettings {
     /// Who recognises, in the order in which one takes over from another; empty means `SB_STT` (C8).
     pub stt: Vec<String>,
     /// The language models to ask, by their names in `SB_LLM`, in the order in which one takes over from another; empty
-    /// means all of them in the order of `SB_LLM` (C7).
+    /// means all of them in the order of `SB_LLM`, but for those that hear and speak (C7).
     pub models: Vec<String>,
     /// How the agent of a turn is chosen (C2).
     pub selection: Selection,
@@ -246,6 +246,20 @@ impl TenantSettings {
     pub const TTS_VENDORS: &'static [&'static str] = &["deepgram", "openai", "polly"];
     /// What can be switched on: the desk is asked to call back who left in the middle of a booking (C10).
     pub const FEATURES: &'static [&'static str] = &["follow_up"];
+
+    /// Models that hear and speak: a name in `SB_LLM` that is this, or begins with it and a hyphen (C7).
+    pub const SPEECH_MODEL: &'static str = "sonic";
+
+    /// Whether a name in `SB_LLM` is that of a model that hears and speaks.
+    pub fn is_speech_model(name: &str) -> bool {
+        let rest = name.strip_prefix(Self::SPEECH_MODEL);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    }
+
+    /// Whether callers talk to a model that hears them.
+    pub fn has_speech_model(&self) -> bool {
+        self.models.iter().any(|name| Self::is_speech_model(name))
+    }
 
     /// Who takes the calls of people that want a human, if anybody does.
     pub fn human(&self) -> Option<&str> {

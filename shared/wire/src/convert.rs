@@ -7,7 +7,7 @@ use domain::{
     ConversationId, DeliveryStatus, DeliveryUpdated, Envelope, EscalationRequested, EventId,
     FinishRecording, Handover, Heard, MessageReceived, MessageSent, PausedSpan, Payload, Personal,
     Ping, RecordingFinished, ReminderDue, ReplyFinished, ReplyWritten, SegmentTranscribed,
-    SentenceSpoken, SpeakSentence, SpeechFailure, SpeechRate, Stage, TenantId, Timestamp,
+    SentenceSpoken, Sound, SpeakSentence, SpeechFailure, SpeechRate, Stage, TenantId, Timestamp,
     TraceRequested, TranscribeSegment, Transcript, TransferStatus, TransferUpdated, Turn,
     TurnAccount, TurnTimed, VendorVoice, Voice,
 };
@@ -96,6 +96,7 @@ fn payload_to_proto(payload: &Payload) -> p::envelope::Payload {
             quotes: m.quotes.clone().unwrap_or_default(),
             referral: m.referral.clone().map(Personal::into_revealed),
             gathered: m.gathered,
+            sound: m.speech.as_ref().map(|speech| speech.mulaw().to_vec()),
         }),
         Payload::MessageSent(m) => Out::MessageSent(p::MessageSent {
             to: m.to.reveal().to_owned(),
@@ -271,6 +272,7 @@ fn payload_from_proto(payload: p::envelope::Payload) -> Result<Payload, DecodeEr
             quotes: some_text(m.quotes),
             referral: m.referral.map(Personal::from),
             gathered: m.gathered,
+            speech: m.sound.map(Sound::new),
         }
         .into(),
         In::MessageSent(m) => {

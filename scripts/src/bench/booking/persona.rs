@@ -287,8 +287,8 @@ impl Persona {
 /// A day the business is open, not today.
 fn open_day(dice: &mut SplitMix, today: Date) -> Date {
     let is_open = |day: &Date| day.weekday().to_monday_one_offset() <= 5;
-    let days = today.series(1.day()).skip(1).filter(is_open);
-    days.skip(dice.below(DAYS_AHEAD) as usize).next().unwrap_or(today)
+    let mut days = today.series(1.day()).skip(1).filter(is_open);
+    days.nth(dice.below(DAYS_AHEAD) as usize).unwrap_or(today)
 }
 
 /// A time at which every service can begin.

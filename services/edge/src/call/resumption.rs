@@ -129,7 +129,7 @@ fn speak_again(
         call: claims.call.clone(),
         attempt,
         index: index as u32,
-        text: Personal::from(text),
+        text: Personal::from(text.trim()),
         voice: settings.voice.clone(),
         rate: SpeechRate::NORMAL,
         cacheable: false,

@@ -21,7 +21,7 @@ use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::DropGuard;
 
 use self::{
-    actions::{HeldBack, fence_stands},
+    actions::{HeldBack, Speech, fence_stands},
     heartbeat::heartbeat,
 };
 use super::{
@@ -109,6 +109,8 @@ pub(super) struct Session {
     held: Option<HeldBack>,
     /// Stages of the words of the turn that is being spoken by the caller.
     words_stages: Vec<Stage>,
+    /// How that turn sounds, where a model wants to hear it.
+    speech: Option<Speech>,
     /// Stages of each reply, as its first sentence brought them.
     reply_stages: HashMap<u32, (u32, Vec<Stage>)>,
     trace: (u32, TraceContext),
@@ -300,6 +302,7 @@ impl Session {
             stream_at,
             held: None,
             words_stages: Vec::new(),
+            speech: None,
             reply_stages: HashMap::new(),
             trace: (0, TraceContext::root()),
             hang_up_after: None,

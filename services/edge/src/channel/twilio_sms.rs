@@ -165,6 +165,7 @@ impl TwilioSms {
             quotes: None,
             referral: None,
             gathered: false,
+            speech: None,
             heard: None,
             call: None,
         };

@@ -74,6 +74,7 @@ impl ChannelAdapter for Toy {
                 quotes: None,
                 referral: None,
                 gathered: false,
+                speech: None,
             },
         );
         event.stamp(Stage::WEBHOOK_RECEIVED, request.received_at);

@@ -28,6 +28,8 @@ pub enum ReplyInput<'a> {
     Begin,
     /// The model wrote this much more.
     Text(&'a str),
+    /// The model said this, as one sentence: what it sounds like is whole too.
+    Sentence(&'a str),
     /// The model's message ended with requests for tools, in this order.
     Asked(Vec<Result<ToolRequest, ArgumentError>>),
     /// The model said that it is done.
@@ -144,6 +146,14 @@ impl Reply {
                 self.bytes += piece.len();
                 let sentences = self.splitter.push(piece);
                 let mut actions = self.say(sentences);
+                if self.bytes > REPLY_BYTES_MAX {
+                    actions.extend(self.leave());
+                }
+                actions
+            }
+            ReplyInput::Sentence(text) => {
+                self.bytes += text.len();
+                let mut actions = self.say(vec![text.to_owned()]);
                 if self.bytes > REPLY_BYTES_MAX {
                     actions.extend(self.leave());
                 }
@@ -278,6 +288,15 @@ mod tests {
         assert_eq!(reply.step(ReplyInput::Text("o")), []);
         assert_eq!(reply.step(ReplyInput::Ended), [say(1, " Two"), ReplyAction::Finish]);
         assert_eq!(reply.step(ReplyInput::Text("late")), [], "a finished reply stays finished");
+    }
+
+    #[test]
+    fn what_was_spoken_as_one_is_not_cut() {
+        let mut reply = Reply::new(1, 0, None);
+        reply.step(ReplyInput::Begin);
+        assert_eq!(reply.step(ReplyInput::Sentence("Yes. We do.")), [say(0, "Yes. We do.")]);
+        assert_eq!(reply.step(ReplyInput::Sentence(" ")), [], "nothing is said with no words");
+        assert_eq!(reply.step(ReplyInput::Ended), [ReplyAction::Finish]);
     }
 
     #[test]

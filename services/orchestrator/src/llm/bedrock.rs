@@ -3,7 +3,7 @@
 //! One signed POST, answered by frames of an event stream. The SDK's client of Bedrock would be a second HTTP stack for
 //! this one call; its signing and its frames are used.
 
-mod body;
+pub(super) mod body;
 mod event;
 mod identity;
 
@@ -12,6 +12,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use async_trait::async_trait;
 use aws_smithy_eventstream::frame::{DecodedFrame, MessageFrameDecoder};
+use aws_smithy_types::event_stream::Message;
 use bytes::{Buf as _, BytesMut};
 use futures::{StreamExt as _, stream};
 use reqwest::header;
@@ -21,6 +22,7 @@ use vault::RotatingSecret;
 
 use self::event::Event;
 pub use self::identity::AwsIdentity;
+pub(super) use self::identity::StreamSigner;
 use crate::llm::{
     Delta, Deltas, Filled, Form, LanguageModel, ModelError, Price, Request, Waiting, filled,
     openai::connection,
@@ -29,7 +31,7 @@ use crate::llm::{
 };
 
 /// What requests are signed for.
-const SERVICE: &str = "bedrock";
+pub(super) const SERVICE: &str = "bedrock";
 
 /// What a model is asked to do.
 const OPERATION: &str = "converse-stream";
@@ -155,7 +157,7 @@ impl Bedrock {
             .await
             .map_err(|_| ModelError::TimedOut(Waiting::First))??;
         if !response.status().is_success() {
-            let refused = timeout_at(deadline, self.refusal(response)).await;
+            let refused = timeout_at(deadline, refusal(&self.access, response)).await;
             return Err(refused.unwrap_or(ModelError::TimedOut(Waiting::First)));
         }
         let reading = Reading {
@@ -179,31 +181,31 @@ impl Bedrock {
         });
         Ok(deltas.boxed())
     }
+}
 
-    /// The name of the error alone: its message may quote the request.
-    async fn refusal(&self, response: reqwest::Response) -> ModelError {
-        let status = response.status().as_u16();
-        let named = response.headers().get("x-amzn-errortype").and_then(|v| v.to_str().ok());
-        let code = match named.map(str::to_owned) {
-            Some(named) => named,
-            None => {
-                let body = response.bytes().await.unwrap_or_default();
-                let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-                body["__type"].as_str().unwrap_or("none").to_owned()
-            }
-        };
-        let code = error_name(&code);
-        // Credentials that ended before their time: the next request takes fresh ones.
-        if let (Access::Signed(identity), true) = (&self.access, code.contains("Token")) {
-            identity.forget().await;
+/// Why a request was refused: the name of the error alone, for its message may quote the request.
+pub(super) async fn refusal(access: &Access, response: reqwest::Response) -> ModelError {
+    let status = response.status().as_u16();
+    let named = response.headers().get("x-amzn-errortype").and_then(|v| v.to_str().ok());
+    let code = match named.map(str::to_owned) {
+        Some(named) => named,
+        None => {
+            let body = response.bytes().await.unwrap_or_default();
+            let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+            body["__type"].as_str().unwrap_or("none").to_owned()
         }
-        ModelError::Refused { status, code }
+    };
+    let code = error_name(&code);
+    // Credentials that ended before their time: the next request takes fresh ones.
+    if let (Access::Signed(identity), true) = (access, code.contains("Token")) {
+        identity.forget().await;
     }
+    ModelError::Refused { status, code }
 }
 
 /// `ThrottlingException` of `ThrottlingException:http://internal.amazon.com/` and of
 /// `com.amazon.coral.service#ThrottlingException`.
-fn error_name(named: &str) -> String {
+pub(super) fn error_name(named: &str) -> String {
     let name = named.split(':').next().unwrap_or_default();
     let name = name.rsplit('#').next().unwrap_or_default();
     name.chars().take(ERROR_CHARS_MAX).collect()
@@ -237,8 +239,8 @@ impl Reading {
             }
             match self.frames.next() {
                 Err(error) => return Some(Err(error)),
-                Ok(Some(event)) => {
-                    if let Err(error) = self.take(event) {
+                Ok(Some(message)) => {
+                    if let Err(error) = Event::read(&message).and_then(|event| self.take(event)) {
                         self.ready.clear();
                         return Some(Err(error));
                     }
@@ -247,7 +249,7 @@ impl Reading {
                 Ok(None) => {}
             }
             match timeout_at(self.deadline, self.bytes.next()).await {
-                Ok(Some(Ok(bytes))) => self.frames.bytes.extend_from_slice(&bytes),
+                Ok(Some(Ok(bytes))) => self.frames.take(&bytes),
                 // The answer is whole; only the usage or the end is late, or lost.
                 Err(_) | Ok(Some(Err(_)) | None) if self.saw_stop => self.is_over = true,
                 Err(_) => return Some(Err(ModelError::TimedOut(self.waiting))),
@@ -287,15 +289,20 @@ impl Reading {
 
 /// Frames, as their bytes come in.
 #[derive(Default)]
-struct Frames {
+pub(super) struct Frames {
     bytes: BytesMut,
     decoder: MessageFrameDecoder,
     is_within: bool,
 }
 
 impl Frames {
-    /// The next event; `None` until more bytes are there.
-    fn next(&mut self) -> Result<Option<Event>, ModelError> {
+    /// More bytes.
+    pub(super) fn take(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// The next frame's message; `None` until more bytes are there.
+    pub(super) fn next(&mut self) -> Result<Option<Message>, ModelError> {
         // What a frame says of its length is looked at before it is waited for.
         if !self.is_within && self.bytes.len() >= LENGTH_BYTES {
             let length = self.bytes.chunk().get_u32();
@@ -313,14 +320,14 @@ impl Frames {
             }
             DecodedFrame::Complete(message) => {
                 self.is_within = false;
-                Event::read(&message).map(Some)
+                Ok(Some(message))
             }
         }
     }
 }
 
 /// A model's id within a path: an ARN has slashes and colons.
-fn escaped(id: &str) -> String {
+pub(super) fn escaped(id: &str) -> String {
     let byte = |byte: u8| match byte {
         b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
             char::from(byte).to_string()
@@ -333,7 +340,7 @@ fn escaped(id: &str) -> String {
 #[cfg(test)]
 mod tests {
     use aws_smithy_eventstream::frame::write_message_to;
-    use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
+    use aws_smithy_types::event_stream::{Header, HeaderValue};
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -366,9 +373,9 @@ mod tests {
     fn read(pieces: &[&[u8]]) -> Result<String, ModelError> {
         let (mut frames, mut text) = (Frames::default(), String::new());
         for piece in pieces {
-            frames.bytes.extend_from_slice(piece);
-            while let Some(event) = frames.next()? {
-                if let Event::Text(more) = event {
+            frames.take(piece);
+            while let Some(message) = frames.next()? {
+                if let Event::Text(more) = Event::read(&message)? {
                     text.push_str(&more);
                 }
             }

@@ -39,6 +39,10 @@ impl LanguageModel for Guarded {
         self.model.price()
     }
 
+    fn speaks(&self) -> bool {
+        self.model.speaks()
+    }
+
     async fn reply(&self, request: &Request) -> Result<Deltas, ModelError> {
         let mut asking =
             Asking::begin(&self.breaker, self.name(), "chat").ok_or(ModelError::Resting)?;
@@ -52,7 +56,7 @@ impl LanguageModel for Guarded {
         let watched = stream::unfold((deltas, asking), |(mut deltas, mut asking)| async move {
             let item = deltas.next().await;
             match &item {
-                Some(Ok(Delta::Text(_) | Delta::Asked(_))) | None => {
+                Some(Ok(Delta::Text(_) | Delta::Spoken(_) | Delta::Asked(_))) | None => {
                     asking.settle(Verdict::Works, "");
                 }
                 Some(Ok(Delta::Usage(_))) => {}
@@ -199,6 +203,7 @@ mod tests {
             scripted: String::new(),
             tools: Vec::new(),
             exchanges: Vec::new(),
+            hearing: None,
         };
         for _ in 0..3 {
             let mut deltas = guarded.reply(&request).await.unwrap();

@@ -6,6 +6,7 @@ mod guarded;
 mod openai;
 mod patience;
 mod rules;
+mod sonic;
 pub mod sse;
 mod tool_calls;
 
@@ -13,10 +14,11 @@ use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 use dialogue_core::{Prompt, Utterance, tool::ToolSchema};
-use domain::Personal;
+use domain::{Personal, Sound};
 use futures::{StreamExt as _, stream::BoxStream};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::sync::watch;
 
 pub use bedrock::{Access as BedrockAccess, AwsIdentity, Bedrock, BedrockSettings};
 pub use embeddings::{EmbeddingSettings, Embeddings};
@@ -25,6 +27,7 @@ pub use openai::{OpenAi, OpenAiSettings};
 #[cfg(test)]
 pub(crate) use patience::Patience;
 pub use rules::RulesEngine;
+pub use sonic::{Sonic, SonicSettings};
 
 /// What a model that goes on with a reply is told besides.
 const GO_ON: &str =
@@ -47,6 +50,17 @@ pub struct Request {
     pub tools: Vec<ToolSchema>,
     /// What it asked for in this turn and what came of it, in order.
     pub exchanges: Vec<Exchange>,
+    /// What a model that hears and speaks needs besides; `None` where there is nothing to hear.
+    pub hearing: Option<Hearing>,
+}
+
+/// What a model that hears and speaks is asked.
+#[derive(Clone, Debug)]
+pub struct Hearing {
+    /// The person's last words as they sounded.
+    pub sound: Sound,
+    /// [`Request::exchanges`] with those still to come: it waits for them on the stream that asks.
+    pub told: watch::Receiver<Vec<Exchange>>,
 }
 
 impl Request {
@@ -93,10 +107,31 @@ pub struct Exchange {
 pub enum Delta {
     /// More text.
     Text(String),
+    /// A whole sentence with its sound, of a model that speaks.
+    Spoken(Spoken),
     /// The message ends with requests for tools.
     Asked(Vec<Asked>),
     /// What it took, once, where the vendor says.
     Usage(Usage),
+}
+
+/// A sentence of a model that speaks.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Spoken {
+    /// Its words.
+    pub text: String,
+    /// Its sound: mu-law, 8 kHz.
+    pub audio: Vec<u8>,
+}
+
+/// How much there is, not what is said.
+impl fmt::Debug for Spoken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Spoken")
+            .field("chars", &self.text.chars().count())
+            .field("bytes", &self.audio.len())
+            .finish()
+    }
 }
 
 /// What a model's tokens cost, in US dollars a million: as many millionths of a dollar a token.
@@ -140,6 +175,12 @@ pub trait LanguageModel: Send + Sync {
     /// What its tokens cost.
     fn price(&self) -> Price {
         Price::default()
+    }
+
+    /// Whether it hears and speaks: it answers [`Hearing::sound`] with [`Delta::Spoken`], and waits for what comes of its
+    /// tools on the stream that asked for them. It can be asked for nothing else.
+    fn speaks(&self) -> bool {
+        false
     }
 
     /// Asks for a reply, as a stream.
@@ -191,6 +232,7 @@ async fn filled(mut deltas: Deltas) -> Result<Filled, ModelError> {
             Delta::Asked(asked) => {
                 text = asked.into_iter().next().map(|a| a.arguments).unwrap_or_default();
             }
+            Delta::Spoken(_) => {}
             Delta::Usage(told) => usage = told,
         }
         if text.len() > FORM_BYTES_MAX {

@@ -46,6 +46,7 @@ mod tests {
             scripted: "One. Two. Three.".into(),
             tools: Vec::new(),
             exchanges: Vec::new(),
+            hearing: None,
         };
         let rest: Vec<Delta> =
             RulesEngine.reply(&request).await.unwrap().try_collect().await.unwrap();

@@ -131,6 +131,7 @@ impl Talk<'_> {
             quotes: None,
             referral: None,
             gathered: false,
+            speech: None,
         };
         self.envelope(Turn(if spoken { turn } else { 0 }), message)
     }

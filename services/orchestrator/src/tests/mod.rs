@@ -9,6 +9,8 @@ mod model_server;
 mod models;
 mod own_tools;
 mod scoring;
+mod sonic;
+mod sonic_server;
 mod survival;
 mod tools;
 mod turns;

@@ -130,6 +130,11 @@ impl TurnRun<'_> {
         let name = format!("reply-finished:{attempt}");
         // It does not expire: an edge task that hears late of the end still has to know of it.
         let job = self.envelope.follow(&name, Timestamp::now(), finished);
+        self.to_holder(call, job).await.context("tell the edge task that the reply is over")
+    }
+
+    /// Sends a job to the task that holds the call.
+    pub(super) async fn to_holder(&self, call: &CallSid, job: Envelope) -> anyhow::Result<()> {
         let holder = self.shell.cache.edge_of(call).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "who holds the call is not known; answering to who asked");
             None
@@ -137,7 +142,7 @@ impl TurnRun<'_> {
         let Some(queue) = holder.or_else(|| self.envelope.reply_to.clone()) else {
             return Err(anyhow!("nobody holds the call"));
         };
-        self.send_to_edge(queue, job).await.context("tell the edge task that the reply is over")
+        Ok(self.send_to_edge(queue, job).await?)
     }
 
     /// The language in which the caller is recognised after the reply of `agent`, noted for a task that takes the call over.

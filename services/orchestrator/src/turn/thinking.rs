@@ -97,16 +97,19 @@ impl Place {
 }
 
 impl TurnRun<'_> {
-    /// The models to ask, in order. Where there are no words only the rules engine has an answer.
+    /// The models to ask, in order. Where there are no words only the rules engine has an answer, and one that hears and
+    /// speaks is asked only where there is something to hear and somebody listens.
     pub(super) fn models(&self, has_words: bool) -> Vec<Arc<dyn LanguageModel>> {
         if !has_words {
             return vec![Arc::new(RulesEngine)];
         }
-        let known = &self.shell.models;
+        let is_talk = self.speaks_to().is_some() && self.message.speech.is_some();
+        let known: Vec<_> =
+            self.shell.models.iter().filter(|m| is_talk || !m.speaks()).cloned().collect();
         let wanted = self.tenant.settings.models.iter();
         let own: Vec<_> =
             wanted.filter_map(|name| known.iter().find(|m| m.name() == name)).cloned().collect();
-        if own.is_empty() { known.clone() } else { own }
+        if own.is_empty() { known } else { own }
     }
 
     /// What a model is asked, and the context after its reply. When the message came, not the clock,

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::World;
 pub(crate) use chat::{Step, arguments, play, tokens, usage};
 pub(crate) use media::embedding;
+pub(crate) use model::Entry;
 pub use model::{Answer, Mode, Model, Seen, Settings, ToolCall};
 
 /// Mounts the paths under `/openai`. The base URL a service is given ends in `/openai/v1`.

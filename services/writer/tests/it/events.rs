@@ -43,6 +43,7 @@ pub fn call(tenant: TenantId, n: usize) -> Vec<Envelope> {
         quotes: None,
         referral: None,
         gathered: false,
+        speech: None,
     };
     let sent = |text: &str| MessageSent {
         to: CALLER.into(),
@@ -143,6 +144,7 @@ pub fn chat(tenant: TenantId, n: usize) -> Vec<Envelope> {
                 quotes: None,
                 referral: None,
                 gathered: false,
+                speech: None,
             }
             .into(),
         ),

@@ -229,6 +229,7 @@ pub fn event(group: ConversationId, text: &str) -> Envelope {
         quotes: None,
         referral: None,
         gathered: false,
+        speech: None,
     };
     envelope(group, Channel::WHATSAPP, received)
 }

@@ -58,6 +58,7 @@ fn received(kind: MessageKind) -> Payload {
         quotes: None,
         referral: None,
         gathered: false,
+        speech: None,
     }
     .into()
 }
@@ -65,6 +66,11 @@ fn received(kind: MessageKind) -> Payload {
 fn gathered() -> Payload {
     let Payload::MessageReceived(message) = received(MessageKind::Speech) else { unreachable!() };
     MessageReceived { gathered: true, ..message }.into()
+}
+
+fn heard_by_a_model() -> Payload {
+    let Payload::MessageReceived(message) = received(MessageKind::Speech) else { unreachable!() };
+    MessageReceived { speech: Some(Sound::new([0xff_u8, 0x7f])), ..message }.into()
 }
 
 fn chat(kind: MessageKind) -> Payload {
@@ -175,6 +181,7 @@ fn payloads() -> Vec<Payload> {
         received(MessageKind::Choice("slot-14".into())),
         received(MessageKind::Unsupported("sticker".into())),
         gathered(),
+        heard_by_a_model(),
         chat(MessageKind::Media(Media {
             kind: MediaKind::Document,
             id: "1234567890".into(),

@@ -7,12 +7,13 @@ use cache::{HeardSoFar, RecordingBlock};
 use call_core::{Action, EndReason, Stages};
 use domain::{
     Channel, Envelope, EscalationRequested, EventId, Handover, Heard, MessageKind, MessageReceived,
-    Payload, Personal, Stage, Timestamp, TranscribeSegment, Turn, TurnTimed,
+    Payload, Personal, Sound, Stage, Timestamp, TranscribeSegment, Turn, TurnTimed,
 };
 use tokio::{sync::oneshot, time::Instant};
 
 use super::Session;
 use crate::call::{
+    clock::duration,
     effects::{Effect, Note},
     fences::Word,
     recording::{Part, written_spans},
@@ -32,6 +33,17 @@ const SEGMENTS_PER_ATTEMPT: u32 = 100_000;
 /// Numbers of parts of the recording, per connection of the call; nearly three hours.
 const PARTS_PER_ATTEMPT: u32 = 1_000;
 
+/// The longest turn of which a model is told how it sounded: 60 s.
+const SPEECH_MAX_SAMPLES: usize = 60 * 8_000;
+
+/// How the turn that the caller is in sounds so far.
+#[derive(Default)]
+pub(super) struct Speech {
+    mulaw: Vec<u8>,
+    /// Where it ends on the caller's side of the recording.
+    ends: Duration,
+}
+
 /// Frames that are not to leave before the fence stands in Redis.
 pub(super) struct HeldBack {
     fence: oneshot::Receiver<()>,
@@ -49,7 +61,8 @@ impl Session {
             Action::SetFence { turn } => self.set_fence(turn),
             Action::Doubt { turn } => drop(self.fences.push(Word::Doubt(self.wire_turn(turn)))),
             Action::EndDoubt { .. } => drop(self.fences.push(Word::EndDoubt)),
-            Action::Transcribe { turn, segment, audio, .. } => {
+            Action::Transcribe { turn, segment, offset, audio } => {
+                self.keep_speech(offset, &audio);
                 self.transcribe(turn, segment, audio)
             }
             Action::TurnTaken { turn, text, heard, stages, .. } => {
@@ -184,6 +197,26 @@ impl Session {
         self.effects.push(Effect::Job(Queue::Transcribe, job.expiring_at(expires_at)));
     }
 
+    /// Keeps how the turn sounds, for a model that hears. What does not follow on what was kept belongs to another turn: the
+    /// segments of one have no gap.
+    fn keep_speech(&mut self, offset: Duration, audio: &[u8]) {
+        if !self.settings.has_speech_model() {
+            return;
+        }
+        let kept = self.speech.take().filter(|kept| kept.ends == offset);
+        let mut kept = kept.unwrap_or_default();
+        kept.mulaw.extend_from_slice(audio);
+        kept.ends = offset + duration(audio.len() as u64);
+        self.speech = Some(kept);
+    }
+
+    /// How the turn sounded. One of keys alone has no sound, and of a long one the words are enough.
+    fn speech_of(&mut self, stages: &Stages) -> Option<Sound> {
+        let kept = self.speech.take()?;
+        let is_heard = stages.segment_sent.is_some() && kept.mulaw.len() <= SPEECH_MAX_SAMPLES;
+        is_heard.then(|| Sound::new(kept.mulaw))
+    }
+
     fn turn_taken(
         &mut self,
         turn: u32,
@@ -192,6 +225,7 @@ impl Session {
         stages: &Stages,
     ) {
         self.caption(Caption::CallerSaid { turn: self.wire_turn(turn).0, text: &text });
+        let speech = self.speech_of(stages);
         let received = MessageReceived {
             from: self.claims.from.clone(),
             to: self.claims.to.clone(),
@@ -205,6 +239,7 @@ impl Session {
             quotes: None,
             referral: None,
             gathered: false,
+            speech,
         };
         let mut event = self.envelope(&format!("turn:{}", self.wire_turn(turn).0), turn, received);
         self.off_record_before = self.off_record_talk;

@@ -271,7 +271,7 @@ function caption({ kind, turn, text }) {
         captions.append(line);
     }
     const words = line.lastElementChild;
-    words.textContent = kind === 'agent_says' && words.textContent ? `${words.textContent} ${text}` : text;
+    words.textContent = kind === 'agent_says' && words.textContent ? `${words.textContent.trimEnd()} ${text}` : text;
     line.classList.toggle('interrupted', kind === 'agent_heard');
     line.scrollIntoView({ block: 'nearest' });
 }

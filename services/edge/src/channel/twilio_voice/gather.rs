@@ -190,6 +190,7 @@ impl Gather {
             quotes: None,
             referral: None,
             gathered: true,
+            speech: None,
         };
         let mut event = of
             .event(&format!("turn:{}", place.turn), Turn(place.turn), received)

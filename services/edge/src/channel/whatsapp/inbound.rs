@@ -141,6 +141,7 @@ impl Ours {
                 heard: None,
                 call: None,
                 gathered: false,
+                speech: None,
                 quotes: message.context.and_then(|c| c.id).map(|id| plain(&id)),
                 referral: message
                     .referral

@@ -31,6 +31,7 @@ async fn bury(archive: &Archive, tenant: TenantId, replays: u32) -> Envelope {
         quotes: None,
         referral: None,
         gathered: false,
+        speech: None,
     };
     let (id, now) = (EventId::random(), Timestamp::now());
     let envelope = Envelope {

@@ -49,6 +49,7 @@ pub async fn chat(tx: &TenantTx, number: &str, words: &[&str], at: Timestamp) ->
             quotes: None,
             referral: None,
             gathered: false,
+            speech: None,
         };
         let event = envelope(said.clone().into());
         conversations::note(tx, &event, Some(OUR_WHATSAPP), user).await.unwrap();

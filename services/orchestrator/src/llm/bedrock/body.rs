@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use crate::llm::{ANSWER_TOKENS_MAX, Asked, Exchange, Form, GO_ON, Request};
 
 /// The first message must be the user's, and a talk may begin with our greeting.
-const OPENING: &str = "(The conversation begins.)";
+pub(in crate::llm) const OPENING: &str = "(The conversation begins.)";
 
 /// The body of a request; `None` where there are no words to answer.
 pub(super) fn body(request: &Request) -> Option<Value> {
@@ -151,6 +151,7 @@ mod tests {
             scripted: String::new(),
             tools: tool::built_in().into_iter().filter(|t| t.name == "weather").collect(),
             exchanges: vec![exchange("a", 1, 1), exchange("b", 1, 1), exchange("c", 2, 1)],
+            hearing: None,
         };
         let body = body(&request).unwrap();
         let messages = body["messages"].as_array().unwrap();

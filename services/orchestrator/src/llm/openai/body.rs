@@ -124,6 +124,7 @@ mod tests {
             scripted: String::new(),
             tools: tool::built_in().into_iter().filter(|t| t.name == "weather").collect(),
             exchanges: vec![exchange("a", 1, 1), exchange("b", 1, 1), exchange("c", 2, 1)],
+            hearing: None,
         }
     }
 
