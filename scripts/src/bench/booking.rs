@@ -255,18 +255,19 @@ fn faults(talk: &Talk, found: &Found, zone: &TimeZone) -> Vec<String> {
     if entry.service != persona.service.name() {
         faults.push(format!("is booked for a {}", entry.service));
     }
-    let tells = |text: &str| {
-        ["booked for", "moved to"].iter().any(|w| text.contains(&format!("{w} {}", spoken(start))))
+    let written = start.strftime("%A, %B %-d at %-I:%M %p").to_string();
+    let tells = |text: &str, moment: &str| {
+        ["booked for", "moved to"].iter().any(|w| text.contains(&format!("{w} {moment}")))
     };
     let told_at = talk.customer.told_at();
     let times = match persona.way {
         Way::Chat => {
             let lines = talk.transcript.iter().filter(|(_, who, _)| *who == "agent");
-            lines.filter(|(.., text)| tells(text)).count()
+            lines.filter(|(.., text)| tells(text, &spoken(start))).count()
         }
         Way::Stream | Way::Gather => {
             let own = found.texts.iter().filter(|text| text.to == told_at);
-            own.filter(|text| tells(&text.body)).count()
+            own.filter(|text| tells(&text.body, &written)).count()
         }
     };
     if times != 1 {
