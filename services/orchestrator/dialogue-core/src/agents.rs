@@ -330,7 +330,13 @@ fn by_kind(
         AgentKind::InformationRetrieval => {
             return retrieval::reply(state, text, scene.tools);
         }
-        AgentKind::Fallback | AgentKind::IntentClassifier => fall_back(state, text),
+        AgentKind::Fallback | AgentKind::IntentClassifier => {
+            // "I need a filling" may be all that is said of the appointment that is then offered.
+            if let Some(service) = understand::service(text, scene.services) {
+                state.enquiry.service = Some(service.to_owned());
+            }
+            fall_back(state, text)
+        }
     })
 }
 

@@ -74,6 +74,17 @@ fn the_service_that_is_named_is_booked_and_read_back() {
 }
 
 #[test]
+fn a_service_that_was_named_before_an_appointment_was_offered_is_the_one_booked() {
+    let mut call = Talk::call();
+    call.say("I need a filling");
+    for words in ["yes please", "Anna Lee", "next Tuesday at two", "yes"] {
+        call.say(words);
+    }
+    let start = moment("2026-11-24T14:00");
+    assert_eq!(call.clinic.services[&start].as_deref(), Some("filling"));
+}
+
+#[test]
 fn nothing_of_a_card_is_recorded() {
     let mut call = Talk::call();
     let (_, said) = call.say("I'd like to pay by card.");
