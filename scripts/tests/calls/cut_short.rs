@@ -80,7 +80,7 @@ async fn hang_up(desk: &Desk, from: &str, text: &str, after_ms: u64, arrives: &s
     script.utterances[0].at_ms = Some(AFTER_GREETING_MS);
     script.options.hang_up_after_ms = Some(AFTER_GREETING_MS + after_ms);
     let report = desk.outside.call(&script).await.unwrap();
-    assert_eq!(report.texts(), [GREETING]);
+    assert_eq!(report.texts(), [GREETING], "{report:#?}");
 
     let kept = desk.kept(&report, 2).await;
     assert_eq!(kept.user(), [arrives], "what was said before the end is kept");

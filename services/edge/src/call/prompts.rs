@@ -3,9 +3,9 @@
 //! mesh.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, PoisonError, RwLock},
-    time::Duration,
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    time::{Duration, Instant},
 };
 
 use bus::{Bus, Destination, Queue};
@@ -22,6 +22,9 @@ use crate::directory::Directory;
 
 /// A prompt is asked for again when it has not come within this.
 const ASK_EVERY: Duration = Duration::from_secs(10);
+/// One that could not be rendered is asked for again after this, and after twice as long each further time, at most
+/// [`ASK_EVERY`]: a vendor that stumbled once leaves no caller without a greeting, and one that is down is left in peace.
+const ASK_AGAIN_FIRST: Duration = Duration::from_secs(1);
 /// How often new tenants, voices and texts are looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const CALL_PREFIX: &str = "prompt-";
@@ -29,13 +32,46 @@ const CALL_PREFIX: &str = "prompt-";
 /// The prompts that are ready.
 pub struct PromptStore {
     ready: RwLock<HashMap<Uuid, Audio>>,
+    asked: Mutex<Asked>,
     /// Counts what came, so that a call can wait for its greeting.
     arrivals: watch::Sender<u64>,
 }
 
 impl Default for PromptStore {
     fn default() -> Self {
-        Self { ready: RwLock::default(), arrivals: watch::Sender::new(0) }
+        Self { ready: RwLock::default(), asked: Mutex::default(), arrivals: watch::Sender::new(0) }
+    }
+}
+
+/// What was asked for and has not come. No I/O.
+#[derive(Default)]
+struct Asked(HashMap<Uuid, Attempt>);
+
+struct Attempt {
+    again_at: Instant,
+    /// In a row.
+    failures: u32,
+}
+
+impl Asked {
+    fn is_due(&self, prompt: &Uuid, now: Instant) -> bool {
+        self.0.get(prompt).is_none_or(|attempt| now >= attempt.again_at)
+    }
+
+    fn sent(&mut self, prompt: Uuid, now: Instant) {
+        let attempt = self.0.entry(prompt).or_insert(Attempt { again_at: now, failures: 0 });
+        attempt.again_at = now + ASK_EVERY;
+    }
+
+    fn failed(&mut self, prompt: &Uuid, now: Instant) {
+        let Some(attempt) = self.0.get_mut(prompt) else { return };
+        let wait = ASK_AGAIN_FIRST.saturating_mul(2_u32.saturating_pow(attempt.failures));
+        attempt.again_at = now + wait.min(ASK_EVERY);
+        attempt.failures += 1;
+    }
+
+    fn came(&mut self, prompt: &Uuid) {
+        self.0.remove(prompt);
     }
 }
 
@@ -102,13 +138,19 @@ impl PromptStore {
                     .write()
                     .unwrap_or_else(PoisonError::into_inner)
                     .insert(name, audio.clone().into());
+                self.asked().came(&name);
                 self.arrivals.send_modify(|n| *n += 1);
             }
             Err(failure) => {
-                tracing::warn!(failure = %failure.0, "prompt not rendered; asked for again later")
+                self.asked().failed(&name, Instant::now());
+                tracing::warn!(failure = %failure.0, "prompt not rendered; asked for again later");
             }
         }
         true
+    }
+
+    fn asked(&self) -> MutexGuard<'_, Asked> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks for what is missing, for every tenant that takes calls, until `stop`.
@@ -119,31 +161,27 @@ impl PromptStore {
         own_queue: String,
         stop: CancellationToken,
     ) {
-        let mut asked: HashMap<Uuid, Timestamp> = HashMap::new();
         loop {
-            let now = Timestamp::now();
             let tenants = directory.speaking_tenants();
-            let wanted: HashMap<Uuid, (&TenantSettings, &str)> = tenants
-                .iter()
-                .flat_map(|s| {
-                    texts(s).into_iter().map(move |text| (name_of(s, text), (s.as_ref(), text)))
-                })
-                .collect();
+            let wanted = wanted(&tenants);
+            let names: HashSet<Uuid> = wanted.iter().map(|(name, ..)| *name).collect();
             self.ready
                 .write()
                 .unwrap_or_else(PoisonError::into_inner)
-                .retain(|name, _| wanted.contains_key(name));
-            asked.retain(|name, at| wanted.contains_key(name) && now.since(*at) < ASK_EVERY);
-            for (name, (settings, text)) in &wanted {
-                if self.prompt(settings, text).is_some() || asked.contains_key(name) {
+                .retain(|name, _| names.contains(name));
+            self.asked().0.retain(|name, _| names.contains(name));
+            for (name, settings, text) in &wanted {
+                let is_ready = self.prompt(settings, text).is_some();
+                if is_ready || !self.asked().is_due(name, Instant::now()) {
                     continue;
                 }
-                let job = job(settings, text, *name, &own_queue, now);
+                let job = job(settings, text, *name, &own_queue, Timestamp::now());
+                // Before it is sent: it may come back before the sending is known to have worked.
+                self.asked().sent(*name, Instant::now());
                 match bus.send(&Destination::Shared(Queue::Speak), &[job]).await {
-                    Ok(()) => {
-                        asked.insert(*name, now);
-                    }
+                    Ok(()) => {}
                     Err(error) => {
+                        self.asked().failed(name, Instant::now());
                         tracing::warn!(%error, "prompts not asked for, trying again");
                         break;
                     }
@@ -155,6 +193,16 @@ impl PromptStore {
             }
         }
     }
+}
+
+/// What every tenant needs: all greetings before any apology.
+fn wanted(tenants: &[Arc<TenantSettings>]) -> Vec<(Uuid, &TenantSettings, &str)> {
+    let mut wanted: Vec<_> = tenants
+        .iter()
+        .flat_map(|s| texts(s).into_iter().enumerate().map(move |placed| (placed, s.as_ref())))
+        .collect();
+    wanted.sort_by_key(|((place, _), _)| *place);
+    wanted.into_iter().map(|((_, text), s)| (name_of(s, text), s, text)).collect()
 }
 
 /// In the order in which a call needs them.
@@ -172,7 +220,7 @@ fn texts(s: &TenantSettings) -> Vec<&str> {
         &s.silence_goodbye,
     ];
     let consent = s.recording_consent.as_ref().filter(|_| s.recording);
-    always.into_iter().chain(consent).map(String::as_str).collect()
+    consent.into_iter().chain(always).map(String::as_str).collect()
 }
 
 fn job(
@@ -220,6 +268,34 @@ mod tests {
             part: 0,
             more: false,
         }
+    }
+
+    #[test]
+    fn a_prompt_that_was_not_rendered_is_asked_for_again_soon_and_then_less_often() {
+        let (mut asked, name, start) = (Asked::default(), Uuid::now_v7(), Instant::now());
+        let after = |ms| start + Duration::from_millis(ms);
+        assert!(asked.is_due(&name, start));
+        asked.sent(name, start);
+        assert!(!asked.is_due(&name, after(9_999)) && asked.is_due(&name, after(10_000)), "lost");
+        let mut now_ms = 0;
+        for wait_ms in [1_000, 2_000, 4_000, 8_000, 10_000, 10_000] {
+            asked.failed(&name, after(now_ms));
+            assert!(!asked.is_due(&name, after(now_ms + wait_ms - 1)), "{wait_ms}");
+            now_ms += wait_ms;
+            assert!(asked.is_due(&name, after(now_ms)), "{wait_ms}");
+            asked.sent(name, after(now_ms));
+        }
+    }
+
+    #[test]
+    fn every_greeting_is_asked_for_before_any_other_prompt() {
+        let of = |greeting: &str| {
+            Arc::new(TenantSettings { greeting: greeting.into(), ..TenantSettings::default() })
+        };
+        let tenants = [of("Maple Dental."), of("Oak Dental.")];
+        let wanted = wanted(&tenants);
+        let texts: Vec<&str> = wanted.iter().map(|(.., text)| *text).take(2).collect();
+        assert_eq!(texts, [&*tenants[0].greeting, &*tenants[1].greeting]);
     }
 
     #[test]

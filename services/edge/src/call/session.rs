@@ -41,8 +41,8 @@ use crate::guard::SocketSlot;
 
 /// Twilio sends a frame every 20 ms, silence included: without any for this long the stream is dead, or never was.
 const SILENT_STREAM: Duration = Duration::from_secs(10);
-/// How long a call waits for a greeting that is not rendered yet.
-const GREETING_PATIENCE: Duration = Duration::from_secs(3);
+/// How long a call waits for a greeting that is not rendered yet. Where the caller speaks first, it is not said any more.
+const GREETING_PATIENCE: Duration = Duration::from_secs(10);
 /// A line with a fault in a frame now and then is better than none; a stream of faults is no line.
 const TOLERATED_FAULTS: u32 = 10;
 const MAILBOX: usize = 256;

@@ -331,7 +331,7 @@ fn by_kind(
             return retrieval::reply(state, text, scene.tools);
         }
         AgentKind::Fallback | AgentKind::IntentClassifier => {
-            // "I need a filling" may be all that is said of the appointment that is then offered.
+            // "What is a filling?" may be all that is said of the appointment that is then offered.
             if let Some(service) = understand::service(text, scene.services) {
                 state.enquiry.service = Some(service.to_owned());
             }

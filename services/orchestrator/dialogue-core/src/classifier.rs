@@ -75,8 +75,8 @@ const NOT_MEANT: f32 = 0.1;
 /// Surer than this of an appointment, a question is one about it.
 const RATHER_AN_APPOINTMENT: f32 = 0.5;
 
-/// What the words are about, by the rules.
-pub(crate) fn classify(state: &State, text: &str) -> Verdict {
+/// What the words are about, by the rules. `services` is what can be booked.
+pub(crate) fn classify(state: &State, text: &str, services: &[String]) -> Verdict {
     let wish = understand::wish(text);
     let verdict = |meaning, confidence| Verdict { meaning, confidence };
     if matches!(wish, Some(Wish::Repeat | Wish::Slower)) && state.last_reply().is_some() {
@@ -85,7 +85,7 @@ pub(crate) fn classify(state: &State, text: &str) -> Verdict {
     if wants_human(wish, state, text) {
         return verdict(Meaning::Human, 0.9);
     }
-    let of_an_appointment = appointment::confidence(state, text);
+    let of_an_appointment = appointment::confidence(state, text, services);
     let of_courtesy = match (wish, state.asked) {
         (Some(Wish::Leave), _) => 0.95,
         (Some(Wish::Greet | Wish::Thank), _) => 0.85,
@@ -103,7 +103,7 @@ pub(crate) fn classify(state: &State, text: &str) -> Verdict {
     if wish == Some(Wish::Task(Intent::Hours)) {
         return verdict(Meaning::Question, 0.85);
     }
-    if retrieval::is_question(text) && !retrieval::is_about_the_desk(text) {
+    if understand::is_question(text) && !retrieval::is_about_the_desk(text) {
         return verdict(Meaning::Question, 0.75);
     }
     verdict(Meaning::Unclear, NOT_MEANT)

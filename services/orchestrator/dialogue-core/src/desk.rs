@@ -246,7 +246,7 @@ impl Desk {
 
     /// What the words are about, by the rules; unclear where the tenant's classifier wants to be surer than that.
     fn classified(&self, heard: &State, text: &str) -> Verdict {
-        let verdict = classifier::classify(heard, text);
+        let verdict = classifier::classify(heard, text, &self.services);
         let wins_from = self.classifier().and_then(|agent| agent.wins_from_percent).unwrap_or(0);
         if verdict.confidence < f32::from(wins_from) / 100.0 {
             return Verdict { meaning: Meaning::Unclear, ..verdict };

@@ -26,18 +26,6 @@ pub(crate) fn reply(state: &mut State, text: &str, tools: &Tools<'_>) -> Result<
     answer(state, text, tools)
 }
 
-/// Words that begin a question; recognisers leave the mark out.
-const ASKS: [&str; 17] = [
-    "what", "where", "when", "how", "who", "which", "why", "do", "does", "is", "are", "can",
-    "could", "will", "may", "have", "whats",
-];
-
-pub(crate) fn is_question(text: &str) -> bool {
-    let words = understand::words(text);
-    let asks = words.first().is_some_and(|first| ASKS.contains(&first.as_str()));
-    words.len() > 2 && (asks || text.trim_end().ends_with('?'))
-}
-
 /// What people ask to find out what they are talking to; no document of the tenant's has the answer.
 const ABOUT_THE_DESK: [&str; 5] =
     ["what can you do", "what do you do", "how can you help", "what can you help", "who are you"];

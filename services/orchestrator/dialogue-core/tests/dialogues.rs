@@ -74,9 +74,30 @@ fn the_service_that_is_named_is_booked_and_read_back() {
 }
 
 #[test]
+fn who_wants_a_service_is_not_asked_whether_an_appointment_is_wanted() {
+    for words in
+        ["I need a filling", "a filling please", "can I get a filling", "my filling fell out"]
+    {
+        let (agent, said) = Talk::call().say(words);
+        assert_eq!((&*agent, &*said), ("appointments", "Sure. What name is it for?"), "{words}");
+    }
+    for words in [
+        "how long does a filling take",
+        "how much is a filling",
+        "is a filling painful",
+        "do you do fillings",
+        "what does insurance pay for a filling",
+    ] {
+        let (agent, _) = Talk::call().say(words);
+        assert_ne!(agent, "appointments", "{words}");
+    }
+}
+
+#[test]
 fn a_service_that_was_named_before_an_appointment_was_offered_is_the_one_booked() {
     let mut call = Talk::call();
-    call.say("I need a filling");
+    let (_, said) = call.say("it is about my insurance and a filling");
+    assert!(said.ends_with("Would you like one?"), "{said}");
     for words in ["yes please", "Anna Lee", "next Tuesday at two", "yes"] {
         call.say(words);
     }

@@ -94,11 +94,7 @@ impl Bedrock {
         access: Access,
         patience: Patience,
     ) -> anyhow::Result<Self> {
-        let http = reqwest::Client::builder()
-            .connect_timeout(patience.connect)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .context("build the HTTP client of Bedrock")?;
+        let http = patience.http().build().context("build the HTTP client of Bedrock")?;
         Ok(Self { http, settings, access, patience })
     }
 }

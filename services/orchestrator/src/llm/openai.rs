@@ -100,11 +100,8 @@ impl OpenAi {
         key: Option<Arc<RotatingSecret>>,
         patience: Patience,
     ) -> anyhow::Result<Self> {
-        let http = reqwest::Client::builder()
-            .connect_timeout(patience.connect)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .context("build the HTTP client of the language model")?;
+        let http =
+            patience.http().build().context("build the HTTP client of the language model")?;
         Ok(Self { http, settings, key, patience })
     }
 }

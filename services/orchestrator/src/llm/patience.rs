@@ -21,5 +21,14 @@ impl Default for Patience {
     }
 }
 
+impl Patience {
+    /// A client of a vendor's endpoint. It follows no redirect: the key is for that one alone.
+    pub(crate) fn http(&self) -> reqwest::ClientBuilder {
+        reqwest::Client::builder()
+            .connect_timeout(self.connect)
+            .redirect(reqwest::redirect::Policy::none())
+    }
+}
+
 /// How long the usage and the end are waited for when the model has finished.
 pub(crate) const END_WITHIN: Duration = Duration::from_millis(500);

@@ -93,9 +93,8 @@ impl Sonic {
         access: BedrockAccess,
         patience: Patience,
     ) -> anyhow::Result<Self> {
-        let http = reqwest::Client::builder()
-            .connect_timeout(patience.connect)
-            .redirect(reqwest::redirect::Policy::none())
+        let http = patience
+            .http()
             // Only there can an answer begin before the request has ended.
             .http2_prior_knowledge()
             .http2_keep_alive_interval(KEEP_ALIVE)

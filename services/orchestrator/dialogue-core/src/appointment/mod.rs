@@ -30,8 +30,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) spoken: bool,
 }
 
-/// How sure the agent is that the words are for it (C2).
-pub(crate) fn confidence(state: &State, text: &str) -> f32 {
+/// How sure the agent is that the words are for it (C2). `services` is what can be booked.
+pub(crate) fn confidence(state: &State, text: &str, services: &[String]) -> f32 {
     let wish = understand::wish(text);
     let is_under_way = state.asked.is_some_and(Question::is_of_an_appointment);
     let is_fit = is_under_way && fits(state, text);
@@ -50,10 +50,11 @@ pub(crate) fn confidence(state: &State, text: &str) -> f32 {
         state.asked == Some(Question::Offer) && understand::answer(text) == Answer::Yes;
     let facts = facts_of(text, None);
     let names_a_moment = facts.has_day() && facts.time_of_day().is_some();
-    match (is_accepted, names_a_moment) {
-        (true, _) => 0.9,
-        (_, true) => 0.6,
-        _ => 0.1,
+    match () {
+        () if is_accepted => 0.9,
+        () if wish.is_none() && understand::wants_service(text, services) => 0.75,
+        () if names_a_moment => 0.6,
+        () => 0.1,
     }
 }
 
@@ -163,7 +164,6 @@ fn stamp(at: DateTime, here: &Here) -> Timestamp {
     here.now.time_zone().to_ambiguous_timestamp(at).compatible().unwrap_or_default()
 }
 
-/// A moment by the business's own clock.
 /// A time to choose, in as few characters as a button has, and as it is understood when it comes back: "Thursday 11 AM",
 /// beyond a week "December 3, 11 AM".
 pub(crate) fn short_name(at: Timestamp, here: &Here) -> String {
@@ -176,6 +176,7 @@ pub(crate) fn short_name(at: Timestamp, here: &Here) -> String {
     }
 }
 
+/// A moment by the business's own clock.
 fn local(at: Timestamp, here: &Here) -> DateTime {
     at.to_zoned(here.now.time_zone().clone()).datetime()
 }

@@ -2,6 +2,7 @@
 
 use super::{
     lexis::{contains, words},
+    service::service,
     when::{Here, facts},
 };
 
@@ -509,6 +510,42 @@ pub fn intent(text: &str) -> Intent {
     }
 }
 
+/// Whether one of `services` is wanted: "I need a filling" and "can I get a filling", but not "how long does a filling
+/// take" and "what is a filling".
+pub fn wants_service(text: &str, services: &[String]) -> bool {
+    let words = words(text);
+    let said = Said { words: &words };
+    service(text, services).is_some()
+        && !said.is_only_about_one()
+        && (!is_question(text) || said.any(&ASKS_TO_HAVE))
+}
+
+/// Words that ask to have something.
+const ASKS_TO_HAVE: [&str; 9] = [
+    "can i",
+    "could i",
+    "may i",
+    "can we",
+    "could we",
+    "i need",
+    "i want",
+    "i'd like",
+    "i would like",
+];
+
+/// Words that begin a question; recognisers leave the mark out.
+const QUESTIONS: [&str; 17] = [
+    "what", "where", "when", "how", "who", "which", "why", "do", "does", "is", "are", "can",
+    "could", "will", "may", "have", "whats",
+];
+
+/// Whether something is asked.
+pub(crate) fn is_question(text: &str) -> bool {
+    let words = words(text);
+    let asks = words.first().is_some_and(|first| QUESTIONS.contains(&first.as_str()));
+    words.len() > 2 && (asks || text.trim_end().ends_with('?'))
+}
+
 /// The words of one utterance.
 struct Said<'a> {
     words: &'a [String],
@@ -596,15 +633,19 @@ impl Said<'_> {
         about_opening && !self.any(&NOT_OPENS) && !self.has("account")
     }
 
-    fn wants_an_appointment(&self, text: &str) -> bool {
+    /// What an appointment is like, costs or needs, not that one is wanted.
+    fn is_only_about_one(&self) -> bool {
         let wants_one = self.has("book")
             || self.has("make")
             || self.has("schedule")
             || (self.has("need") && !self.has("do"));
         let asks_about =
             self.has("bring") || self.has("cost") || self.has("much") || self.has("phone");
-        let is_about_one = self.any(&NOT_BOOKS) && (!wants_one || asks_about);
-        if is_about_one {
+        self.any(&NOT_BOOKS) && (!wants_one || asks_about)
+    }
+
+    fn wants_an_appointment(&self, text: &str) -> bool {
+        if self.is_only_about_one() {
             return false;
         }
         let asks = ASKS.iter().any(|word| self.has(word));

@@ -19,7 +19,8 @@ use domain::Personal;
 
 pub use answer::{Answer, answer};
 pub use email::email;
-pub use intent::{Intent, Wish, intent, wish};
+pub(crate) use intent::is_question;
+pub use intent::{Intent, Wish, intent, wants_service, wish};
 pub(crate) use lexis::{contains, words};
 pub use name::name;
 pub use phone::{caller_id, phone};
