@@ -6,9 +6,14 @@ use actix_web::http::{
     Method,
     header::{HeaderMap, HeaderName, HeaderValue},
 };
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use cache::Cache;
 use domain::{Address, AddressMode, CallSid, Channel, TenantId, TenantSettings, Timestamp};
 use edge::{
+    api::{
+        read::{Page, Query},
+        token::TokenVerifier,
+    },
     call::{
         state::CallStates,
         token::{StreamClaims, StreamTokens},
@@ -18,12 +23,13 @@ use edge::{
         ChannelAdapter, Notice, VendorRequest,
         browser::Browser,
         twilio_voice::{Transfers, TwilioSettings, TwilioVoice, WrittenReplies},
-        whatsapp::{WhatsApp, WhatsAppSettings},
+        whatsapp::{WhatsApp, WhatsAppSettings, graph},
     },
     directory::Directory,
     guard::signatures,
 };
 use futures::FutureExt as _;
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use orchestrator::sse::EventParser;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
@@ -48,6 +54,9 @@ pub const TARGETS: &[Target] = &[
     Target { name: "envelope", run: envelope },
     Target { name: "model-stream", run: model_stream },
     Target { name: "twiml", run: twiml },
+    Target { name: "graph-answer", run: graph_answer },
+    Target { name: "api-query", run: api_query },
+    Target { name: "api-token", run: api_token },
 ];
 
 const NOW: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
@@ -280,6 +289,60 @@ fn events_in(pieces: &[&[u8]]) -> Option<Vec<String>> {
 fn twiml(input: &[u8]) {
     let Ok(document) = std::str::from_utf8(input) else { return };
     let _ = simulator::twilio::twiml::parse(document);
+}
+
+/// The first line is the HTTP status, the rest the answer.
+fn graph_answer(input: &[u8]) {
+    let split = input.iter().position(|byte| *byte == b'\n').unwrap_or(0);
+    let (status, body) = (&input[..split], &input[(split + 1).min(input.len())..]);
+    let status = String::from_utf8_lossy(status).parse().unwrap_or(200);
+    if let Ok(id) = graph::read_answer(status, body) {
+        assert!(status == 200 && !id.is_empty(), "only what Meta has taken counts as sent");
+    }
+}
+
+fn api_query(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    let Ok(mut query) = Query::read(text) else { return };
+    if let Ok((_, Some(place))) = query.page() {
+        let page = Page::of(vec![place, place], 1, |place| *place, |place| place);
+        let next = page.next_cursor.unwrap_or_default();
+        let again = Query::read(&format!("cursor={next}")).and_then(|mut query| query.page());
+        assert!(matches!(again, Ok((_, Some(again))) if again == place));
+    }
+    let _ = query.moment("from");
+    let _ = query.id("agent");
+    let _ = query.number("minutes", 1..=60);
+    let _ = query.choice("status", &["booked", "cancelled"]);
+    if let Ok(Some(text)) = query.text("text") {
+        assert!(!text.contains('\0'), "PostgreSQL takes no such text");
+    }
+    let _ = query.end();
+}
+
+/// A token; and the header and the claims of one that is signed: the first line and the rest.
+fn api_token(input: &[u8]) {
+    const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
+    static VERIFIER: LazyLock<TokenVerifier> = LazyLock::new(|| {
+        let secret = URL_SAFE_NO_PAD.encode(SECRET);
+        let keys = format!(r#"{{"keys":[{{"kty":"oct","kid":"a","k":"{secret}"}}]}}"#);
+        let keys = Some(Arc::new(RotatingSecret::fixed(&keys)));
+        #[expect(clippy::expect_used, reason = "nothing of it depends on the input")]
+        TokenVerifier::new(keys, BASE.into(), "switchboard".into()).expect("a key of ours")
+    });
+    let text = String::from_utf8_lossy(input);
+    assert!(VERIFIER.check(&text).is_none(), "nobody guesses a token");
+    let (header, claims) = text.split_once('\n').unwrap_or_default();
+    let mut token =
+        format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(SECRET) else { return };
+    mac.update(token.as_bytes());
+    token = format!("{token}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()));
+    if VERIFIER.check(&token).is_some() {
+        for must_be_there in ["exp", "iss", "aud", "sub", "tenant", "role"] {
+            assert!(claims.contains(must_be_there) || claims.contains('\\'), "{claims}");
+        }
+    }
 }
 
 /// A short name for an input.

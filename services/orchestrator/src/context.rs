@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 use cache::{Cache, Written};
 use dialogue_core::{
-    DayPart, Desk, Enquiry, HISTORY_UTTERANCES_MAX, Number, Offer, Past, Question, Role, State,
+    Contact, DayPart, Desk, Enquiry, HISTORY_UTTERANCES_MAX, Offer, Past, Question, Role, State,
     Task, TimeOfDay, Utterance,
 };
 use domain::{ConversationId, Envelope, Payload, Personal, Turn};
@@ -164,6 +164,8 @@ struct Stored {
     task: Task,
     /// Told in place of the number they call from; empty where they would not tell one.
     number: Option<String>,
+    /// As [`number`](Self::number).
+    email: Option<String>,
     offers: Vec<Offer>,
     appointment: Option<Offer>,
     misses: u32,
@@ -187,6 +189,7 @@ enum StoredQuestion {
     Day,
     Time,
     Phone,
+    Email,
     Offered,
     Which,
     Confirm,
@@ -218,6 +221,7 @@ impl Stored {
                 Question::Day => StoredQuestion::Day,
                 Question::Time => StoredQuestion::Time,
                 Question::Phone => StoredQuestion::Phone,
+                Question::Email => StoredQuestion::Email,
                 Question::Offered => StoredQuestion::Offered,
                 Question::Which => StoredQuestion::Which,
                 Question::Confirm => StoredQuestion::Confirm,
@@ -234,11 +238,8 @@ impl Stored {
                 }
             }),
             task: enquiry.task,
-            number: match &enquiry.number {
-                Number::Unknown => None,
-                Number::Told(number) => Some(number.reveal().to_owned()),
-                Number::Declined => Some(String::new()),
-            },
+            number: stored_contact(&enquiry.number),
+            email: stored_contact(&enquiry.email),
             offers: enquiry.offers.clone(),
             appointment: enquiry.appointment.clone(),
             misses: state.misses,
@@ -264,6 +265,7 @@ impl Stored {
                 StoredQuestion::Day => Some(Question::Day),
                 StoredQuestion::Time => Some(Question::Time),
                 StoredQuestion::Phone => Some(Question::Phone),
+                StoredQuestion::Email => Some(Question::Email),
                 StoredQuestion::Offered => Some(Question::Offered),
                 StoredQuestion::Which => Some(Question::Which),
                 StoredQuestion::Confirm => Some(Question::Confirm),
@@ -277,11 +279,8 @@ impl Stored {
                 day: self.day.and_then(|d| d.parse().ok()),
                 time,
                 task: self.task,
-                number: match self.number {
-                    None => Number::Unknown,
-                    Some(declined) if declined.is_empty() => Number::Declined,
-                    Some(told) => Number::Told(told.into()),
-                },
+                number: contact_of(self.number),
+                email: contact_of(self.email),
                 offers: self.offers,
                 appointment: self.appointment,
             },
@@ -290,6 +289,22 @@ impl Stored {
             ended: self.ended,
             gap: self.gap,
         }
+    }
+}
+
+fn stored_contact(contact: &Contact) -> Option<String> {
+    match contact {
+        Contact::Unknown => None,
+        Contact::Told(told) => Some(told.reveal().to_owned()),
+        Contact::Declined => Some(String::new()),
+    }
+}
+
+fn contact_of(stored: Option<String>) -> Contact {
+    match stored {
+        None => Contact::Unknown,
+        Some(declined) if declined.is_empty() => Contact::Declined,
+        Some(told) => Contact::Told(told.into()),
     }
 }
 
@@ -356,7 +371,8 @@ mod tests {
             task: Task::Reschedule,
             time: Some(TimeOfDay::Part(DayPart::Afternoon)),
             service: Some("filling".into()),
-            number: Number::Told("+14169671111".into()),
+            number: Contact::Told("+14169671111".into()),
+            email: Contact::Declined,
             offers: vec![offer(None)],
             appointment: Some(offer(Some("7"))),
             ..state.enquiry

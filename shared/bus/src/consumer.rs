@@ -267,6 +267,9 @@ impl Loop {
             for shown in messages.iter().filter_map(handed_out_at) {
                 Timestamp::agree_on(inner.clock.saw(shown, now), now);
             }
+            if let Some(ahead) = Timestamp::wall_clock_ahead_by() {
+                metrics::gauge!("process_clock_ahead_seconds").set(ahead);
+            }
             Ok(messages.into_iter().map(|m| hold(m, &keeper, now)).collect())
         })
     }

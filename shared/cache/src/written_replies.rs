@@ -41,6 +41,8 @@ impl Cache {
                 .arg(reply.transfer.as_ref().map_or("", |t| t.to.reveal()))
                 .arg("summary")
                 .arg(reply.transfer.as_ref().map_or("", |t| t.summary.reveal()))
+                .arg("language")
+                .arg(reply.language.as_deref().unwrap_or(""))
                 .invoke_async(&mut c)
                 .await
         })
@@ -72,6 +74,7 @@ impl Cache {
                 to: to.into(),
                 summary: fields.remove("summary").unwrap_or_default().into(),
             }),
+            language: fields.remove("language").filter(|language| !language.is_empty()),
         }))
     }
 

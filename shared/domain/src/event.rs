@@ -387,6 +387,9 @@ pub struct ReplyWritten {
     pub hang_up: bool,
     /// To whom the call goes after it.
     pub transfer: Option<Handover>,
+    /// In which language the agent speaks and the caller is recognised after it, BCP 47; `None` where all agents speak the
+    /// tenant's.
+    pub language: Option<String>,
 }
 
 /// Join a call's recording parts (`recording-parts/{call}/{index}.{caller|agent}.ulaw`), and what a lost task left in Redis

@@ -244,8 +244,11 @@ impl TenantSettings {
     pub const STT_VENDORS: &'static [&'static str] = &["deepgram", "openai", "transcribe"];
     /// Who can be asked to speak: the names in `SB_TTS` and [`Voice::vendors`] (C8).
     pub const TTS_VENDORS: &'static [&'static str] = &["deepgram", "openai", "polly"];
-    /// What can be switched on: the desk is asked to call back who left in the middle of a booking (C10).
-    pub const FEATURES: &'static [&'static str] = &["follow_up"];
+    /// What can be switched on: the desk is asked to call back who left in the middle of a booking (C10), and the rules ask
+    /// for an e-mail address that an appointment is confirmed to (C6).
+    pub const FEATURES: &'static [&'static str] = &["follow_up", Self::ASKS_EMAIL];
+    /// See [`FEATURES`](Self::FEATURES).
+    pub const ASKS_EMAIL: &'static str = "asks_email";
 
     /// Models that hear and speak: a name in `SB_LLM` that is this, or begins with it and a hyphen (C7).
     pub const SPEECH_MODEL: &'static str = "sonic";

@@ -39,6 +39,18 @@ impl Timestamp {
         AGREED_AT_ORIGIN_US.store(at_origin_us, Ordering::Relaxed);
     }
 
+    /// How far the machine's clock is ahead of the one that all tasks agree on, seconds; `None` before they do.
+    pub fn wall_clock_ahead_by() -> Option<f64> {
+        let wall = Self::from(SystemTime::now());
+        match AGREED_AT_ORIGIN_US.load(Ordering::Relaxed) {
+            UNKNOWN => None,
+            at_origin_us => {
+                let agreed = Self(at_origin_us).plus(ORIGIN.elapsed());
+                Some(wall.0.saturating_sub(agreed.0) as f64 / 1e6)
+            }
+        }
+    }
+
     /// This moment, or `agreed` where the two are too far apart for both to be right.
     fn unless_off(self, agreed: Self) -> Self {
         let apart = self.since(agreed).max(agreed.since(self));

@@ -202,6 +202,7 @@ fn payload_to_proto(payload: &Payload) -> p::envelope::Payload {
             text: m.text.reveal().to_owned(),
             hang_up: m.hang_up,
             transfer: m.transfer.as_ref().map(handover_to_proto),
+            language: m.language.clone(),
         }),
         Payload::FinishRecording(m) => Out::FinishRecording(p::FinishRecording {
             call: m.call.to_string(),
@@ -397,6 +398,7 @@ fn payload_from_proto(payload: p::envelope::Payload) -> Result<Payload, DecodeEr
             text: m.text.into(),
             hang_up: m.hang_up,
             transfer: m.transfer.map(handover_from_proto),
+            language: m.language,
         }
         .into(),
         In::FinishRecording(m) => FinishRecording {

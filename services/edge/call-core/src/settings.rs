@@ -31,6 +31,9 @@ pub struct Settings {
     pub keys_wait: Duration,
     /// Length of a call after which it is ended politely (B4).
     pub call_limit: Duration,
+    /// How much of it earlier connections of the call have taken.
+    #[serde(default)]
+    pub spent: Duration,
     /// How long before the limit the caller is told of it; not in calls of which that is the greater part.
     pub warning_before: Duration,
     /// How much of the call one part of the recording covers.
@@ -52,6 +55,7 @@ impl Default for Settings {
             caller_silent_after: TurnTaking::default().caller_silent_after,
             keys_wait: Duration::from_secs(2),
             call_limit: Duration::from_secs(30 * 60),
+            spent: Duration::ZERO,
             warning_before: Duration::from_secs(60),
             recording_part: Duration::from_secs(10),
             recording_block: Duration::from_secs(1),

@@ -99,8 +99,15 @@ impl Query {
     /// # Errors
     /// When a parameter is given twice, or holds what no text may.
     pub fn of(request: &HttpRequest) -> Result<Self, ApiError> {
-        let pairs: Vec<(String, String)> =
-            serde_urlencoded::from_str(request.query_string()).unwrap_or_default();
+        Self::read(request.query_string())
+    }
+
+    /// As [`Query::of`], from what stands behind the question mark.
+    ///
+    /// # Errors
+    /// As [`Query::of`].
+    pub fn read(query: &str) -> Result<Self, ApiError> {
+        let pairs: Vec<(String, String)> = serde_urlencoded::from_str(query).unwrap_or_default();
         for (index, (name, value)) in pairs.iter().enumerate() {
             if pairs[..index].iter().any(|(earlier, _)| earlier == name) {
                 return Err(ApiError::parameter(name, "is given more than once"));

@@ -187,6 +187,9 @@ impl PromptStore {
                     }
                 }
             }
+            let ready = wanted.iter().filter(|(_, s, text)| self.prompt(s, text).is_some());
+            let missing = wanted.len() - ready.count();
+            metrics::gauge!("edge_prompts_missing").set(missing as f64);
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(LOOK_EVERY) => {}

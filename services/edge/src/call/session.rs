@@ -168,7 +168,7 @@ fn core_settings(
         // A web page cannot be dialled on.
         apology_hands_over: tenant.human().is_some() && *channel == Channel::VOICE,
         caller_silent_after,
-        call_limit: defaults.call_limit.saturating_sub(before),
+        spent: before,
         recording_block: if tenant.recording { defaults.recording_block } else { Duration::ZERO },
         ..defaults
     }

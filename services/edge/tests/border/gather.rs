@@ -47,6 +47,7 @@ impl Handler for Agent {
                 to: HUMAN.into(),
                 summary: "Ana & Ben asked for a person.".into(),
             }),
+            language: (words == "bonjour").then(|| "fr-CA".into()),
         };
         let job = message.follow("reply-written:7", Timestamp::now(), reply);
         let to = Destination::Task(message.reply_to.clone().unwrap());
@@ -154,6 +155,7 @@ async fn a_reply_that_is_late_is_waited_for_by_redirect_at_whichever_task() {
         text: "Here I am.".into(),
         hang_up: false,
         transfer: None,
+        language: None,
     };
     edge.cache.keep_reply(Turn(1), &reply).await.unwrap();
     let answered = line.post(&next(&patience), &[]).await;
@@ -162,6 +164,31 @@ async fn a_reply_that_is_late_is_waited_for_by_redirect_at_whichever_task() {
     line.says(&next(&answered), "thanks").await;
     let heard = agent.asked().pop().unwrap().1.heard.unwrap();
     assert_eq!((heard.turn, heard.text.reveal(), heard.complete), (Turn(1), "Here I am.", true));
+}
+
+#[tokio::test]
+async fn who_talks_to_an_agent_of_another_language_is_spoken_to_and_recognised_in_it() {
+    let Some(edge) = start().await else { return };
+    let _agent = Agent::at(&edge);
+    let line = Line::new(&edge);
+    let greeted = line.post("/twilio/voice", &[]).await;
+    assert_eq!(greeted.matches(r#"language="en-US""#).count(), 2, "{greeted}");
+    let french = line.says(&next(&greeted), "bonjour").await;
+    assert_eq!(french.matches(r#"language="fr-CA""#).count(), 2, "{french}");
+    // Silence is asked about in the tenant's words, wherever that comes to; the answer may be French.
+    let call = CallSid::parse(&line.sid).unwrap();
+    let reply = ReplyWritten {
+        call,
+        attempt: 7,
+        text: "Bonjour.".into(),
+        hang_up: false,
+        transfer: None,
+        language: Some("fr-CA".into()),
+    };
+    edge.cache.keep_reply(Turn(1), &reply).await.unwrap();
+    let asked = line.post(&next(&french), &[]).await;
+    assert!(asked.contains(r#"language="fr-CA" actionOnEmptyResult"#), "{asked}");
+    assert!(asked.contains(r#"language="en-US">"#), "{asked}");
 }
 
 #[tokio::test]

@@ -37,6 +37,6 @@ pub use scoring::{Scores, Scoring};
 pub use selection::{Bidder, Choice, FALLBACK_UNDER, KEEPS_ABOVE, select};
 pub use sentence::{Splitter, is_speakable, sentences};
 pub use state::{
-    Enquiry, HISTORY_UTTERANCES_MAX, Number, Offer, Question, Role, State, Task, Utterance,
+    Contact, Enquiry, HISTORY_UTTERANCES_MAX, Offer, Question, Role, State, Task, Utterance,
 };
 pub use understand::{DayPart, TimeOfDay};

@@ -42,6 +42,8 @@ pub enum Question {
     Time,
     /// The number they can be reached on.
     Phone,
+    /// The address the appointment is confirmed to.
+    Email,
     /// Which of the free times that were offered.
     Offered,
     /// Which of their appointments.
@@ -79,16 +81,26 @@ pub enum Task {
     Cancel,
 }
 
-/// The number a person can be reached on.
+/// Where a person can be reached.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub enum Number {
-    /// The one they call from.
+pub enum Contact {
+    /// They have told nothing of it.
     #[default]
     Unknown,
-    /// They told another, E.164.
+    /// They told this.
     Told(Personal),
-    /// They would not tell one.
+    /// They would not tell any.
     Declined,
+}
+
+impl Contact {
+    /// What they told.
+    pub fn told(&self) -> Option<&Personal> {
+        match self {
+            Self::Told(told) => Some(told),
+            Self::Unknown | Self::Declined => None,
+        }
+    }
 }
 
 /// Something to choose from.
@@ -113,8 +125,10 @@ pub struct Enquiry {
     pub day: Option<Date>,
     /// The time of day, in the business's time zone.
     pub time: Option<TimeOfDay>,
-    /// The number for it.
-    pub number: Number,
+    /// The number for it, E.164; the one they call from where they told none.
+    pub number: Contact,
+    /// The e-mail address it is confirmed to.
+    pub email: Contact,
     /// What was offered, in the order it was said.
     pub offers: Vec<Offer>,
     /// The appointment that is to be moved or called off.

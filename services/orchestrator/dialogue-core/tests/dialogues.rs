@@ -2,7 +2,7 @@
 
 mod clinic;
 
-use clinic::{CALLER, NOW, Talk, moment};
+use clinic::{CALLER, NOW, Talk, desk_with, moment};
 use dialogue_core::tool::{Done, Escalated, Outcome};
 use dialogue_core::{Message, Past, Role, Step};
 use domain::{MessageKind, Turn};
@@ -103,6 +103,62 @@ fn a_service_that_was_named_before_an_appointment_was_offered_is_the_one_booked(
     }
     let start = moment("2026-11-24T14:00");
     assert_eq!(call.clinic.services[&start].as_deref(), Some("filling"));
+}
+
+#[test]
+fn where_the_business_wants_one_an_email_address_is_asked_for_and_read_back() {
+    let asks = || Talk::call_to(desk_with(&["asks_email"]));
+    let mut call = asks();
+    call.holds(&[
+        ("I need an appointment", "appointments", "Sure. What name is it for?"),
+        ("Anna Lee", "appointments", "Thank you, Anna Lee. Which day would suit you?"),
+        ("next Tuesday at two", "appointments", "What e-mail address should I confirm it to?"),
+        (
+            "anna dot lee at example dot org",
+            "appointments",
+            "Anna Lee, Tuesday, November 24 at 2 PM, e-mail anna dot lee at example dot org. Is that right?",
+        ),
+        (
+            "no, the email is anna at example dot org",
+            "appointments",
+            "Anna Lee, Tuesday, November 24 at 2 PM, e-mail anna at example dot org. Is that right?",
+        ),
+    ]);
+    call.say("yes");
+    let start = moment("2026-11-24T14:00");
+    assert_eq!(call.clinic.emails[&start].as_deref(), Some("anna@example.org"));
+    assert_eq!(call.clinic.booked[&start].1.as_deref(), Some(CALLER));
+
+    // Nobody has to have one, and none is no reason to have no appointment.
+    for answers in [&["no"][..], &["blue mushrooms", "green mushrooms"]] {
+        let mut call = asks();
+        for words in ["I need an appointment", "Anna Lee", "next Tuesday at two"] {
+            call.say(words);
+        }
+        let mut said = String::new();
+        for words in answers {
+            said = call.say(words).1;
+        }
+        assert!(said.ends_with("number ending 0 1 2 3. Is that right?"), "{answers:?}: {said}");
+        call.say("yes");
+        assert_eq!(call.clinic.emails[&start], None, "{answers:?}");
+    }
+}
+
+#[test]
+fn an_email_address_that_is_told_unasked_is_kept() {
+    let mut chat = Talk::chat();
+    for words in ["I need an appointment", "Anna Lee", "my email is anna@example.org"] {
+        chat.say(words);
+    }
+    let (_, said) = chat.say("next Tuesday at two");
+    assert_eq!(
+        said,
+        "Anna Lee, Tuesday, November 24 at 2 PM, e-mail anna@example.org. Is that right?"
+    );
+    chat.say("yes");
+    let start = moment("2026-11-24T14:00");
+    assert_eq!(chat.clinic.emails[&start].as_deref(), Some("anna@example.org"));
 }
 
 #[test]

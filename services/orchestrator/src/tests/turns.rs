@@ -274,4 +274,17 @@ async fn the_edge_task_is_told_in_which_language_the_agent_that_has_the_turn_lis
         let noted = world.shell.cache.listens_in(call.call.as_ref().unwrap()).await.unwrap();
         assert_eq!(noted.as_deref(), Some(expected), "for who takes the call over");
     }
+
+    // Of a call that Twilio recognises, the webhook says so.
+    let mut gathered = call.says(5, "the rain is wet", None);
+    if let Payload::MessageReceived(message) = &mut gathered.payload {
+        message.gathered = true;
+    }
+    let out = Outbox::default();
+    call.handle(&out, &gathered).await.unwrap();
+    let written = out.all().into_iter().find_map(|(_, job)| match job.payload {
+        Payload::ReplyWritten(reply) => Some(reply.language),
+        _ => None,
+    });
+    assert_eq!(written.flatten().as_deref(), Some("fr-CA"));
 }

@@ -145,14 +145,15 @@ impl TurnRun<'_> {
         Ok(self.send_to_edge(queue, job).await?)
     }
 
-    /// The language in which the caller is recognised after the reply of `agent`, noted for a task that takes the call over.
-    /// `None` where all agents speak the tenant's: nothing ever changes there.
-    async fn listens_in(&self, call: &CallSid, agent: &str) -> Option<String> {
+    /// What `agent` speaks; `None` where all agents speak the tenant's language: nothing ever changes there.
+    fn language(&self, agent: &str) -> Option<String> {
         let desk = &self.tenant.desk;
-        if !desk.speaks_several() {
-            return None;
-        }
-        let language = desk.voice(agent).language;
+        desk.speaks_several().then(|| desk.voice(agent).language)
+    }
+
+    /// The language in which the caller is recognised after the reply of `agent`, noted for a task that takes the call over.
+    async fn listens_in(&self, call: &CallSid, agent: &str) -> Option<String> {
+        let language = self.language(agent)?;
         if let Err(error) = self.shell.cache.set_listens_in(call, &language).await {
             tracing::warn!(%error, "a task that takes the call over listens in the tenant's language");
         }
@@ -174,6 +175,7 @@ impl TurnRun<'_> {
             text: join(ledger.sentences()).into(),
             hang_up: ending.hang_up,
             transfer: self.handover(ending),
+            language: self.language(&ending.agent),
         };
         let kept = self.shell.cache.keep_reply(self.turn, &reply).await;
         if let Err(error) = &kept {

@@ -390,6 +390,7 @@ fn payloads() -> Vec<Payload> {
             text: "Tomorrow at two it is. Goodbye.".into(),
             hang_up: true,
             transfer: None,
+            language: None,
         }
         .into(),
         ReplyWritten {
@@ -398,6 +399,7 @@ fn payloads() -> Vec<Payload> {
             text: "One moment, I will put you through.".into(),
             hang_up: false,
             transfer: Some(handover()),
+            language: Some("fr-CA".into()),
         }
         .into(),
         FetchMedia {

@@ -51,6 +51,6 @@ impl CallCore {
     }
 
     pub(super) fn limit(&self, stream: &Stream) -> Moment {
-        stream.started + self.settings.call_limit
+        stream.started + self.settings.call_limit.saturating_sub(self.settings.spent)
     }
 }

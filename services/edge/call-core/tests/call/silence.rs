@@ -68,6 +68,21 @@ fn the_caller_is_told_that_the_limit_is_near() {
 }
 
 #[test]
+fn who_comes_back_near_the_limit_is_told_so_too() {
+    let mut phone = Phone::started(Settings {
+        call_limit: Duration::from_secs(30),
+        spent: Duration::from_secs(25),
+        warning_before: Duration::from_secs(10),
+        caller_silent_after: Duration::from_secs(60),
+        ..settings()
+    });
+    phone.quiet(1_000);
+    assert_eq!((samples_of(&phone, WARNING), samples_of(&phone, GOODBYE)), (4_000, 0));
+    phone.quiet(5_000);
+    assert_eq!((samples_of(&phone, WARNING), samples_of(&phone, GOODBYE)), (4_000, 4_000));
+}
+
+#[test]
 fn keys_are_a_turn_when_no_more_come_or_a_hash_ends_them() {
     let mut phone = Phone::started(settings());
     press(&mut phone, "4165550123");

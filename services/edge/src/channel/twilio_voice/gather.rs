@@ -112,7 +112,7 @@ impl Gather {
         };
         let mut event = of.event("call-started", Turn::GREETING, started);
         event.occurred_at = began_at;
-        let answer = self.ask(of, Place::of_turn(1), &of.settings.greeting);
+        let answer = self.ask(of, Place::of_turn(1), &of.settings.greeting, None);
         Reception {
             notices: vec![Notice::Person {
                 user: of.user(),
@@ -158,7 +158,11 @@ impl Gather {
             Some(words) => Ok(self.turn_taken(of, place, began_at, words).await),
             None if place.silent < SILENT_QUESTIONS => {
                 let again = Place { silent: place.silent + 1, ..place };
-                Ok(Reception::answered(self.ask(of, again, &of.settings.silence_question)))
+                // The question is the tenant's, what is answered to the agent's.
+                let before = self.replies.kept(&of.call, Turn(place.turn - 1)).await;
+                let language = before.and_then(|reply| reply.language);
+                let question = &of.settings.silence_question;
+                Ok(Reception::answered(self.ask(of, again, question, language.as_deref())))
             }
             None => Ok(self.end(of, CallEndReason::Agent, &of.settings.silence_goodbye, began_at)),
         }
@@ -247,6 +251,7 @@ impl Gather {
             events.push(timed);
         }
         let text = reply.written.text;
+        let of = &of.speaking(reply.written.language);
         if let Some(handover) = reply.written.transfer {
             let heard = Heard { turn, text, complete: true };
             events.push(self.hand_over(of, turn, &handover, Some(heard.clone())).await);
@@ -256,7 +261,7 @@ impl Gather {
         }
         if !reply.written.hang_up {
             let next = Place::of_turn(place.turn + 1);
-            return Outcome { answer: self.ask(of, next, text.reveal()), events };
+            return Outcome { answer: self.ask(of, next, text.reveal(), None), events };
         }
         let farewell = Document::default().say(&of.settings, text.reveal()).hang_up();
         let heard = Heard { turn, text, complete: true };
@@ -289,7 +294,7 @@ impl Gather {
             }
             None => {
                 let next = Place { unheard: true, ..Place::of_turn(place.turn + 1) };
-                self.ask(of, next, apology)
+                self.ask(of, next, apology, None)
             }
         };
         Outcome { answer, events }
@@ -317,12 +322,14 @@ impl Gather {
 
     /// Nobody took the call: the caller is asked what else there is.
     pub(super) fn returned(&self, of: &Call, query: &str) -> Result<Answer, Malformed> {
-        Ok(self.ask(of, Place::read(query)?, &of.settings.nobody_free))
+        Ok(self.ask(of, Place::read(query)?, &of.settings.nobody_free, None))
     }
 
-    fn ask(&self, of: &Call, place: Place, text: &str) -> Answer {
+    /// `listens_in`: what the caller answers in, where that is another language than the text's.
+    fn ask(&self, of: &Call, place: Place, text: &str, listens_in: Option<&str>) -> Answer {
         let action = place.url(&self.path_prefix);
-        twiml(Document::default().gather(&of.settings, &action, text))
+        let listens_in = listens_in.unwrap_or(&of.settings.voice.language);
+        twiml(Document::default().gather(&of.settings, listens_in, &action, text))
     }
 
     /// Ends the call with a farewell.
@@ -363,6 +370,18 @@ impl Gather {
 }
 
 impl Call {
+    /// The same call, where an agent speaks that has a language of its own. The tenant's voice does not speak it; Twilio has
+    /// one for each language.
+    fn speaking(&self, language: Option<String>) -> Self {
+        let mut of = self.clone();
+        if let Some(language) = language.filter(|own| *own != of.settings.voice.language) {
+            let settings = Arc::make_mut(&mut of.settings);
+            settings.voice.language = language;
+            settings.say_voice = None;
+        }
+        of
+    }
+
     fn conversation(&self) -> ConversationId {
         ConversationId::of_call(self.address.tenant, &self.call)
     }

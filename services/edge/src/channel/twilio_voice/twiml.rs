@@ -33,10 +33,17 @@ impl Document {
         self
     }
 
-    /// Speaks a text and takes what the caller says or keys to `action`, also when that is nothing.
-    pub(super) fn gather(self, settings: &TenantSettings, action: &str, text: &str) -> Self {
+    /// Speaks a text and takes what the caller says, in the language `listens_in`, or keys to `action`, also when that is
+    /// nothing.
+    pub(super) fn gather(
+        self,
+        settings: &TenantSettings,
+        listens_in: &str,
+        action: &str,
+        text: &str,
+    ) -> Self {
         let said = Self::default().say(settings, text).0;
-        let (language, action) = (escaped(&settings.voice.language), escaped(action));
+        let (language, action) = (escaped(listens_in), escaped(action));
         Self(format!(
             r#"{}<Gather input="dtmf speech" action="{action}" method="POST" timeout="5" speechTimeout="auto" language="{language}" actionOnEmptyResult="true">{said}</Gather>"#,
             self.0

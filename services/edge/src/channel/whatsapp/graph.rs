@@ -75,7 +75,10 @@ const SLOW_WAIT: Duration = Duration::from_secs(60);
 
 /// What became of a send, by the answer. The error's code decides, not the HTTP status, as Meta itself advises
 /// (PROTOCOLS 2.4).
-fn read_answer(status: u16, body: &[u8]) -> Result<ExternalId, SendFault> {
+///
+/// # Errors
+/// What is to be done about a send that did not arrive, or may not have.
+pub fn read_answer(status: u16, body: &[u8]) -> Result<ExternalId, SendFault> {
     if status == 200 {
         let sent =
             serde_json::from_slice::<Sent>(body).ok().and_then(|s| s.messages.into_iter().next());

@@ -2,7 +2,7 @@
 
 mod content;
 mod files;
-mod graph;
+pub mod graph;
 mod inbound;
 mod media;
 mod outgoing;

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, civil::DateTime};
 
 use crate::{
     agents::Scripted,
-    state::{Enquiry, Number, Offer, Question, State},
+    state::{Contact, Enquiry, Offer, Question, State},
     tool::{Book, FindSlots, Outcome, Slot, ToolRequest, Wanted, Window},
     understand::{self, Answer, Here, TimeOfDay},
 };
@@ -17,6 +17,8 @@ use super::{
 
 /// Times offered at once: more are not remembered.
 const OFFERS: u32 = 3;
+
+const ASK_EMAIL: &str = "What e-mail address should I confirm it to?";
 
 /// How far ahead "any day" looks.
 const ANY_DAY: SignedDuration = SignedDuration::from_hours(14 * 24);
@@ -116,9 +118,14 @@ fn fill(enquiry: &mut Enquiry, asked: Option<Question>, text: &str, scene: &Scen
     let before = enquiry.clone();
     let service = understand::service(text, scene.services);
     enquiry.service = service.map(str::to_owned).or(enquiry.service.take());
+    // The words of an address are no name, and its digits no number.
+    if let Some(email) = understand::email(text) {
+        enquiry.email = Contact::Told(email.into());
+        return *enquiry != before;
+    }
     // The digits of a number are no time of day.
     if let Some(number) = understand::phone(text, &scene.here.region) {
-        enquiry.number = Number::Told(number.into());
+        enquiry.number = Contact::Told(number.into());
         return *enquiry != before;
     }
     let is_moment = fill_moment(enquiry, asked, text, scene.here);
@@ -128,11 +135,15 @@ fn fill(enquiry: &mut Enquiry, asked: Option<Question>, text: &str, scene: &Scen
     let name = name.or_else(|| is_asked.then(parts)?);
     let name = name.or_else(|| mended_name(enquiry, asked, text, is_moment));
     enquiry.name = name.map(Personal::new).or(enquiry.name.take());
-    if asked == Some(Question::Phone) && enquiry.number == Number::Unknown {
-        let declines = understand::answer(text) == Answer::No;
-        if declines {
-            enquiry.number = Number::Declined;
+    let declines = understand::answer(text) == Answer::No;
+    match asked {
+        Some(Question::Phone) if declines && enquiry.number == Contact::Unknown => {
+            enquiry.number = Contact::Declined;
         }
+        Some(Question::Email) if declines && enquiry.email == Contact::Unknown => {
+            enquiry.email = Contact::Declined;
+        }
+        _ => {}
     }
     *enquiry != before
 }
@@ -157,6 +168,11 @@ fn mended_name(
 fn correct(state: &mut State, text: &str, scene: &Scene<'_>) -> Result<Scripted, Wanted> {
     let words = understand::words(text);
     let says = |word: &str| words.iter().any(|w| w == word);
+    if says("email") || says("e-mail") || says("address") {
+        state.enquiry.email = Contact::Unknown;
+        state.asked = Some(Question::Email);
+        return Ok(ASK_EMAIL.into());
+    }
     if says("name") {
         state.enquiry.name = None;
     } else if says("day") || says("date") {
@@ -164,7 +180,7 @@ fn correct(state: &mut State, text: &str, scene: &Scene<'_>) -> Result<Scripted,
     } else if says("time") || says("hour") {
         state.enquiry.time = None;
     } else if says("number") || says("phone") {
-        state.enquiry.number = Number::Unknown;
+        state.enquiry.number = Contact::Unknown;
         state.asked = Some(Question::Phone);
         return Ok("What number can we reach you on?".into());
     } else {
@@ -182,6 +198,10 @@ fn ask_next(
     scene: &Scene<'_>,
 ) -> Result<Scripted, Wanted> {
     let is_plain = state.misses > 0;
+    // Two questions for an address are enough: an appointment does not fail for want of one.
+    if missed == Some(Question::Email) && is_plain {
+        state.enquiry.email = Contact::Declined;
+    }
     let Enquiry { name, day, time, .. } = &state.enquiry;
     let ask = |question: Question, first: String, again: &str, plainly: &str| {
         let scripted = match missed == Some(question) {
@@ -222,6 +242,12 @@ fn ask_next(
             "Sorry, I did not get the number. Could you say it again?",
             "Sorry. Please say the number digit by digit.",
         ),
+        (Some(_), Some(_), Some(TimeOfDay::At(_))) if needs_email(state, scene) => ask(
+            Question::Email,
+            ASK_EMAIL.to_owned(),
+            "Sorry, I did not get the address. Could you spell it, or say no?",
+            ASK_EMAIL,
+        ),
         (Some(_), Some(_), Some(TimeOfDay::At(_))) => return read_back(state, scene),
     };
     state.asked = Some(question);
@@ -230,7 +256,11 @@ fn ask_next(
 
 /// A caller who hides the number is asked for one; in a chat we can answer without.
 fn needs_number(state: &State, scene: &Scene<'_>) -> bool {
-    scene.spoken && state.enquiry.number == Number::Unknown && caller(scene).is_none()
+    scene.spoken && state.enquiry.number == Contact::Unknown && caller(scene).is_none()
+}
+
+fn needs_email(state: &State, scene: &Scene<'_>) -> bool {
+    scene.asks_email && state.enquiry.email == Contact::Unknown
 }
 
 fn caller(scene: &Scene<'_>) -> Option<Personal> {
@@ -239,9 +269,9 @@ fn caller(scene: &Scene<'_>) -> Option<Personal> {
 
 fn number(state: &State, scene: &Scene<'_>) -> Option<Personal> {
     match &state.enquiry.number {
-        Number::Told(number) => Some(number.clone()),
-        Number::Declined => None,
-        Number::Unknown => caller(scene),
+        Contact::Told(number) => Some(number.clone()),
+        Contact::Declined => None,
+        Contact::Unknown => caller(scene),
     }
 }
 
@@ -268,14 +298,13 @@ fn read_back(state: &mut State, scene: &Scene<'_>) -> Result<Scripted, Wanted> {
         Some(service) => format!("{service}, {}", said::moment(at)),
         None => said::moment(at),
     };
-    let text = match number.filter(|_| scene.spoken) {
-        Some(number) => format!(
-            "{}, {moment}, number ending {}. Is that right?",
-            name.reveal(),
-            said::ending(number.reveal())
-        ),
-        None => format!("{}, {moment}. Is that right?", name.reveal()),
+    // Both would be too long to listen to. An address is the more easily misheard.
+    let reached_by = match (state.enquiry.email.told(), number.filter(|_| scene.spoken)) {
+        (Some(email), _) => format!(", e-mail {}", said::address(email.reveal(), scene.spoken)),
+        (None, Some(number)) => format!(", number ending {}", said::ending(number.reveal())),
+        (None, None) => String::new(),
     };
+    let text = format!("{}, {moment}{reached_by}. Is that right?", name.reveal());
     state.asked = Some(Question::Confirm);
     Ok(text.into())
 }
@@ -366,7 +395,7 @@ fn settle(state: &mut State, scene: &Scene<'_>) -> Result<Scripted, Wanted> {
         resource: None,
         name,
         phone,
-        email: None,
+        email: state.enquiry.email.told().cloned(),
         notes: None,
     };
     match scene.tools.run(ToolRequest::Book(request))? {

@@ -28,6 +28,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) from: &'a Personal,
     /// Whether the answer is spoken.
     pub(crate) spoken: bool,
+    /// Whether an e-mail address is asked for.
+    pub(crate) asks_email: bool,
 }
 
 /// How sure the agent is that the words are for it (C2). `services` is what can be booked.
@@ -66,6 +68,7 @@ fn fits(state: &State, text: &str) -> bool {
     match state.asked {
         Some(Question::Name) => understand::name(text, true).is_some() || names_moment,
         Some(Question::Confirm | Question::Phone) => names_moment || answers,
+        Some(Question::Email) => answers || understand::email(text).is_some(),
         Some(Question::Offered | Question::Which) => {
             names_moment || answers || offers::points_at_one(text)
         }

@@ -35,6 +35,11 @@ pub(super) fn or(items: &[String]) -> String {
     }
 }
 
+/// An e-mail address, as it is heard or read.
+pub(super) fn address(email: &str, spoken: bool) -> String {
+    if spoken { email.replace('@', " at ").replace('.', " dot ") } else { email.to_owned() }
+}
+
 /// The end of a number, digit by digit, so that it can be heard.
 pub(super) fn ending(number: &str) -> String {
     let digits: Vec<char> = number.chars().filter(char::is_ascii_digit).collect();

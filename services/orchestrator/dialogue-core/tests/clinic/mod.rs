@@ -15,9 +15,15 @@ pub const NOW: Timestamp = Timestamp::from_micros(1_795_183_200_000_000);
 pub const CALLER: &str = "+14165550123";
 
 pub fn desk() -> Desk {
+    desk_with(&[])
+}
+
+/// The same, with these features switched on.
+pub fn desk_with(features: &[&str]) -> Desk {
     let settings = TenantSettings {
         business: "Harbour Dental".into(),
         timezone: "America/Toronto".into(),
+        features: features.iter().map(|&feature| feature.to_owned()).collect(),
         ..TenantSettings::default()
     };
     let services = ["check-up", "cleaning", "filling"].map(str::to_owned).to_vec();
@@ -39,6 +45,8 @@ pub struct Clinic {
     pub booked: BTreeMap<jiff::Timestamp, (String, Option<String>)>,
     /// The service of each that was booked, where one was named.
     pub services: BTreeMap<jiff::Timestamp, Option<String>>,
+    /// The e-mail address of each that was booked, where one was told.
+    pub emails: BTreeMap<jiff::Timestamp, Option<String>>,
     /// Nothing can be reached.
     pub is_away: bool,
     pub escalations: Vec<String>,
@@ -70,6 +78,8 @@ impl Clinic {
                 let number = book.phone.as_ref().map(|p| p.reveal().to_owned());
                 self.booked.insert(book.start, (book.name.reveal().to_owned(), number));
                 self.services.insert(book.start, book.service.clone());
+                let email = book.email.as_ref().map(|e| e.reveal().to_owned());
+                self.emails.insert(book.start, email);
                 Outcome::Booked(appointment(book.start))
             }
             ToolRequest::Reschedule(wanted) => {
@@ -167,7 +177,10 @@ pub struct Talk {
 
 impl Talk {
     pub fn call() -> Self {
-        let desk = desk();
+        Self::call_to(desk())
+    }
+
+    pub fn call_to(desk: Desk) -> Self {
         let state = desk.call_started("Hello, how can I help you today?");
         Self {
             desk,
