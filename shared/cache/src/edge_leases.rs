@@ -174,6 +174,57 @@ impl Cache {
         Ok(calls.iter().filter_map(|call| CallSid::parse(call)).collect())
     }
 
+    /// Notes what the task of `queue` still has to publish of `call`, which is over: should it die before it comes to that,
+    /// whoever finds its lease lapsed does it.
+    ///
+    /// # Errors
+    /// When Redis is away.
+    pub async fn note_ending(
+        &self,
+        queue: &str,
+        call: &CallSid,
+        messages: &str,
+    ) -> Result<(), CacheError> {
+        let key = self.endings_key(queue);
+        self.run("note_ending", |mut c| async move {
+            deadpool_redis::redis::pipe()
+                .hset(&key, call.as_str(), messages)
+                .ignore()
+                .expire(&key, CALLS_TTL_SECONDS as i64)
+                .ignore()
+                .query_async(&mut c)
+                .await
+        })
+        .await
+    }
+
+    /// Notes that all of that is published.
+    ///
+    /// # Errors
+    /// When Redis is away.
+    pub async fn forget_ending(&self, queue: &str, call: &CallSid) -> Result<(), CacheError> {
+        let key = self.endings_key(queue);
+        self.run("forget_ending", |mut c| async move {
+            deadpool_redis::redis::cmd("HDEL").arg(key).arg(call.as_str()).query_async(&mut c).await
+        })
+        .await
+    }
+
+    /// The calls of which the task of `queue` had something to publish when it was last heard of, and what.
+    ///
+    /// # Errors
+    /// When Redis is away.
+    pub async fn endings_of_edge(&self, queue: &str) -> Result<Vec<(CallSid, String)>, CacheError> {
+        let key = self.endings_key(queue);
+        let endings: Vec<(String, String)> = self
+            .run("endings_of_edge", |mut c| async move {
+                deadpool_redis::redis::cmd("HGETALL").arg(key).query_async(&mut c).await
+            })
+            .await?;
+        let read = |(call, messages): (String, String)| Some((CallSid::parse(&call)?, messages));
+        Ok(endings.into_iter().filter_map(read).collect())
+    }
+
     /// Every edge task that has a lease, by its queue, and whether the lease holds.
     ///
     /// # Errors
@@ -219,6 +270,10 @@ impl Cache {
 
     fn edges_key(&self) -> String {
         self.key("edges", ":leases")
+    }
+
+    fn endings_key(&self, queue: &str) -> String {
+        self.key(&format!("edge:{queue}"), ":endings")
     }
 
     fn calls_key(&self, queue: &str) -> String {

@@ -1,4 +1,4 @@
-use deadpool_redis::redis::RedisError;
+use deadpool_redis::redis::{ErrorKind, RedisError};
 
 /// Why an operation gave no answer. None of the texts holds a key or a value.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +24,10 @@ impl CacheError {
         match self {
             Self::TimedOut | Self::Away => true,
             Self::Redis(error) => {
-                error.is_io_error() || error.is_timeout() || error.is_connection_dropped()
+                error.is_io_error()
+                    || error.is_timeout()
+                    || error.is_connection_dropped()
+                    || error.kind() == ErrorKind::ClusterConnectionNotFound
             }
             Self::LedgerLost => false,
         }

@@ -8,9 +8,9 @@
 //!
 //! Nothing here outlives its use: every key expires or is kept small by its users, and losing all of
 //! them costs time, never history (DESIGN 5). Every operation ends within [`OPERATION_TIMEOUT`], so
-//! a dead Redis slows a caller down but never hangs it; after three failures in a row the rest fail
-//! at once for half a second, so that a turn does not wait at each of its steps. The caller decides
-//! what to do without an answer.
+//! a dead Redis slows a caller down but never hangs it; after three failures in a row on a connection
+//! the rest fail at once for half a second, so that a turn does not wait at each of its steps, and
+//! then connect anew. The caller decides what to do without an answer.
 //!
 //! `p` is the environment's prefix, the same as of its queues.
 //!
@@ -26,6 +26,7 @@
 //! | `p:{call}:recording` | hash | the parts of the recording that are not in S3 yet, each second of them ([`RecordingBlock`]) | 1 h |
 //! | `p:{edges}:leases` | sorted set | edge tasks by their queues, each until when its lease holds, Unix ms | never |
 //! | `p:{edge:{queue}}:calls` | set | the calls an edge task holds | 2 h |
+//! | `p:{edge:{queue}}:endings` | hash | of calls that are over, what the task still has to publish | 2 h |
 //! | `p:{edge:{queue}}:stop` | string | that an operator asked an edge task to hand its calls over and end | 10 min |
 //! | `p:{conversation}:turn:{n}` | hash | the ledger of turn n: `attempt`, `s:{index}`, `v:{name}`, `finished`, and what follows the reply: `hang_up`, `transfer_to`, `summary` | 1 h |
 //! | `p:{conversation}:context` | hash | `version`, `body` | 30 min (C4) |

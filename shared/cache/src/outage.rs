@@ -30,13 +30,15 @@ impl Outage {
         *self.state() = State::default();
     }
 
-    /// Redis did not answer.
-    pub(crate) fn failed(&self, now: Instant) {
+    /// Redis did not answer. Tells whether that is an outage by now.
+    pub(crate) fn failed(&self, now: Instant) -> bool {
         let mut state = self.state();
         state.failures = state.failures.saturating_add(1);
-        if state.failures >= FAILURES {
+        let is_outage = state.failures >= FAILURES;
+        if is_outage {
             state.rests_until = Some(now + REST);
         }
+        is_outage
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {

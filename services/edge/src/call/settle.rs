@@ -41,6 +41,10 @@ pub(super) async fn settle_session(
     effects: Effects,
     parts: PartQueue,
 ) {
+    let noted = ending.reason != CallEndReason::Lost;
+    if noted {
+        note(&services, &ending).await;
+    }
     let stored = parts.finish().await;
     let mut recorded = (stored > 0).then_some(stored);
     if ending.reason == CallEndReason::Lost {
@@ -66,6 +70,54 @@ pub(super) async fn settle_session(
         effects.push(Effect::Job(Queue::Jobs, job));
     }
     effects.finish().await;
+    if noted {
+        // Where it fails, the same is published once more, and changes nothing.
+        let _ = services.cache.forget_ending(&services.own_queue, &ending.call).await;
+    }
+}
+
+/// Notes what follows the end of a call, for storing the last of its recording may take minutes (S3 away), and this task may
+/// not live that long.
+async fn note(services: &CallServices, ending: &Ending) {
+    let now = Timestamp::now();
+    let mut event = call_ended(ending.tenant, &ending.call, ending.reason, ending.started_at, now);
+    if let Payload::CallEnded(CallEnded { heard, .. }) = &mut event.payload {
+        heard.clone_from(&ending.heard);
+    }
+    event.off_record = ending.off_record;
+    let job = finish_recording(ending.tenant, &ending.call, ending.started_at, 0);
+    let messages = [event, job].map(|message| wire::to_body(&wire::encode(&message))).join("\n");
+    if let Err(error) =
+        services.cache.note_ending(&services.own_queue, &ending.call, &messages).await
+    {
+        tracing::debug!(call = %ending.call, %error, "what follows the end of a call is not noted");
+    }
+}
+
+/// Publishes what a task that is gone had noted of a call that is over. False where that has to be tried again.
+pub(super) async fn settle_noted(services: &CallServices, call: &CallSid, messages: &str) -> bool {
+    for message in messages.lines() {
+        let Ok(bytes) = wire::from_body(message) else { continue };
+        let Ok(wire::Decoded::Whole(mut message)) = wire::decode(&bytes) else { continue };
+        let sent = match &mut message.payload {
+            Payload::FinishRecording(job) => match recorded_anywhere(services, call).await {
+                Ok(None) => Ok(()),
+                Ok(Some(parts)) => {
+                    job.parts = parts;
+                    let jobs = [message];
+                    let to = Destination::Shared(Queue::Jobs);
+                    services.bus.send(&to, &jobs).await.map_err(anyhow::Error::from)
+                }
+                Err(error) => Err(error),
+            },
+            _ => services.bus.publish(&[message]).await.map_err(anyhow::Error::from),
+        };
+        if let Err(error) = sent {
+            tracing::warn!(%call, error = format!("{error:#}"), "a call that a lost task ended is not settled yet");
+            return false;
+        }
+    }
+    true
 }
 
 /// Whether a lost call stayed away. False as well when this task stops first: another then settles it.

@@ -8,7 +8,7 @@ use domain::{CallSid, Channel};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::CallServices;
+use super::{CallServices, settle::settle_noted};
 
 /// How long a lease lasts, and how often it is renewed.
 const LEASE: Duration = Duration::from_secs(4);
@@ -72,6 +72,16 @@ async fn take_over(services: &CallServices, from: &str, tries: &mut HashMap<Call
             tries.remove(&call);
             // Where it fails the call is looked at once more.
             let _ = cache.remove_call_of_edge(from, &call).await;
+        } else {
+            left += 1;
+        }
+    }
+    let Ok(endings) = cache.endings_of_edge(from).await else { return };
+    for (call, messages) in endings {
+        if settle_noted(services, &call, &messages).await {
+            tracing::info!(%call, from, "a call that a lost task ended is settled");
+            // Where it fails the same is published once more, and changes nothing.
+            let _ = cache.forget_ending(from, &call).await;
         } else {
             left += 1;
         }

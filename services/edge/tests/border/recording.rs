@@ -57,7 +57,8 @@ impl Handler for Voice {
     }
 }
 
-struct Jobs(mpsc::UnboundedSender<FinishRecording>);
+/// Tells which recordings are to be finished.
+pub struct Jobs(pub mpsc::UnboundedSender<FinishRecording>);
 
 #[async_trait]
 impl Handler for Jobs {

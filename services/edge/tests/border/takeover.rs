@@ -4,16 +4,17 @@ use std::{sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bus::{Destination, Queue};
-use cache::{Record, Sequel};
+use cache::{Record, RecordingBlock, Sequel};
 use domain::{
-    CallEndReason, CallSid, ConversationId, Envelope, EventId, Handover, Payload, SentenceSpoken,
-    Timestamp, Turn,
+    CallEndReason, CallEnded, CallSid, ConversationId, Envelope, EventId, FinishRecording,
+    Handover, Payload, SentenceSpoken, Timestamp, Turn,
 };
 use store::seed::DEMO;
 
 use crate::{
     edge_task::{EdgeTask, OUR_NUMBER, PATIENCE, PUBLIC_BASE, start_with},
     media_socket::{Voice, heard_events, heard_until_closed, open_signed, say, start_message},
+    recording::Jobs,
     vendors::{call_form, new_call_sid, token_in, twilio_api},
 };
 
@@ -139,6 +140,52 @@ async fn the_calls_of_a_lapsed_task_are_asked_to_come_back_those_that_are_elsewh
     };
     tokio::time::timeout(PATIENCE, forgotten).await.expect("nothing is left to take over");
     assert!(asked.try_recv().is_err(), "a call that is elsewhere is left alone");
+    edge.stop().await;
+}
+
+/// The task is gone while it waited for S3 to take the last of a recording.
+#[tokio::test]
+async fn what_a_lost_task_had_still_to_publish_of_a_call_that_was_over_is_published() {
+    let Some(edge) = start_with(&[]).await else { return };
+    let (jobs, mut finished) = tokio::sync::mpsc::unbounded_channel();
+    edge.play(Queue::Jobs, Arc::new(Jobs(jobs)));
+    let cache = &edge.cache;
+    let call = lost_call(&edge).await;
+    cache.end_call(&call, Some("gone:1")).await.unwrap();
+    let block = RecordingBlock {
+        part: 0,
+        block: 0,
+        at: Some(0),
+        paused: String::new(),
+        caller: vec![0x20; 8_000],
+        agent: vec![0x30; 8_000],
+    };
+    cache.keep_recording(&call, &[block]).await.unwrap();
+    let conversation = ConversationId::of_call(DEMO, &call);
+    let started_at = Timestamp::now();
+    let message = |name: &str, payload: Payload| {
+        let id = EventId::from_uuid(conversation.derive(name));
+        let event = Envelope::new(id, DEMO, conversation, call.channel(), started_at, payload);
+        wire::to_body(&wire::encode(&event))
+    };
+    let heard = None;
+    let reason = CallEndReason::Caller;
+    let ended = CallEnded { call: call.clone(), reason, started_at, heard };
+    let finish = FinishRecording { call: call.clone(), started_at, parts: 0 };
+    let messages = [message("call-ended", ended.into()), message("finish", finish.into())];
+    cache.note_ending(GONE, &call, &messages.join("\n")).await.unwrap();
+    cache.renew_edge_lease(GONE, Duration::from_millis(1)).await.unwrap();
+
+    let job = tokio::time::timeout(PATIENCE, finished.recv()).await;
+    assert_eq!(job.expect("its recording is finished").unwrap().call, call);
+    let over = edge.published_kind("CallEnded").await;
+    assert!(matches!(&over.payload, Payload::CallEnded(e) if e.call == call));
+    let settled = async {
+        while !cache.endings_of_edge(GONE).await.unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, settled).await.expect("once");
     edge.stop().await;
 }
 

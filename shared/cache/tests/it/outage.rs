@@ -1,10 +1,22 @@
 //! Redis away, silent, and back.
 
-use std::{net::TcpListener, path::Path, process, time::Duration};
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::Path,
+    process,
+    sync::Arc,
+    time::Duration,
+};
 
 use cache::{Cache, CacheError, OPERATION_TIMEOUT};
 use domain::{Dependency as _, StartCounter as _, Turn};
-use tokio::{process::Command, time::timeout};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    net::{self, TcpStream},
+    process::Command,
+    sync::Notify,
+    time::timeout,
+};
 
 use crate::{cache, call, event};
 
@@ -115,4 +127,68 @@ fn a_runtime_that_ended_takes_no_other_s_connection_with_it() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(cache.set_fence(&call(), Turn(turn))).unwrap();
     }
+}
+
+/// A cluster of one node, whose connections can fall silent without an end.
+struct Node {
+    address: SocketAddr,
+    hush: Arc<Notify>,
+}
+
+impl Node {
+    async fn start() -> Self {
+        let listener = net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let hush = Arc::new(Notify::new());
+        let of_node = hush.clone();
+        tokio::spawn(async move {
+            while let Ok((mut socket, _)) = listener.accept().await {
+                let hush = of_node.clone();
+                tokio::spawn(async move {
+                    tokio::select! {
+                        () = hush.notified() => std::future::pending().await,
+                        _ = answer(&mut socket, address) => {}
+                    }
+                });
+            }
+        });
+        Self { address, hush }
+    }
+}
+
+/// Answers as much as a client of a cluster asks for: all slots are here, and nothing is stored.
+async fn answer(socket: &mut TcpStream, address: SocketAddr) -> std::io::Result<()> {
+    let (read, mut write) = socket.split();
+    let mut lines = BufReader::new(read).lines();
+    while let Some(head) = lines.next_line().await? {
+        let Some(words) = head.strip_prefix('*').and_then(|n| n.parse().ok()) else { continue };
+        let mut command = Vec::<String>::new();
+        for _ in 0..words {
+            lines.next_line().await?;
+            command.extend(lines.next_line().await?);
+        }
+        let reply = match command[0].to_uppercase().as_str() {
+            "CLUSTER" => {
+                let port = address.port();
+                format!(
+                    "*1\r\n*3\r\n:0\r\n:16383\r\n*3\r\n$9\r\n127.0.0.1\r\n:{port}\r\n$1\r\na\r\n"
+                )
+            }
+            "GET" => "$-1\r\n".to_owned(),
+            "PING" => "+PONG\r\n".to_owned(),
+            _ => "+OK\r\n".to_owned(),
+        };
+        write.write_all(reply.as_bytes()).await?;
+    }
+    Ok(())
+}
+
+/// As where a network swallows what is sent, and where the client itself hangs over a connection.
+#[tokio::test]
+async fn a_connection_that_has_fallen_silent_is_given_up_for_another() {
+    let node = Node::start().await;
+    let cache = Cache::connect(&format!("redis://{}", node.address), "test").unwrap();
+    assert!(cache.is_up().await);
+    node.hush.notify_waiters();
+    until_up(&cache).await;
 }
