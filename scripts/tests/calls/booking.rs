@@ -87,7 +87,7 @@ pub async fn by_chat(desk: &Desk) {
     let replies = chat.replies();
     assert_eq!(replies.len(), words.len(), "{replies:?}");
     for (at, parts) in [
-        (1, ["Ben Okoro, Thursday", "at 11 AM. Is that right?"]),
+        (1, ["Ben Okoro, check-up, Thursday", "at 11 AM. Is that right?"]),
         (2, ["You are booked for Thursday", "at 11 AM"]),
         (5, ["It has moved to Thursday", "at 12 PM"]),
         (7, ["It is cancelled.", "Anything else?"]),

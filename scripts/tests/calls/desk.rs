@@ -69,25 +69,13 @@ impl Desk {
         let (owner, connection) =
             tokio_postgres::connect(&mesh.environment()["DATABASE_URL"], NoTls).await.unwrap();
         tokio::spawn(connection);
-        let desk = Self {
+        Self {
             outside: Outside::new(&mesh.endpoints().simulator).unwrap(),
             history: History::open(&environment).await.unwrap(),
             s3: s3(&environment).await,
             owner,
             mesh,
-        };
-        desk.until("greeting on every edge task", async || desk.greets().await).await;
-        desk
-    }
-
-    /// Whether every edge task has what it greets callers with, as its metrics tell it; `None` while one has not.
-    async fn greets(&self) -> Option<()> {
-        for task in self.mesh.endpoints().tasks.iter().filter(|t| t.name.starts_with("edge")) {
-            let metrics = reqwest::get(format!("http://{}/metrics", task.ops)).await.ok()?;
-            let metrics = metrics.text().await.ok()?;
-            metrics.lines().find(|line| *line == "edge_prompts_missing 0")?;
         }
-        Some(())
     }
 
     /// Stops the mesh; fails when a process is left behind.

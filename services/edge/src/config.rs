@@ -39,6 +39,9 @@ pub struct Config {
     pub ses_base_url: Option<String>,
     /// How long live calls may go on when the task is told to stop (`SB_CALL_DRAIN_SECONDS`; DESIGN 5).
     pub call_drain: Duration,
+    /// How long a task that starts waits for its greetings and the like before it counts as ready without them
+    /// (`SB_PROMPTS_PATIENCE_SECONDS`).
+    pub prompts_patience: Duration,
     /// Sockets (calls and live events) that a task is meant to hold (`SB_EDGE_SOCKETS`): told beside those it holds, for
     /// scaling and the alarm at 80 % (F4).
     pub sockets: u32,
@@ -119,6 +122,7 @@ impl Config {
             whatsapp_messages_per_second: r.parsed("WHATSAPP_MESSAGES_PER_SECOND", 80),
             ses_base_url: r.optional("AWS_ENDPOINT_URL_SESV2"),
             call_drain: Duration::from_secs(r.parsed("SB_CALL_DRAIN_SECONDS", 90_u64)),
+            prompts_patience: Duration::from_secs(r.parsed("SB_PROMPTS_PATIENCE_SECONDS", 10_u64)),
             sockets: r.parsed("SB_EDGE_SOCKETS", 200),
             call_log_dir: r.optional("SB_CALL_LOG_DIR").map(PathBuf::from),
             kms_key: r.optional("SB_KMS_KEY").unwrap_or_else(|| "alias/switchboard".into()),

@@ -213,6 +213,7 @@ impl Edge {
             Arc::new(bus.clone()),
             directory.clone(),
             queue_ready.clone(),
+            calls.prompts.clone(),
         ];
 
         let drained = CancellationToken::new();
@@ -232,6 +233,7 @@ impl Edge {
             directory.clone(),
             bus.clone(),
             own_queue,
+            config.prompts_patience,
             stop.clone(),
         ));
         let mut consume = |queue, handler: Arc<dyn Handler>, needs: Arc<dyn Dependency>| {

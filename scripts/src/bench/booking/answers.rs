@@ -277,6 +277,17 @@ impl Customer {
         if !is_of_a_move && !heard.to_lowercase().contains(&self.persona.name.to_lowercase()) {
             return self.one_of(&["no, my name is {name}", "no, {name}", "the name is {name}"]);
         }
+        let service = self.persona.service;
+        let names = |other: &Service| heard.contains(other.name());
+        if !names(&service) && Service::ALL.iter().any(names) {
+            return self
+                .one_of(&[
+                    "no, a {service}",
+                    "no, it's for a {service}",
+                    "it should be a {service}",
+                ])
+                .replace("{service}", service.name());
+        }
         if heard.contains("ending") && !heard.contains(&ending(&self.told_at())) {
             return format!("no, my number is {}", self.number());
         }

@@ -42,6 +42,8 @@ pub(super) enum Service {
 }
 
 impl Service {
+    pub(super) const ALL: [Self; 3] = [Self::CheckUp, Self::Cleaning, Self::Filling];
+
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::CheckUp => "check-up",

@@ -4,15 +4,18 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use bus::{Bus, Destination, Queue};
 use call_core::{Audio, Prompt, Prompts};
 use domain::{
-    CallSid, Channel, ConversationId, Envelope, EventId, Personal, SentenceSpoken, SpeakSentence,
-    SpeechRate, TenantSettings, Timestamp, Voice,
+    BoxFuture, CallSid, Channel, ConversationId, Dependency, Envelope, EventId, Personal,
+    SentenceSpoken, SpeakSentence, SpeechRate, TenantSettings, Timestamp, Voice,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -35,11 +38,30 @@ pub struct PromptStore {
     asked: Mutex<Asked>,
     /// Counts what came, so that a call can wait for its greeting.
     arrivals: watch::Sender<u64>,
+    /// All were ready once, or have been waited for long enough.
+    is_warm: AtomicBool,
+}
+
+/// A task takes calls once it can greet them: what a call may say without the mesh it is given when it begins.
+impl Dependency for PromptStore {
+    fn name(&self) -> &'static str {
+        "prompts"
+    }
+
+    fn is_up(&self) -> BoxFuture<'_, bool> {
+        let is_up = self.is_warm.load(Ordering::Relaxed);
+        Box::pin(std::future::ready(is_up))
+    }
 }
 
 impl Default for PromptStore {
     fn default() -> Self {
-        Self { ready: RwLock::default(), asked: Mutex::default(), arrivals: watch::Sender::new(0) }
+        Self {
+            ready: RwLock::default(),
+            asked: Mutex::default(),
+            arrivals: watch::Sender::new(0),
+            is_warm: AtomicBool::new(false),
+        }
     }
 }
 
@@ -153,14 +175,18 @@ impl PromptStore {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks for what is missing, for every tenant that takes calls, until `stop`.
+    /// Asks for what is missing, for every tenant that takes calls, until `stop`. The task counts as ready without it after
+    /// `patience`: a speech vendor that is down keeps no chats waiting.
     pub async fn keep_ready(
         self: Arc<Self>,
         directory: Arc<Directory>,
         bus: Bus,
         own_queue: String,
+        patience: Duration,
         stop: CancellationToken,
     ) {
+        let mut arrivals = self.arrivals.subscribe();
+        let warm_at = Instant::now() + patience;
         loop {
             let tenants = directory.speaking_tenants();
             let wanted = wanted(&tenants);
@@ -190,9 +216,13 @@ impl PromptStore {
             let ready = wanted.iter().filter(|(_, s, text)| self.prompt(s, text).is_some());
             let missing = wanted.len() - ready.count();
             metrics::gauge!("edge_prompts_missing").set(missing as f64);
+            let is_warm =
+                missing == 0 || Instant::now() >= warm_at || self.is_warm.load(Ordering::Relaxed);
+            self.is_warm.store(is_warm, Ordering::Relaxed);
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(LOOK_EVERY) => {}
+                _ = arrivals.changed(), if !is_warm => {}
             }
         }
     }

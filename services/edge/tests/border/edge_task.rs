@@ -114,6 +114,8 @@ async fn launch(
         ("SB_KMS_KEY", KMS_KEY),
         ("SB_LONG_POLL_SECONDS", "1"),
         ("SB_CALL_DRAIN_SECONDS", "1"),
+        // In most tests nobody speaks.
+        ("SB_PROMPTS_PATIENCE_SECONDS", "0"),
         ("SB_JWT_ISSUER", crate::api::JWT_ISSUER),
         ("SB_CORS_ORIGINS", crate::api::CONSOLE_ORIGIN),
         // Nobody listens: a read mark is best effort.

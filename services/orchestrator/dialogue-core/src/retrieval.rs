@@ -27,8 +27,18 @@ pub(crate) fn reply(state: &mut State, text: &str, tools: &Tools<'_>) -> Result<
 }
 
 /// What people ask to find out what they are talking to; no document of the tenant's has the answer.
-const ABOUT_THE_DESK: [&str; 5] =
-    ["what can you do", "what do you do", "how can you help", "what can you help", "who are you"];
+const ABOUT_THE_DESK: [&str; 10] = [
+    "what can you do",
+    "what do you do",
+    "how can you help",
+    "what can you help",
+    "who are you",
+    "can you hear me",
+    "do you hear me",
+    "is anybody there",
+    "is anyone there",
+    "is somebody there",
+];
 
 pub(crate) fn is_about_the_desk(text: &str) -> bool {
     let words = understand::words(text);

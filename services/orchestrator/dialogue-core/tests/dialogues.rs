@@ -37,7 +37,7 @@ fn a_caller_leaves_with_an_appointment() {
         (
             "At two.",
             "appointments",
-            "Anna Lee, Tuesday, November 24 at 2 PM, number ending 0 1 2 3. Is that right?",
+            "Anna Lee, check-up, Tuesday, November 24 at 2 PM, number ending 0 1 2 3. Is that right?",
         ),
         (
             "Yes.",
@@ -94,6 +94,22 @@ fn who_wants_a_service_is_not_asked_whether_an_appointment_is_wanted() {
 }
 
 #[test]
+fn a_service_that_nobody_named_is_read_back_and_can_be_mended() {
+    for words in ["no, it's for a filling", "it should be a filling", "no, a filling"] {
+        let mut call = Talk::call();
+        for words in ["can you hear me", "yes please", "Anna Lee", "next Tuesday at two"] {
+            call.say(words);
+        }
+        let (_, said) = call.say(words);
+        let mended = "Anna Lee, filling, Tuesday, November 24 at 2 PM, number ending 0 1 2 3. Is that right?";
+        assert_eq!(said, mended, "{words}");
+        call.say("yes");
+        let start = moment("2026-11-24T14:00");
+        assert_eq!(call.clinic.services[&start].as_deref(), Some("filling"));
+    }
+}
+
+#[test]
 fn a_service_that_was_named_before_an_appointment_was_offered_is_the_one_booked() {
     let mut call = Talk::call();
     let (_, said) = call.say("it is about my insurance and a filling");
@@ -116,12 +132,12 @@ fn where_the_business_wants_one_an_email_address_is_asked_for_and_read_back() {
         (
             "anna dot lee at example dot org",
             "appointments",
-            "Anna Lee, Tuesday, November 24 at 2 PM, e-mail anna dot lee at example dot org. Is that right?",
+            "Anna Lee, check-up, Tuesday, November 24 at 2 PM, e-mail anna dot lee at example dot org. Is that right?",
         ),
         (
             "no, the email is anna at example dot org",
             "appointments",
-            "Anna Lee, Tuesday, November 24 at 2 PM, e-mail anna at example dot org. Is that right?",
+            "Anna Lee, check-up, Tuesday, November 24 at 2 PM, e-mail anna at example dot org. Is that right?",
         ),
     ]);
     call.say("yes");
@@ -154,7 +170,7 @@ fn an_email_address_that_is_told_unasked_is_kept() {
     let (_, said) = chat.say("next Tuesday at two");
     assert_eq!(
         said,
-        "Anna Lee, Tuesday, November 24 at 2 PM, e-mail anna@example.org. Is that right?"
+        "Anna Lee, check-up, Tuesday, November 24 at 2 PM, e-mail anna@example.org. Is that right?"
     );
     chat.say("yes");
     let start = moment("2026-11-24T14:00");
@@ -192,7 +208,7 @@ fn a_chat_leaves_with_an_appointment() {
         (
             "no, Monday at 10",
             "appointments",
-            "Anna Lee, Monday, November 23 at 10 AM. Is that right?",
+            "Anna Lee, check-up, Monday, November 23 at 10 AM. Is that right?",
         ),
         ("yes", "appointments", "You are booked for Monday, November 23 at 10 AM. Anything else?"),
         ("thanks", "greeting", "You are welcome. Anything else?"),
@@ -334,7 +350,7 @@ fn a_time_that_is_over_is_asked_again() {
         (
             "Anna",
             "appointments",
-            "Anna, Friday, November 20 at 3 PM, number ending 0 1 2 3. Is that right?",
+            "Anna, check-up, Friday, November 20 at 3 PM, number ending 0 1 2 3. Is that right?",
         ),
     ]);
 }
@@ -398,7 +414,7 @@ fn a_lost_context_is_rebuilt_from_the_history_without_the_user_noticing() {
     call.holds(&[(
         "at two",
         "appointments",
-        "Anna Lee, Tuesday, November 24 at 2 PM, number ending 0 1 2 3. Is that right?",
+        "Anna Lee, check-up, Tuesday, November 24 at 2 PM, number ending 0 1 2 3. Is that right?",
     )]);
 }
 
@@ -441,7 +457,7 @@ fn a_taken_time_is_answered_with_the_nearest_free_ones() {
                 "I need to see the dentist next Tuesday at two, my name is Ben Okoro",
                 "2 PM is not free",
             ),
-            ("do you have half past two?", "Ben Okoro, Tuesday, November 24 at 2:30 PM"),
+            ("do you have half past two?", "Ben Okoro, check-up, Tuesday, November 24 at 2:30 PM"),
             ("yes please", "You are booked for Tuesday, November 24 at 2:30 PM"),
         ],
     );
@@ -475,7 +491,7 @@ fn what_was_read_back_can_be_corrected_before_it_is_booked() {
             ("no, Wednesday", "Wednesday, November 25 at 11 AM"),
             ("half an hour later please", "Wednesday, November 25 at 11:30 AM"),
             ("the name is wrong", "What name"),
-            ("Annie Leigh", "Annie Leigh, Wednesday"),
+            ("Annie Leigh", "Annie Leigh, check-up, Wednesday"),
             ("use another number, 416 967 1111", "number ending 1 1 1 1"),
             ("yes, thanks", "You are booked for Wednesday, November 25 at 11:30 AM"),
         ],

@@ -133,7 +133,11 @@ fn fill(enquiry: &mut Enquiry, asked: Option<Question>, text: &str, scene: &Scen
     let name = understand::name(text, is_asked && !is_moment);
     let parts = || text.split([',', '.']).find_map(|part| understand::name(part, true));
     let name = name.or_else(|| is_asked.then(parts)?);
-    let name = name.or_else(|| mended_name(enquiry, asked, text, is_moment));
+    let name = match service {
+        // "no, it's for a filling" names nobody.
+        Some(_) => name,
+        None => name.or_else(|| mended_name(enquiry, asked, text, is_moment)),
+    };
     enquiry.name = name.map(Personal::new).or(enquiry.name.take());
     let declines = understand::answer(text) == Answer::No;
     match asked {
@@ -254,6 +258,11 @@ fn ask_next(
     Ok(scripted)
 }
 
+/// What is booked where nothing was named, to be read back where it could have been another.
+fn usual_service<'a>(scene: &'a Scene<'_>) -> Option<&'a str> {
+    scene.services.first().filter(|_| scene.services.len() > 1).map(String::as_str)
+}
+
 /// A caller who hides the number is asked for one; in a chat we can answer without.
 fn needs_number(state: &State, scene: &Scene<'_>) -> bool {
     scene.spoken && state.enquiry.number == Contact::Unknown && caller(scene).is_none()
@@ -294,7 +303,7 @@ fn read_back(state: &mut State, scene: &Scene<'_>) -> Result<Scripted, Wanted> {
         return Ok(offer(state, slots, Some(at), scene.here));
     }
     let number = number(state, scene);
-    let moment = match &state.enquiry.service {
+    let moment = match state.enquiry.service.as_deref().or(usual_service(scene)) {
         Some(service) => format!("{service}, {}", said::moment(at)),
         None => said::moment(at),
     };
