@@ -188,6 +188,8 @@ impl PromptStore {
         let mut arrivals = self.arrivals.subscribe();
         let warm_at = Instant::now() + patience;
         loop {
+            // Before the directory has been read, nothing is missing.
+            let is_read = directory.is_up().await;
             let tenants = directory.speaking_tenants();
             let wanted = wanted(&tenants);
             let names: HashSet<Uuid> = wanted.iter().map(|(name, ..)| *name).collect();
@@ -216,8 +218,9 @@ impl PromptStore {
             let ready = wanted.iter().filter(|(_, s, text)| self.prompt(s, text).is_some());
             let missing = wanted.len() - ready.count();
             metrics::gauge!("edge_prompts_missing").set(missing as f64);
+            let is_whole = is_read && missing == 0;
             let is_warm =
-                missing == 0 || Instant::now() >= warm_at || self.is_warm.load(Ordering::Relaxed);
+                is_whole || Instant::now() >= warm_at || self.is_warm.load(Ordering::Relaxed);
             self.is_warm.store(is_warm, Ordering::Relaxed);
             tokio::select! {
                 () = stop.cancelled() => return,
