@@ -190,6 +190,7 @@ impl Edge {
         let calls = Arc::new(CallServices {
             bus: bus.clone(),
             cache: cache.clone(),
+            store: store.clone(),
             guard: guard.clone(),
             directory: directory.clone(),
             tokens,

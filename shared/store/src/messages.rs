@@ -358,6 +358,17 @@ pub async fn heard(tx: &TenantTx, of: &Envelope, heard: &Heard) -> Result<(), St
     Ok(())
 }
 
+/// The last turn of a conversation that is recorded; 0 where none is.
+///
+/// # Errors
+/// When the database is away.
+pub async fn last_turn(tx: &TenantTx, conversation: ConversationId) -> Result<Turn, StoreError> {
+    let sql = "SELECT max(turn) FROM messages WHERE conversation = $1";
+    let row = tx.query_opt(sql, &[conversation.as_uuid()]).await?;
+    let last: Option<i32> = row.and_then(|row| row.get(0));
+    Ok(Turn(last.and_then(|turn| u32::try_from(turn).ok()).unwrap_or(0)))
+}
+
 /// When the person last wrote in a conversation: WhatsApp lets a business write freely for 24 hours
 /// from then (PROTOCOLS 2.3).
 pub async fn last_received_at(

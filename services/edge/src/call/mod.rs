@@ -32,6 +32,7 @@ use bus::Bus;
 use cache::Cache;
 use domain::{CallSid, Envelope};
 pub use settle::settle_call_over;
+use store::Store;
 use tokio::{runtime::Handle, sync::mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -43,6 +44,8 @@ pub struct CallServices {
     pub bus: Bus,
     /// Fences, leases, states.
     pub cache: Cache,
+    /// What is recorded of a call, where Redis did not hear of it.
+    pub store: Store,
     /// One-time tokens and the limit of sockets.
     pub guard: Arc<Guard>,
     /// Tenants' settings.

@@ -16,7 +16,7 @@ use super::{
     clock::{CallClock, samples},
     resumption::LostCall,
     session::{Admitted, Session},
-    token::TOKEN_LIFE,
+    token::{StreamClaims, TOKEN_LIFE},
     wire::{self, LONGEST_FRAME_BYTES, StreamEvent},
 };
 use crate::{
@@ -30,6 +30,8 @@ use crate::{
 const START_WITHIN: Duration = Duration::from_secs(5);
 /// `connected` and a few stray frames; a socket that says more before `start` is no media stream.
 const FRAMES_BEFORE_START: usize = 20;
+/// As long as an operation of Redis may take: the caller hears nothing meanwhile.
+const RECORDED_WITHIN: Duration = cache::OPERATION_TIMEOUT;
 /// 200 ms of audio are 10 frames: a vendor who is this far behind does not read.
 const LONGEST_BACKLOG: usize = 1024;
 
@@ -213,7 +215,7 @@ async fn admit(
     };
     let resumed = claims.attempt > 0;
     let holder = format!("{}:{stream_sid}", services.own_queue);
-    let (slot, record, fence, returned, off_record, listens_in) = tokio::join!(
+    let (slot, record, fence, returned, off_record, listens_in, recorded) = tokio::join!(
         services.guard.take_socket(user, &claims.call, claims.attempt),
         services.cache.attach_call(&claims.call, claims.attempt, &holder, &services.own_queue, now),
         services.cache.fence(&claims.call),
@@ -225,6 +227,7 @@ async fn admit(
                 false => None,
             }
         },
+        async { if resumed { recorded_turn(services, &claims).await } else { 0 } },
     );
     if slot.is_none() {
         return Err("too_many_sockets");
@@ -250,9 +253,8 @@ async fn admit(
     let known = resumed.then_some(record).flatten();
     let turns_before = match &known {
         // The fence names the first turn that counts: it may be the one that was being spoken.
-        Some(record) => record.taken.0.max(fence.saturating_sub(1)),
-        None if resumed => fence,
-        None => 0,
+        Some(record) => record.taken.0.max(fence.saturating_sub(1)).max(recorded),
+        None => fence.max(recorded),
     };
     let lost = known.filter(|_| !returned).map(|record| LostCall::of(record, fence, turns_before));
     Ok(Admitted {
@@ -269,6 +271,26 @@ async fn admit(
         turns_before,
         stream_at,
     })
+}
+
+/// The last turn of the call that stands in the history: one that Redis was not told of is no number for another. 0 where the
+/// database does not answer soon.
+async fn recorded_turn(services: &CallServices, claims: &StreamClaims) -> u32 {
+    let (store, tenant) = (services.store.clone(), claims.tenant);
+    let conversation = ConversationId::of_call(tenant, &claims.call);
+    // The pool's connections live where they were made.
+    let asked = services.runtime.spawn(async move {
+        let tx = store.tenant(tenant).await?;
+        store::messages::last_turn(&tx, conversation).await
+    });
+    match tokio::time::timeout(RECORDED_WITHIN, asked).await {
+        Ok(Ok(Ok(turn))) => turn.0,
+        Ok(Ok(Err(error))) => {
+            tracing::warn!(call = %claims.call, %error, "the call goes on without its history");
+            0
+        }
+        Ok(Err(_)) | Err(_) => 0,
+    }
 }
 
 /// What leaves on a media socket.

@@ -7,9 +7,14 @@ use bus::{Destination, Queue};
 use cache::{Record, RecordingBlock, Sequel};
 use domain::{
     CallEndReason, CallEnded, CallSid, ConversationId, Envelope, EventId, FinishRecording,
-    Handover, Payload, SentenceSpoken, Timestamp, Turn,
+    Handover, MessageKind, MessageReceived, Payload, SentenceSpoken, Timestamp, Turn,
 };
-use store::seed::DEMO;
+use serde_json::json;
+use store::{
+    conversations, messages,
+    seed::DEMO,
+    users::{self, Identity},
+};
 
 use crate::{
     edge_task::{EdgeTask, OUR_NUMBER, PATIENCE, PUBLIC_BASE, start_with},
@@ -140,6 +145,52 @@ async fn the_calls_of_a_lapsed_task_are_asked_to_come_back_those_that_are_elsewh
     };
     tokio::time::timeout(PATIENCE, forgotten).await.expect("nothing is left to take over");
     assert!(asked.try_recv().is_err(), "a call that is elsewhere is left alone");
+    edge.stop().await;
+}
+
+/// Redis was away when its last turns were to be noted.
+#[tokio::test]
+async fn a_call_that_comes_back_goes_on_behind_the_last_turn_that_is_recorded() {
+    let Some(edge) = start_with(&[]).await else { return };
+    let call = lost_call(&edge).await;
+    let conversation = ConversationId::of_call(DEMO, &call);
+    let said = MessageReceived {
+        from: "+15551234567".into(),
+        to: OUR_NUMBER.into(),
+        text: "orange".into(),
+        kind: MessageKind::Speech,
+        external_id: String::new(),
+        profile_name: None,
+        bsuid: None,
+        heard: None,
+        call: Some(call.clone()),
+        quotes: None,
+        referral: None,
+        gathered: false,
+        speech: None,
+    };
+    let (id, now) = (EventId::random(), Timestamp::now());
+    let event =
+        Envelope::new(id, DEMO, conversation, call.channel(), now, said.clone()).with_turn(Turn(3));
+    let store = edge.db.store().await;
+    let tx = store.tenant(DEMO).await.unwrap();
+    let known_by = Identity::phone(&said.from).unwrap();
+    let user = users::note(&tx, &[known_by], None, now).await.unwrap();
+    conversations::note(&tx, &event, Some(OUR_NUMBER), user).await.unwrap();
+    messages::received(&tx, &event, &said).await.unwrap();
+    tx.commit().await.unwrap();
+
+    let form = call_form(call.as_str(), "+15551234567", OUR_NUMBER);
+    let twiml = edge.twilio("/twilio/voice?attempt=1&turn=0", &form).await.1;
+    let mut socket = open_signed(&edge).await;
+    say(&mut socket, &start_message(call.as_str(), token_in(&twiml))).await;
+    for digit in ["4", "#"] {
+        let key = json!({"event": "dtmf", "streamSid": "MZ1", "sequenceNumber": "2",
+            "dtmf": {"track": "inbound_track", "digit": digit}});
+        say(&mut socket, &key).await;
+    }
+    let taken = edge.published_kind("MessageReceived").await;
+    assert_eq!(taken.turn, Turn(4), "turn 3 is another");
     edge.stop().await;
 }
 
