@@ -57,10 +57,12 @@ impl Sentence {
         Self { parts: vec![Some(audio)], count: Some(1), ..Self::new(text) }
     }
 
-    /// Takes in a part, unless it has come before or lies behind the end. Without audio the sentence breaks off there.
+    /// Takes in a part, unless it has come before or lies behind the end. Without audio the sentence breaks off there; what
+    /// has come is there, however a repetition of it went.
     pub(super) fn add(&mut self, part: u32, more: bool, audio: Option<Audio>) {
         let part = part as usize;
-        if part >= self.count.unwrap_or(PARTS_MAX) {
+        let has_come = matches!(self.parts.get(part), Some(Some(_)));
+        if has_come || part >= self.count.unwrap_or(PARTS_MAX) {
             return;
         }
         let Some(audio) = audio else {
@@ -71,13 +73,11 @@ impl Sentence {
         if self.parts.len() <= part {
             self.parts.resize(part + 1, None);
         }
-        if self.parts[part].is_none() {
-            self.parts[part] = Some(audio);
-            self.ends = None;
-            if !more {
-                self.count = Some(part + 1);
-                self.parts.truncate(part + 1);
-            }
+        self.parts[part] = Some(audio);
+        self.ends = None;
+        if !more {
+            self.count = Some(part + 1);
+            self.parts.truncate(part + 1);
         }
     }
 
@@ -138,7 +138,7 @@ impl Sentence {
 
     /// Whether all of it has been sent.
     pub(super) fn is_sent(&self) -> bool {
-        self.has_all() && self.sent == self.len()
+        self.has_all() && self.sent >= self.len()
     }
 
     /// Whether it cannot go on before another part comes.

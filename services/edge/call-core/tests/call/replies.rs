@@ -446,3 +446,25 @@ fn a_hang_up_in_the_middle_of_a_reply_tells_what_was_heard() {
     phone.sentence(1, 1, 1, "More.", &[0x32; 800]);
     assert_eq!(phone.log.len(), actions, "nothing follows the end");
 }
+
+/// A job that the broker delivered twice may come out otherwise the second time.
+#[test]
+fn a_sentence_that_is_being_heard_stays_though_a_repetition_of_it_failed() {
+    let mut phone = Phone::started(settings());
+    assert_eq!(phone.take_turn(&voice::speech(600), "hello"), 1);
+    phone.sentence(1, 1, 0, "It is open.", &[0x31; 16_000]);
+    phone.finish(1, 1, 1);
+    phone.quiet(400);
+    let (part, more, text) = (0, false, String::new());
+    phone.input(Input::SentenceSpoken {
+        turn: 1,
+        attempt: 1,
+        index: 0,
+        part,
+        more,
+        text,
+        audio: None,
+    });
+    phone.quiet(30_000);
+    assert_eq!(samples_of(&phone, 0x31), 16_000, "all of it is heard");
+}
