@@ -49,7 +49,7 @@ pub async fn edge_killed(desk: &Desk) {
     assert_eq!(said(&report), words, "{report:#?}");
     assert_eq!(report.ended_by.as_deref(), Some("hangup"), "{report:#?}");
     let answers = report.texts().join(" ");
-    assert!(answers.contains("Cora Diaz, Thursday"), "nothing was forgotten: {answers}");
+    assert!(answers.contains("Cora Diaz, check-up, Thursday"), "nothing was forgotten: {answers}");
     let kept = desk.kept(&report, 1 + 2 * words.len()).await;
     assert_eq!(kept.user(), words);
 }
