@@ -65,7 +65,10 @@ async fn burst(desk: &Desk, number: usize) {
     let rows = desk.rows(sql, &[conversation.as_uuid()]).await;
     let written: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
     assert_eq!(written, BURST, "what was written is what is kept, in order");
-    assert!(kept[3].contains("Anna Lee, check-up, Tuesday"), "the answers knew what came before: {kept:?}");
+    assert!(
+        kept[3].contains("Anna Lee, check-up, Tuesday"),
+        "the answers knew what came before: {kept:?}"
+    );
 }
 
 fn texts(chat: &Chat, by_person: bool) -> Vec<&str> {
