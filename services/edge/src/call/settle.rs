@@ -58,13 +58,7 @@ pub(super) async fn settle_session(
     if ending.resumed || ending.reason == CallEndReason::Lost {
         recorded = recorded_anywhere(&services, &ending.call).await.unwrap_or(recorded);
     }
-    let now = Timestamp::now();
-    let mut event = call_ended(ending.tenant, &ending.call, ending.reason, ending.started_at, now);
-    if let Payload::CallEnded(CallEnded { heard, .. }) = &mut event.payload {
-        *heard = ending.heard;
-    }
-    event.off_record = ending.off_record;
-    effects.push(Effect::Event(event));
+    effects.push(Effect::Event(ended(&ending)));
     if let Some(parts) = recorded {
         let job = finish_recording(ending.tenant, &ending.call, ending.started_at, parts);
         effects.push(Effect::Job(Queue::Jobs, job));
@@ -76,17 +70,23 @@ pub(super) async fn settle_session(
     }
 }
 
-/// Notes what follows the end of a call, for storing the last of its recording may take minutes (S3 away), and this task may
-/// not live that long.
-async fn note(services: &CallServices, ending: &Ending) {
+/// The event of the end of a call.
+fn ended(ending: &Ending) -> Envelope {
     let now = Timestamp::now();
     let mut event = call_ended(ending.tenant, &ending.call, ending.reason, ending.started_at, now);
     if let Payload::CallEnded(CallEnded { heard, .. }) = &mut event.payload {
         heard.clone_from(&ending.heard);
     }
     event.off_record = ending.off_record;
+    event
+}
+
+/// Notes what follows the end of a call, for storing the last of its recording may take minutes (S3 away), and this task may
+/// not live that long.
+async fn note(services: &CallServices, ending: &Ending) {
     let job = finish_recording(ending.tenant, &ending.call, ending.started_at, 0);
-    let messages = [event, job].map(|message| wire::to_body(&wire::encode(&message))).join("\n");
+    let messages =
+        [ended(ending), job].map(|message| wire::to_body(&wire::encode(&message))).join("\n");
     if let Err(error) =
         services.cache.note_ending(&services.own_queue, &ending.call, &messages).await
     {
