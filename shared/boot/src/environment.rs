@@ -1,4 +1,6 @@
-use std::{collections::HashMap, fmt, str::FromStr};
+use std::{collections::HashMap, fmt, str::FromStr, time::Duration};
+
+const LONGEST_SECONDS: u32 = 24 * 60 * 60;
 
 /// The variables a process was started with, as a value: a test passes a map (DESIGN 9).
 #[derive(Clone, Default)]
@@ -69,6 +71,15 @@ impl Reader<'_> {
                 default
             }
         }
+    }
+
+    /// Whole seconds, a day at most: no configuration makes a time that cannot be computed.
+    pub fn seconds(&mut self, key: &'static str, default: u32) -> Duration {
+        let seconds = self.parsed(key, default);
+        if seconds > LONGEST_SECONDS {
+            self.fault(key, format!("must be 0 to {LONGEST_SECONDS}"));
+        }
+        Duration::from_secs(seconds.into())
     }
 
     /// A list, split at commas; blanks around the entries do not count.
@@ -160,6 +171,21 @@ mod tests {
             assert_eq!(message.matches(key).count(), 1, "{message}");
         }
         assert!(!message.contains("secret"), "{message}");
+    }
+
+    #[test]
+    fn seconds_are_whole_and_a_day_at_most() {
+        let read = |text: &str| {
+            let env: Environment = [("WAIT", text)].into_iter().collect();
+            let mut r = env.reader();
+            let wait = r.seconds("WAIT", 7);
+            r.finish(wait).map_err(|faults| faults.to_string())
+        };
+        assert_eq!(read("").unwrap(), Duration::from_secs(7));
+        assert_eq!(read("86400").unwrap(), Duration::from_secs(86_400));
+        for wrong in ["86401", "-1", "1.5", "18446744073709551615"] {
+            assert!(read(wrong).unwrap_err().contains("WAIT"), "{wrong}");
+        }
     }
 
     #[test]

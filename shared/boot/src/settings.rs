@@ -43,7 +43,7 @@ impl CommonSettings {
             secrets_prefix: r.optional("SB_SECRETS_PREFIX").unwrap_or_else(|| "sb-dev".into()),
             long_poll: Duration::from_secs(long_poll),
             high_throughput: r.parsed("SB_QUEUE_HIGH_THROUGHPUT", false),
-            drain: Duration::from_secs(r.parsed("SB_DRAIN_SECONDS", 30_u64)),
+            drain: r.seconds("SB_DRAIN_SECONDS", 30),
         }
     }
 }
