@@ -98,7 +98,7 @@ impl Default for TurnTaking {
             end_of_turn: Duration::from_millis(500),
             end_of_turn_unfinished: Duration::from_millis(1_500),
             end_of_turn_answered: Duration::from_millis(300),
-            back_channel_longest: Duration::from_millis(640),
+            back_channel_longest: Duration::from_millis(1_000),
             caller_silent_after: Duration::from_secs(8),
         }
     }

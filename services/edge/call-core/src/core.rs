@@ -15,7 +15,7 @@ use crate::{
     playback::{Piece, Playback, Progress},
     recording::Recording,
     turn::{Event, Outcome, ReadySegment, Times, TurnTaker},
-    utterance::is_back_channel,
+    utterance::{Agent, is_back_channel},
 };
 
 /// How long the words of a turn are waited for in the middle of which the caller hung up. Recognition takes a fraction of
@@ -390,7 +390,8 @@ impl CallCore {
     /// A reply does not stand still for words that do not come back; they may still end it.
     fn give_up_doubt(&mut self) {
         let quiet = self.turn.quiet() >= self.settings.turn.doubt_longest;
-        if self.playback.is_paused() && !self.turn.is_speaking() && quiet {
+        let is_unknown = self.turn.is_waiting_for_words() && !self.turn.is_speaking();
+        if self.playback.is_paused() && is_unknown && quiet {
             self.playback.resume();
         }
     }
@@ -409,7 +410,12 @@ impl CallCore {
         };
         self.active = self.now;
         match outcome {
-            Outcome::Words { text, .. } if self.is_listening(&text) => self.playback.resume(),
+            Outcome::Words { text, .. } if self.is_listening(&text) => {
+                match self.playback.is_mid_reply() {
+                    true => self.playback.resume(),
+                    false => self.go_back(false),
+                }
+            }
             Outcome::Words { mut text, confidence, times } => {
                 let keys = std::mem::take(&mut self.keys);
                 if !keys.pressed.is_empty() {
@@ -427,9 +433,16 @@ impl CallCore {
         }
     }
 
-    /// Whether the caller, speaking into a reply, only said that he listens.
+    /// Whether the caller, speaking into a reply or before one that is due, only said that he listens.
     fn is_listening(&self, text: &str) -> bool {
-        self.playback.is_mid_reply() && is_back_channel(text, self.playback.was_asking())
+        let owes_answer = self.taken > 0 && self.playback.awaits_reply();
+        let agent = match self.playback.is_mid_reply() {
+            true if self.playback.was_asking() => Agent::Asking,
+            true => Agent::Telling,
+            false if owes_answer && self.keys.pressed.is_empty() => Agent::Thinking,
+            false => return false,
+        };
+        is_back_channel(text, agent)
     }
 
     fn take_turn(

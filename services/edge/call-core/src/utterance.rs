@@ -45,18 +45,34 @@ pub(crate) fn outlook(text: &str) -> Outlook {
     if more { Outlook::MoreComing } else { Outlook::Open }
 }
 
-/// Whether these words, spoken into the agent's, say no more than that the caller listens. `asked` tells that the agent
-/// is asking something, to which an "okay" is an answer.
-pub(crate) fn is_back_channel(text: &str, asked: bool) -> bool {
+/// What the agent is at when the caller says something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Agent {
+    /// It tells something.
+    Telling,
+    /// It asks something, to which an "okay" is an answer.
+    Asking,
+    /// It has not begun to answer the caller's last turn, to which a "yes" may belong, but no "okay, thank you".
+    Thinking,
+}
+
+/// Whether these words say no more than that the caller listens.
+pub(crate) fn is_back_channel(text: &str, agent: Agent) -> bool {
+    let phrases: &[&[&str]] = match agent {
+        Agent::Telling => &[ASSENTS, AFFIRMATIONS],
+        Agent::Asking => &[],
+        Agent::Thinking => &[ASSENTS],
+    };
     let words = words(text);
     let mut rest = words.as_slice();
     while let Some(first) = rest.first() {
-        let phrase = ASSENTS.iter().filter(|_| !asked).find_map(|assent| {
-            let len = assent.split(' ').count();
+        // The longest that fits: "that's fine" before "that's".
+        let said = phrases.iter().flat_map(|list| list.iter()).filter_map(|phrase| {
+            let len = phrase.split(' ').count();
             let said = rest.get(..len)?;
-            assent.split(' ').eq(said.iter().map(String::as_str)).then_some(len)
+            phrase.split(' ').eq(said.iter().map(String::as_str)).then_some(len)
         });
-        match phrase {
+        match said.max() {
             Some(len) => rest = &rest[len..],
             None if is_murmur(first) => rest = &rest[1..],
             None => return false,
@@ -188,40 +204,79 @@ const ANSWERS: &[&str] = &[
 const ASSENTS: &[&str] = &[
     "okay",
     "ok",
+    "okay then",
+    "i see",
+    "i know",
+    "i get it",
+    "got it",
+    "gotcha",
+    "alright",
+    "all right",
+    "fine",
+    "that's fine",
+    "good",
+    "very good",
+    "that's good",
+    "sounds good",
+    "sounds great",
+    "great",
+    "that's great",
+    "that works",
+    "makes sense",
+    "that makes sense",
+    "i understand",
+    "understood",
+    "no problem",
+    "no worries",
+    "go on",
+    "go ahead",
+    "carry on",
+    "please go on",
+    "oh",
+    "wow",
+    "really",
+    "nice",
+    "very nice",
+    "that's nice",
+    "lovely",
+    "perfect",
+    "excellent",
+    "wonderful",
+    "awesome",
+    "amazing",
+    "brilliant",
+    "interesting",
+    "cool",
+    "thanks",
+    "thank you",
+    "thank you very much",
+    "thanks a lot",
+];
+
+/// The same, where nothing was asked.
+const AFFIRMATIONS: &[&str] = &[
     "yes",
     "yeah",
     "yep",
     "yup",
     "right",
+    "that's right",
     "sure",
-    "i see",
-    "got it",
-    "alright",
-    "all right",
-    "fine",
-    "good",
-    "great",
     "of course",
     "exactly",
     "true",
-    "i understand",
-    "understood",
-    "oh",
-    "wow",
-    "really",
-    "nice",
-    "perfect",
-    "cool",
-    "thanks",
-    "thank you",
+    "correct",
+    "indeed",
+    "absolutely",
+    "definitely",
 ];
 
 const MURMURS: &[&str] = &[
     "uh", "um", "er", "erm", "ah", "aah", "aha", "uhhuh", "huh", "eh", "mhmm", "mmhm", "uhuh",
-    "uhm", "ooh",
+    "uhm", "ooh", "ha", "haha", "hahaha", "heh", "hehe",
 ];
 
-/// "Go on" is a whole sentence.
+/// "Go on" is a whole sentence, and "hold on" asks for time.
 const LED_ON: &[&str] = &["go", "come", "carry", "hold", "hang", "going", "move"];
 
 const HESITATIONS: &[&str] = &["um", "uh", "er", "erm", "uhm", "well", "like"];
@@ -273,7 +328,9 @@ const CONNECTORS: &[&str] = &[
     "mr",
     "mrs",
     "ms",
+    "dr",
     "dot",
+    "capital",
     "underscore",
     "dash",
     "double",
@@ -285,6 +342,24 @@ const CONNECTORS: &[&str] = &[
     "either",
     "maybe",
     "not",
+    "after",
+    "past",
+    "since",
+    "without",
+    "near",
+    "during",
+    "very",
+    "next",
+    "you're",
+    "they're",
+    "he's",
+    "she's",
+    "who's",
+    "where's",
+    "how's",
+    "we've",
+    "we'll",
+    "actually",
 ];
 
 /// Sentences nobody ends there.
@@ -324,6 +399,36 @@ const OPENINGS: &[&str] = &[
     "can i get",
     "could i get",
     "can i have",
+    "how about",
+    "what about",
+    "such as",
+    "as well as",
+    "you know",
+    "i mean",
+    "i think",
+    "i guess",
+    "i believe",
+    "area code",
+    "let me see",
+    "let me think",
+    "let me check",
+    "let me look",
+    "one second",
+    "one sec",
+    "one moment",
+    "one minute",
+    "just a second",
+    "just a sec",
+    "just a moment",
+    "just a minute",
+    "give me a second",
+    "give me a moment",
+    "give me a minute",
+    "wait a second",
+    "wait a moment",
+    "wait a minute",
+    "hang on",
+    "hold on",
 ];
 
 const DIGITS: &[&str] =
@@ -391,6 +496,13 @@ mod tests {
             "1 416 555 012",
             "because",
             "I think um",
+            "let me see",
+            "hold on",
+            "just a second",
+            "how about",
+            "at half past",
+            "I would like to see Dr.",
+            "the name is spelled capital",
         ] {
             assert_eq!(outlook(text), Outlook::MoreComing, "{text}");
         }
@@ -449,20 +561,44 @@ mod tests {
             "right",
             "",
             "I see.",
+            "haha",
+            "Sounds good!",
+            "oh, that makes sense, thank you",
+            "please go on",
         ] {
-            assert!(is_back_channel(text, false), "{text}");
+            assert!(is_back_channel(text, Agent::Telling), "{text}");
         }
-        for text in
-            ["no", "wait", "stop", "okay but Friday", "Wednesday", "what", "hello", "yes on Monday"]
-        {
-            assert!(!is_back_channel(text, false), "{text}");
+        for text in [
+            "no",
+            "wait",
+            "stop",
+            "okay but Friday",
+            "Wednesday",
+            "what",
+            "hello",
+            "yes on Monday",
+            "that's",
+            "no that's not good",
+            "go on Friday",
+        ] {
+            assert!(!is_back_channel(text, Agent::Telling), "{text}");
         }
     }
 
     #[test]
     fn an_okay_to_a_question_is_an_answer_and_a_murmur_is_none() {
-        assert!(!is_back_channel("okay", true));
-        assert!(!is_back_channel("yes", true));
-        assert!(is_back_channel("mhmm", true));
+        assert!(!is_back_channel("okay", Agent::Asking));
+        assert!(!is_back_channel("yes", Agent::Asking));
+        assert!(is_back_channel("mhmm", Agent::Asking));
+    }
+
+    #[test]
+    fn what_is_said_while_the_agent_thinks_takes_no_turn_unless_it_may_be_an_answer() {
+        for text in ["okay", "um", "thank you", "okay, great, thanks"] {
+            assert!(is_back_channel(text, Agent::Thinking), "{text}");
+        }
+        for text in ["yes", "yeah okay", "hello", "or Friday"] {
+            assert!(!is_back_channel(text, Agent::Thinking), "{text}");
+        }
     }
 }

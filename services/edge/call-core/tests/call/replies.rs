@@ -78,7 +78,7 @@ fn a_barge_in_sets_the_fence_clears_and_knows_the_words_heard() {
         phone.sentence(1, 1, 1, WORDS, &vec![0x31; len]);
         phone.quiet(300 + late);
         let from = phone.log.len();
-        phone.speak(&voice::speech(800));
+        phone.speak(&voice::speech(1_100));
         assert!(!phone.core.is_ended());
 
         let after: Vec<&Action> = phone.log[from..].iter().map(|(_, action)| action).collect();
@@ -110,7 +110,7 @@ fn a_barge_in_counts_words_by_the_clock_where_no_mark_returns() {
     let len = 8 * 4_000;
     phone.sentence(1, 1, 0, WORDS, &vec![0x31; len]);
     phone.quiet(2_000);
-    phone.speak(&voice::speech(800));
+    phone.speak(&voice::speech(1_100));
     let text = words_heard(WORDS, samples_of(&phone, 0x31), len);
     let told = phone.actions().find_map(|action| match action {
         Action::ReplyHeard(heard) => Some(heard.text.clone()),
@@ -179,7 +179,7 @@ fn a_doubt_ends_with_the_fence_and_is_not_raised_of_a_reply_that_is_made() {
     phone.take_turn(&voice::speech(600), "a question");
     phone.sentence(1, 1, 0, WORDS, &[0x31; 32_000]);
     phone.quiet(1_000);
-    phone.speak(&voice::speech(900));
+    phone.speak(&voice::speech(1_100));
     let doubt = phone.place(|a| *a == Action::Doubt { turn: 1 });
     let clear = phone.place(|a| *a == Action::SendClear);
     let fence = phone.place(|a| *a == Action::SetFence { turn: 2 });
@@ -191,7 +191,7 @@ fn a_doubt_ends_with_the_fence_and_is_not_raised_of_a_reply_that_is_made() {
     phone.sentence(1, 1, 0, WORDS, &[0x31; 32_000]);
     phone.finish(1, 1, 1);
     phone.quiet(1_000);
-    phone.speak(&voice::speech(900));
+    phone.speak(&voice::speech(1_100));
     assert_eq!(phone.count(|a| matches!(a, Action::Doubt { .. })), 0);
 }
 
@@ -222,7 +222,7 @@ fn noise_that_cut_the_agent_short_is_not_met_with_silence() {
     phone.sentence(1, 1, 0, WORDS, &[0x31; 32_000]);
     phone.quiet(1_000);
     let from = phone.log.len();
-    phone.speak(&voice::speech(900));
+    phone.speak(&voice::speech(1_100));
     phone.quiet(400);
     phone.understand(from, "");
     phone.quiet(1_000);

@@ -14,6 +14,8 @@ enum Step {
     Say(u64, &'static str),
     Quiet(u64),
     Noise(u64, i16),
+    /// A machine on the line: these two frequencies, Hz.
+    Tone(u64, f32, f32),
     Cough,
     Click,
     /// The agent begins a reply of this text, one second a word.
@@ -58,6 +60,7 @@ impl Talk {
                 }
                 Quiet(ms) => talk.quiet(ms),
                 Noise(ms, level) => talk.hear(&voice::noise(ms, level, seed)),
+                Tone(ms, low, high) => talk.hear(&voice::tone(ms, low, high)),
                 Cough => talk.hear(&voice::cough(seed)),
                 Click => talk.hear(&voice::noise(10, 30_000, seed)),
                 Agent(text) => talk.agent(text),
@@ -177,6 +180,19 @@ const CASES: &[Case] = &[
     ("a sentence into the greeting", &[Agent(LONG), Quiet(1_500), Say(1_000, "I need an appointment"), Quiet(900)], &["I need an appointment"], true),
     ("an okay after the agent", &[Say(500, "Tuesday"), Quiet(700), Agent("booked"), Quiet(2_000), Say(350, "okay"), Quiet(900)], &["Tuesday", "okay"], false),
     ("more before the answer comes", &[Say(600, "book Tuesday"), Quiet(900), Say(600, "or Friday"), Quiet(900)], &["book Tuesday", "or Friday"], false),
+    ("an okay while the agent thinks", &[Say(700, "I need an appointment"), Quiet(900), Say(350, "okay"), Quiet(900), Agent("sure"), Quiet(1_500)], &["I need an appointment"], false),
+    ("a thank you while the agent thinks", &[Say(700, "book Tuesday please"), Quiet(900), Say(450, "thank you"), Quiet(900), Agent("booked"), Quiet(1_500)], &["book Tuesday please"], false),
+    ("a yes while the agent thinks", &[Say(700, "Tuesday at ten"), Quiet(900), Say(300, "yes"), Quiet(900)], &["Tuesday at ten", "yes"], false),
+    ("a long assent", &[Say(500, "go on"), Quiet(700), Agent(LONG), Quiet(1_500), Say(850, "oh that makes sense"), Quiet(1_500)], &["go on"], false),
+    ("laughter", &[Say(500, "go on"), Quiet(700), Agent(LONG), Quiet(1_500), Say(600, "haha"), Quiet(1_500)], &["go on"], false),
+    ("a hello into the agent", &[Say(500, "go on"), Quiet(700), Agent(LONG), Quiet(1_500), Say(400, "hello"), Quiet(900)], &["go on", "hello"], true),
+    ("a hold on into the agent", &[Say(500, "go on"), Quiet(700), Agent(LONG), Quiet(1_500), Say(450, "hold on"), Quiet(1_900)], &["go on", "hold on"], true),
+    ("a hold on, and what it is for", &[Say(500, "go on"), Quiet(700), Agent(LONG), Quiet(1_500), Say(450, "hold on"), Quiet(1_100), Say(700, "not on Friday"), Quiet(900)], &["go on", "hold on not on Friday"], true),
+    ("time to think", &[Say(500, "let me see"), Quiet(1_200), Say(500, "Tuesday"), Quiet(700)], &["let me see Tuesday"], false),
+    ("a beep into the agent", &[Say(500, "go on"), Quiet(700), Agent(LONG), Quiet(1_500), Tone(400, 1_000.0, 1_000.0), Quiet(1_500)], &["go on"], false),
+    ("a key's tone into the agent", &[Say(500, "go on"), Quiet(700), Agent(LONG), Quiet(1_500), Tone(200, 770.0, 1_336.0), Quiet(1_500)], &["go on"], false),
+    ("a telephone that rings", &[Tone(2_000, 440.0, 480.0), Quiet(900)], &[], false),
+    ("a hum under all of it", &[Tone(2_000, 50.0, 150.0), Say(700, "hello there"), Quiet(700)], &["hello there"], false),
     ("a sentence right after a mhmm", &[Say(500, "go on"), Quiet(700), Agent(LONG), Quiet(1_000), Say(350, "mhmm"), Quiet(1_200), Say(900, "no the other one"), Quiet(900)], &["go on", "no the other one"], true),
 ];
 

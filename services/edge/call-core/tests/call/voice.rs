@@ -40,6 +40,13 @@ pub fn noise(ms: u64, level: i16, seed: u64) -> Vec<u8> {
         .collect()
 }
 
+/// Two frequencies at once, as keys, rings and machines sound.
+pub fn tone(ms: u64, low: f32, high: f32) -> Vec<u8> {
+    let at = |n: usize, hz: f32| (TAU * hz * n as f32 / 8_000.0).sin();
+    let sample = |n| (at(n, low) + at(n, high)) * 4_000.0;
+    (0..ms as usize * 8).map(|n| g711::encode(sample(n) as i16)).collect()
+}
+
 /// A cough: a burst of noise that dies away, without a pitch.
 pub fn cough(seed: u64) -> Vec<u8> {
     let loud = noise(60, 20_000, seed);
