@@ -129,7 +129,7 @@ async fn the_calls_of_a_lapsed_task_are_asked_to_come_back_those_that_are_elsewh
     let form: Vec<(String, String)> = serde_urlencoded::from_str(&form).unwrap();
     let [(name, document)] = &form[..] else { panic!("{form:?}") };
     assert_eq!(name, "Twiml");
-    let back = format!("{PUBLIC_BASE}/twilio/voice?attempt=1&amp;turn=0");
+    let back = format!("{PUBLIC_BASE}/twilio/voice?attempt=1&amp;turn=0#rc=5&amp;rp=ct,rt,5xx<");
     assert!(
         document.contains(&format!("<Redirect method=\"POST\">{back}</Redirect>")),
         "{document}"
@@ -191,6 +191,31 @@ async fn a_call_that_comes_back_goes_on_behind_the_last_turn_that_is_recorded() 
     }
     let taken = edge.published_kind("MessageReceived").await;
     assert_eq!(taken.turn, Turn(4), "turn 3 is another");
+    edge.stop().await;
+}
+
+#[tokio::test]
+async fn a_call_that_redis_was_not_told_of_is_known_to_other_tasks_once_redis_is_back() {
+    let Some(stores) = testkit::require_stores() else { return };
+    let Some(edge) = start_with(&[]).await else { return };
+    let call = CallSid::parse(&new_call_sid()).unwrap();
+    let form = call_form(call.as_str(), "+15551234567", OUR_NUMBER);
+    let twiml = edge.twilio("/twilio/voice", &form).await.1;
+    let key = format!("{}:{{{call}}}:call", edge.prefix);
+    // What is to be noted of the call fails, as in an outage.
+    stores.redis(&format!("SET {key} x")).await;
+    let mut socket = open_signed(&edge).await;
+    say(&mut socket, &start_message(call.as_str(), token_in(&twiml))).await;
+    edge.published_kind("CallStarted").await;
+    assert!(edge.cache.call_record(&call).await.is_err());
+    stores.redis(&format!("DEL {key}")).await;
+    let known = async {
+        while edge.cache.call_record(&call).await.unwrap().began_at.is_none() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, known).await.expect("told once more");
+    assert!(edge.cache.edge_of(&call).await.unwrap().is_some());
     edge.stop().await;
 }
 

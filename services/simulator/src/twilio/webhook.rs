@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow, ensure};
 use reqwest::header::CONTENT_TYPE;
 
 use crate::{World, caller::Account, platform, twilio::signature};
 
 /// Read and total timeout.
 const TIMEOUT: Duration = Duration::from_secs(15);
-/// Attempts in all: one retry.
-const ATTEMPTS: usize = 2;
+/// Retries where the URL names no other number (PROTOCOLS 1.1), and the most it may name.
+const RETRIES: u32 = 1;
+const RETRIES_MAX: u32 = 5;
 /// The largest document, bytes.
 const DOCUMENT_BYTES_MAX: usize = 64 * 1024;
 
@@ -51,6 +52,52 @@ pub async fn document(
     Ok(text)
 }
 
+/// What a URL's fragment says of retries (PROTOCOLS 1.1).
+#[derive(Debug, PartialEq, Eq)]
+struct RetryPolicy {
+    retries: u32,
+    /// A connection that could not be made, or broke.
+    on_connection: bool,
+    /// No answer in time.
+    on_timeout: bool,
+    /// An answer of 500 or more.
+    on_5xx: bool,
+}
+
+impl RetryPolicy {
+    fn of(url: &str) -> Self {
+        let fragment = url.split_once('#').map_or("", |(_, fragment)| fragment);
+        let told = |name: &str| {
+            let pairs = fragment.split('&').filter_map(|pair| pair.split_once('='));
+            pairs.filter(|(key, _)| *key == name).map(|(_, value)| value).next_back()
+        };
+        let retries = told("rc").and_then(|rc| rc.parse().ok()).unwrap_or(RETRIES);
+        let on: Vec<&str> = told("rp").unwrap_or("ct").split(',').collect();
+        let is_on = |name| on.contains(&name) || on.contains(&"all");
+        Self {
+            retries: retries.min(RETRIES_MAX),
+            on_connection: is_on("ct"),
+            on_timeout: is_on("rt"),
+            on_5xx: is_on("5xx"),
+        }
+    }
+
+    /// Whether what came of a request is worth another.
+    fn covers(&self, came: &Result<reqwest::Response, Fault>) -> bool {
+        match came {
+            Ok(answer) => self.on_5xx && answer.status().is_server_error(),
+            Err(Fault::Timeout(_)) => self.on_timeout,
+            Err(Fault::Connection(_)) => self.on_connection,
+        }
+    }
+}
+
+/// Why nothing was answered.
+enum Fault {
+    Connection(anyhow::Error),
+    Timeout(anyhow::Error),
+}
+
 /// Sends a form, signed, and takes any 2xx answer.
 pub async fn send(
     world: &World,
@@ -59,6 +106,7 @@ pub async fn send(
     get: bool,
     form: Form,
 ) -> anyhow::Result<reqwest::Response> {
+    let policy = RetryPolicy::of(url);
     let url = url.split('#').next().unwrap_or_default();
     let encoded = serde_urlencoded::to_string(&form).context("encode the form")?;
     let request = if get {
@@ -80,18 +128,17 @@ pub async fn send(
         .timeout(TIMEOUT)
         .header("user-agent", "TwilioProxy/1.1")
         .header("i-twilio-idempotency-token", uuid::Uuid::new_v4().to_string());
-    let mut attempt = 1;
+    let mut retried = 0;
     let answer = loop {
         let request = request.try_clone().context("repeat a request whose body is a stream")?;
-        match attempt_once(world, request).await {
-            Ok(answer) => break answer,
-            Err(fault) if attempt < ATTEMPTS => {
-                tracing::debug!(fault = format!("{fault:#}"), "webhook is repeated");
-                attempt += 1;
-            }
-            Err(fault) => return Err(fault),
+        let came = attempt_once(world, request).await;
+        if retried == policy.retries || !policy.covers(&came) {
+            break came;
         }
+        retried += 1;
+        tracing::debug!(retried, "webhook is repeated");
     };
+    let answer = answer.map_err(|(Fault::Connection(fault) | Fault::Timeout(fault))| fault)?;
     ensure!(answer.status().is_success(), "the platform answered {}", answer.status());
     Ok(answer)
 }
@@ -99,10 +146,34 @@ pub async fn send(
 async fn attempt_once(
     world: &World,
     request: reqwest::RequestBuilder,
-) -> anyhow::Result<reqwest::Response> {
+) -> Result<reqwest::Response, Fault> {
     if let Some((status, _)) = world.faults.strike("twilio", "webhook").await.fail {
-        bail!("a fault lost the request ({status})");
+        return Err(Fault::Connection(anyhow!("a fault lost the request ({status})")));
     }
-    // Without its URL, which may carry a number.
-    request.send().await.map_err(reqwest::Error::without_url).context("request the platform")
+    request.send().await.map_err(|error| {
+        let is_late = error.is_timeout() && !error.is_connect();
+        // Without its URL, which may carry a number.
+        let error = anyhow!(error.without_url()).context("request the platform");
+        if is_late { Fault::Timeout(error) } else { Fault::Connection(error) }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_says_how_often_and_when_it_is_asked_for_again() {
+        let policy = |retries, on_connection, on_timeout, on_5xx| RetryPolicy {
+            retries,
+            on_connection,
+            on_timeout,
+            on_5xx,
+        };
+        let url = |fragment: &str| RetryPolicy::of(&format!("https://h/voice?a=1{fragment}"));
+        assert_eq!(url(""), policy(1, true, false, false));
+        assert_eq!(url("#rc=5&rp=ct,rt,5xx"), policy(5, true, true, true));
+        assert_eq!(url("#rc=9&rp=5xx&ct=2000"), policy(5, false, false, true));
+        assert_eq!(url("#rc=0&rp=all"), policy(0, true, true, true));
+    }
 }

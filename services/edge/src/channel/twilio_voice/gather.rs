@@ -12,7 +12,7 @@ use domain::{
 };
 
 use super::{
-    COLLECT_PATH, Form, Transfers, call_ended,
+    COLLECT_PATH, Form, RETRY_POLICY, Transfers, call_ended,
     replies::{Reply, Wait, WrittenReplies},
     twiml::Document,
 };
@@ -29,8 +29,6 @@ const WAITS_MAX: u32 = 4;
 const SILENT_QUESTIONS: u32 = 2;
 /// B4.
 const CALL_LIMIT: Duration = Duration::from_secs(30 * 60);
-/// Twilio asks again when the task that it asked died over it; the same turn has the same ids.
-const RETRY_POLICY: &str = "#rc=2&rp=ct,rt,5xx";
 
 /// What is needed to hold such calls.
 #[derive(Clone)]

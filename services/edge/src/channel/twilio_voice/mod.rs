@@ -44,6 +44,9 @@ const TRANSFERRED_PATH: &str = "/twilio/voice/transferred";
 const WHISPER_PATH: &str = "/twilio/voice/whisper";
 const STREAM_PATH: &str = "/media-stream";
 const MAX_BODY_BYTES: usize = 64 * 1024;
+/// At the end of every URL that Twilio comes back to (PROTOCOLS 1.1): it asks again where the task it asked is gone, or dies over
+/// it, for a call whose webhook fails is ended. The same request has the same answer.
+const RETRY_POLICY: &str = "#rc=5&rp=ct,rt,5xx";
 /// After so many returns the call goes to the fallback number (DESIGN 5).
 const MAX_RESUMES: u32 = 5;
 
@@ -65,7 +68,8 @@ impl TwilioSettings {
     pub fn come_back(&self, attempt: u32) -> String {
         let base = escaped(&self.public_base_url);
         format!(
-            r#"<Response><Redirect method="POST">{base}{VOICE_PATH}?attempt={attempt}&amp;turn=0</Redirect></Response>"#
+            r#"<Response><Redirect method="POST">{base}{VOICE_PATH}?attempt={attempt}&amp;turn=0{}</Redirect></Response>"#,
+            escaped(RETRY_POLICY),
         )
     }
 }
@@ -313,11 +317,12 @@ impl TwilioVoice {
         let (authority, prefix) = split_base(&self.settings.public_base_url);
         let next = claims.attempt + 1;
         format!(
-            r#"<Response><Connect><Stream url="wss://{}{}{STREAM_PATH}"><Parameter name="token" value="{}"/></Stream></Connect><Redirect method="POST">{}{VOICE_PATH}?attempt={next}&amp;turn=0</Redirect></Response>"#,
+            r#"<Response><Connect><Stream url="wss://{}{}{STREAM_PATH}"><Parameter name="token" value="{}"/></Stream></Connect><Redirect method="POST">{}{VOICE_PATH}?attempt={next}&amp;turn=0{}</Redirect></Response>"#,
             escaped(authority),
             escaped(prefix),
             escaped(&self.tokens.issue(claims, now)),
             escaped(prefix),
+            escaped(RETRY_POLICY),
         )
     }
 

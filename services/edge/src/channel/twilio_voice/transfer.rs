@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use cache::Cache;
 use domain::{CallSid, Handover, TenantSettings};
 
-use super::{TRANSFERRED_PATH, TwilioSettings, WHISPER_PATH, twiml::Document};
+use super::{RETRY_POLICY, TRANSFERRED_PATH, TwilioSettings, WHISPER_PATH, twiml::Document};
 use crate::{call::state::CallStates, vendor};
 
 /// Twilio answers an update in a fraction of it; the caller hears silence meanwhile.
@@ -72,8 +72,8 @@ impl Transfers {
         query: &str,
     ) -> Document {
         let base = &self.twilio.public_base_url;
-        let action = format!("{base}{TRANSFERRED_PATH}?{query}");
-        let whisper = format!("{base}{WHISPER_PATH}?call={call}");
+        let action = format!("{base}{TRANSFERRED_PATH}?{query}{RETRY_POLICY}");
+        let whisper = format!("{base}{WHISPER_PATH}?call={call}{RETRY_POLICY}");
         document.dial(to, &action, &whisper, RING_SECONDS)
     }
 
