@@ -166,10 +166,8 @@ impl Recorder {
         if parts.len() < job.parts as usize {
             return Err(RecorderError::MissingParts { there: parts.len(), all: job.parts });
         }
-        let left = left.unwrap_or_else(|error| {
-            tracing::warn!(call = %job.call, %error, "a recording is finished from its whole parts");
-            Vec::new()
-        });
+        // Without Redis it is tried again later: a file that stands is not made anew.
+        let left = left.context("read what was not stored of a recording")?;
         let left = left.into_iter().filter(|block| !parts.contains(&block.part)).map(Source::Left);
         let mut pieces: Vec<Source> = left.collect();
         pieces.extend(parts.into_iter().map(Source::Part));

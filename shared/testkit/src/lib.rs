@@ -11,6 +11,10 @@ pub use database::TestDb;
 use std::sync::Arc;
 
 use domain::KeyRing;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 /// The KMS key of all tests, on the stand-in.
 pub const KMS_KEY: &str = "alias/sb-test";
@@ -22,6 +26,25 @@ pub struct Stores {
     pub database_url: String,
     /// Redis. Shared with other tests: use a prefix, and flush nothing.
     pub redis_url: String,
+}
+
+impl Stores {
+    /// Gives Redis one command, arguments parted by spaces, and returns its answer as it came.
+    ///
+    /// # Panics
+    /// When Redis cannot be reached.
+    pub async fn redis(&self, command: &str) -> String {
+        let url = self.redis_url.trim_start_matches("redis://");
+        let address = url.split('/').next().unwrap_or(url);
+        let asked = async {
+            let mut connection = TcpStream::connect(address).await?;
+            connection.write_all(format!("{command}\r\nQUIT\r\n").as_bytes()).await?;
+            let mut answer = String::new();
+            connection.read_to_string(&mut answer).await?;
+            std::io::Result::Ok(answer)
+        };
+        asked.await.expect("ask Redis")
+    }
 }
 
 /// The stores, or `None` where the test is to be skipped:

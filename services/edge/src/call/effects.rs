@@ -2,9 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bus::{Destination, Queue, SendError};
-use cache::{CacheError, HeardSoFar};
+use cache::{Cache, CacheError, HeardSoFar};
 use domain::{CallSid, Envelope, Timestamp};
 use tokio::{sync::mpsc, task::JoinHandle};
 use tracing::Instrument as _;
@@ -13,8 +12,10 @@ use super::CallServices;
 
 /// A call has a handful of effects per turn; more waiting than this means that the broker has been away for long.
 const LONGEST_QUEUE: usize = 1024;
-/// A note follows every second of speech; more waiting than this means that Redis is away.
+/// A note follows every second of speech; more waiting than this means that Redis does not answer.
 const LONGEST_NOTES: usize = 64;
+/// How often it is tried to note what Redis did not take.
+const NOTE_AGAIN: Duration = Duration::from_millis(500);
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_LONGEST: Duration = Duration::from_secs(5);
 /// An event that the broker did not take for this long is given up.
@@ -32,26 +33,78 @@ pub(super) enum Effect {
 
 /// What whoever goes on with the call has to know (DESIGN 5).
 pub(super) enum Note {
+    /// The turn that was taken last, and its event as it stands in a queue.
+    Taken(domain::Turn, String),
     /// The caller is in the middle of this turn.
     Speaking(domain::Turn),
     /// The caller has heard so much of the last reply.
     Heard(HeardSoFar),
 }
 
-/// Notes of one call on their way to Redis, in order. One that cannot be written is superseded by the next.
+/// Notes of one call on their way to Redis. The last of each kind is tried until Redis takes it: a call that is lost soon
+/// after an outage is as well known as any other.
+#[derive(Clone)]
 pub(super) struct Notes(mpsc::Sender<Note>);
+
+/// What is to be noted yet, the last of each kind.
+#[derive(Default)]
+struct Unnoted {
+    taken: Option<(domain::Turn, String)>,
+    speaking: Option<domain::Turn>,
+    heard: Option<HeardSoFar>,
+}
+
+impl Unnoted {
+    fn add(&mut self, note: Note) {
+        match note {
+            Note::Taken(turn, event) => self.taken = Some((turn, event)),
+            Note::Speaking(turn) => self.speaking = Some(turn),
+            Note::Heard(heard) => self.heard = Some(heard),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.taken.is_none() && self.speaking.is_none() && self.heard.is_none()
+    }
+
+    async fn write(&mut self, cache: &Cache, call: &CallSid, holder: &str) {
+        if let Some((turn, event)) = &self.taken
+            && told(call, cache.note_turn(call, holder, *turn, event).await)
+        {
+            self.taken = None;
+        }
+        if let Some(turn) = self.speaking
+            && told(call, cache.note_speaking(call, holder, turn).await)
+        {
+            self.speaking = None;
+        }
+        if let Some(heard) = &self.heard
+            && told(call, cache.note_heard(call, holder, heard).await)
+        {
+            self.heard = None;
+        }
+    }
+}
 
 impl Notes {
     pub(super) fn start(services: &Arc<CallServices>, call: CallSid, holder: String) -> Self {
         let (queue, mut todo) = mpsc::channel(LONGEST_NOTES);
         let cache = services.cache.clone();
         services.runtime.spawn(async move {
-            while let Some(note) = todo.recv().await {
-                let noted = match note {
-                    Note::Speaking(turn) => cache.note_speaking(&call, &holder, turn).await,
-                    Note::Heard(heard) => cache.note_heard(&call, &holder, &heard).await,
+            let mut unnoted = Unnoted::default();
+            loop {
+                let next = match unnoted.is_empty() {
+                    true => Ok(todo.recv().await),
+                    false => tokio::time::timeout(NOTE_AGAIN, todo.recv()).await,
                 };
-                told(&call, noted);
+                match next {
+                    Ok(Some(note)) => unnoted.add(note),
+                    // It is time to try again.
+                    Err(_) => {}
+                    // Another holds the call by now, or it is over.
+                    Ok(None) => return,
+                }
+                unnoted.write(&cache, &call, &holder).await;
             }
         });
         Self(queue)
@@ -63,11 +116,18 @@ impl Notes {
     }
 }
 
-fn told(call: &CallSid, noted: Result<bool, CacheError>) {
+/// Whether Redis answered.
+fn told(call: &CallSid, noted: Result<bool, CacheError>) -> bool {
     match noted {
-        Ok(true) => {}
-        Ok(false) => tracing::debug!(%call, "another task holds the call"),
-        Err(error) => tracing::debug!(%call, %error, "state of the call not noted"),
+        Ok(true) => true,
+        Ok(false) => {
+            tracing::debug!(%call, "another task holds the call");
+            true
+        }
+        Err(error) => {
+            tracing::debug!(%call, %error, "state of the call not noted");
+            false
+        }
     }
 }
 
@@ -78,9 +138,14 @@ pub(super) struct Effects {
 }
 
 impl Effects {
-    pub(super) fn start(services: &Arc<CallServices>, call: CallSid, holder: String) -> Self {
+    pub(super) fn start(
+        services: &Arc<CallServices>,
+        call: CallSid,
+        holder: String,
+        notes: Notes,
+    ) -> Self {
         let (queue, todo) = mpsc::channel(LONGEST_QUEUE);
-        let work = work(services.clone(), call, holder, todo).in_current_span();
+        let work = work(services.clone(), call, holder, notes, todo).in_current_span();
         let worker = services.unfinished.spawn_on(work, &services.runtime);
         Self { queue, worker }
     }
@@ -106,15 +171,18 @@ async fn work(
     services: Arc<CallServices>,
     call: CallSid,
     holder: String,
+    notes: Notes,
     mut todo: mpsc::Receiver<Effect>,
 ) {
     while let Some(effect) = todo.recv().await {
         match effect {
             Effect::Event(event) => publish(&services, &call, event).await,
             Effect::Turn(event) => {
-                let encoded = STANDARD.encode(wire::encode(&event));
+                let encoded = wire::to_body(&wire::encode(&event));
                 let noting = services.cache.note_turn(&call, &holder, event.turn, &encoded);
-                told(&call, noting.await);
+                if !told(&call, noting.await) {
+                    notes.push(Note::Taken(event.turn, encoded));
+                }
                 publish(&services, &call, event).await;
             }
             Effect::Job(queue, job) => send(&services, &call, queue, job).await,

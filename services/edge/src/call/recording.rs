@@ -100,7 +100,8 @@ pub(super) fn written_spans(spans: &[(u64, u64)]) -> String {
     spans.iter().map(|(from, to)| format!("{from}-{to}")).collect::<Vec<_>>().join(",")
 }
 
-/// Blocks of one call on their way to Redis, in order. One that cannot be kept is lost only where the task is.
+/// Blocks of one call on their way to Redis, in order. Those that cannot be kept are tried again with the next; they are lost
+/// only where the task is.
 pub(super) struct Blocks(mpsc::Sender<RecordingBlock>);
 
 impl Blocks {
@@ -110,10 +111,14 @@ impl Blocks {
         services.runtime.spawn(async move {
             let mut blocks = Vec::new();
             while todo.recv_many(&mut blocks, LONGEST_BLOCKS).await > 0 {
-                if let Err(error) = cache.keep_recording(&call, &blocks).await {
-                    tracing::debug!(%call, %error, "seconds of a recording not kept");
+                match cache.keep_recording(&call, &blocks).await {
+                    Ok(()) => blocks.clear(),
+                    Err(error) => {
+                        tracing::debug!(%call, %error, "seconds of a recording not kept");
+                        let too_many = blocks.len().saturating_sub(LONGEST_BLOCKS);
+                        blocks.drain(..too_many);
+                    }
                 }
-                blocks.clear();
             }
         });
         Self(queue)

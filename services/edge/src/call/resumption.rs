@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bus::{Destination, Queue};
 use cache::{CallRecord, Ledger, Sequel};
 use call_core::{RestOfReply, Resumption};
@@ -16,6 +15,8 @@ use super::{CallServices, effects::Effect, token::StreamClaims};
 
 /// A sentence is not worth speaking later (DESIGN 2).
 const SENTENCE_LIFE: Duration = Duration::from_secs(10);
+/// What is heard is noted every second: of a call this old something would be, had Redis been told.
+const UNTOLD_MAX: Duration = Duration::from_secs(4);
 /// How often, and how many times, the end of a reply is looked for that was being made: as long as a turn may take.
 const FOLLOW_EVERY: Duration = Duration::from_millis(500);
 const FOLLOWED_MAX: u32 = 40;
@@ -32,9 +33,19 @@ pub(super) struct LostCall {
 }
 
 impl LostCall {
-    /// Reads the record of a call whose last turn is `taken`, and whose fence stands at `fence`.
-    pub(super) fn of(record: CallRecord, fence: u32, taken: u32) -> Self {
+    /// One of which nothing is known any more: its caller is asked to say again what was said last.
+    pub(super) fn unknown() -> Self {
+        let resumption = Resumption { reply: None, ask_again: true, heard: None };
+        Self { resumption, greet: false, pending: None }
+    }
+
+    /// Reads the record of a call whose last turn is `taken`, whose fence stands at `fence`, and which has lasted for `age`.
+    pub(super) fn of(record: CallRecord, fence: u32, taken: u32, age: Duration) -> Self {
         let turn = Turn(taken);
+        if taken == 0 && record.heard.is_none() && age > UNTOLD_MAX {
+            // Redis was away: the greeting may have been heard, and answered.
+            return Self::unknown();
+        }
         let ask_again = fence > taken || record.speaking > turn;
         let heard = record.heard.filter(|heard| heard.turn == turn);
         let is_heard = heard.as_ref().is_some_and(|heard| heard.complete);
@@ -212,7 +223,7 @@ async fn follow(
 }
 
 fn decode(encoded: &str) -> Option<Envelope> {
-    match wire::decode(&STANDARD.decode(encoded).ok()?).ok()? {
+    match wire::decode(&wire::from_body(encoded).ok()?).ok()? {
         Decoded::Whole(envelope) => Some(envelope),
         Decoded::Claimed(_) => None,
     }
@@ -223,6 +234,8 @@ mod tests {
     use cache::HeardSoFar;
 
     use super::*;
+
+    const SOON: Duration = Duration::from_secs(3);
 
     fn record(taken: u32, heard: Option<(u32, u32, bool)>) -> CallRecord {
         let heard = heard.map(|(turn, sentence, complete)| HeardSoFar {
@@ -236,34 +249,42 @@ mod tests {
 
     #[test]
     fn a_reply_heard_in_part_goes_on_with_the_sentence_it_was_lost_in() {
-        let lost = LostCall::of(record(3, Some((3, 1, false))), 3, 3);
+        let lost = LostCall::of(record(3, Some((3, 1, false))), 3, 3, SOON);
         assert_eq!(lost.resumption.reply.map(|reply| reply.sentences), Some(1));
         assert!(!lost.greet && !lost.resumption.ask_again);
     }
 
     #[test]
     fn an_answer_of_which_nothing_was_heard_is_due_whole() {
-        let lost = LostCall::of(record(3, Some((2, 4, true))), 2, 3);
+        let lost = LostCall::of(record(3, Some((2, 4, true))), 2, 3, SOON);
         assert_eq!(lost.resumption.reply.map(|reply| reply.sentences), Some(0));
     }
 
     #[test]
     fn who_heard_all_is_waited_for_and_who_was_speaking_is_asked() {
-        let lost = LostCall::of(record(3, Some((3, 1, true))), 3, 3);
+        let lost = LostCall::of(record(3, Some((3, 1, true))), 3, 3, SOON);
         assert!(lost.resumption.reply.is_none() && !lost.resumption.ask_again);
         assert_eq!(lost.resumption.heard, Some((String::new(), true)), "the next turn tells it");
         let mut spoke = record(3, Some((3, 1, true)));
         spoke.speaking = Turn(4);
-        assert!(LostCall::of(spoke, 3, 3).resumption.ask_again);
+        assert!(LostCall::of(spoke, 3, 3, SOON).resumption.ask_again);
         // The fence alone tells that the caller interrupted.
-        let cut = LostCall::of(record(3, Some((3, 1, false))), 4, 3);
+        let cut = LostCall::of(record(3, Some((3, 1, false))), 4, 3, SOON);
         assert!(cut.resumption.ask_again && cut.resumption.reply.is_none());
     }
 
     #[test]
     fn a_greeting_nobody_heard_is_said_once_more() {
-        assert!(LostCall::of(record(0, Some((0, 0, false))), 0, 0).greet);
-        assert!(LostCall::of(record(0, None), 0, 0).greet);
-        assert!(!LostCall::of(record(0, Some((0, 0, true))), 0, 0).greet);
+        assert!(LostCall::of(record(0, Some((0, 0, false))), 0, 0, SOON).greet);
+        assert!(LostCall::of(record(0, None), 0, 0, SOON).greet);
+        assert!(!LostCall::of(record(0, Some((0, 0, true))), 0, 0, SOON).greet);
+    }
+
+    #[test]
+    fn who_may_have_answered_a_greeting_that_redis_was_not_told_of_is_asked() {
+        let lost = LostCall::of(record(0, None), 0, 0, Duration::from_secs(7));
+        assert!(!lost.greet && lost.resumption.ask_again);
+        let late = LostCall::of(record(0, Some((0, 0, false))), 0, 0, Duration::from_secs(7));
+        assert!(late.greet, "a long greeting");
     }
 }

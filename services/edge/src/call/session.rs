@@ -55,6 +55,8 @@ pub(super) struct Admitted {
     pub clock: CallClock,
     pub slot: Option<SocketSlot>,
     pub started_at: Timestamp,
+    /// Redis could not be told that the call is here.
+    pub is_unrecorded: bool,
     /// The caller comes back from a transfer that nobody took.
     pub returned: bool,
     /// Recording was paused when the call was here last.
@@ -260,6 +262,7 @@ impl Session {
             clock,
             slot,
             started_at,
+            is_unrecorded,
             returned,
             off_record,
             listens_in,
@@ -278,18 +281,20 @@ impl Session {
             resumption: lost.filter(|lost| !lost.greet).map(|lost| lost.resumption),
             at: Moment::ZERO,
         };
+        let unrecorded = is_unrecorded.then_some(started_at);
+        let notes = Notes::start(&services, claims.call.clone(), holder.clone());
         let logs = &services.event_logs;
         Self {
             conversation: ConversationId::of_call(claims.tenant, &claims.call),
             core: beginning.core(),
             log: logs.begin(&services.runtime, &claims.call, claims.attempt, &beginning),
-            effects: Effects::start(&services, claims.call.clone(), holder.clone()),
-            notes: Notes::start(&services, claims.call.clone(), holder.clone()),
+            effects: Effects::start(&services, claims.call.clone(), holder.clone(), notes.clone()),
+            notes,
             fences: Fences::start(&services, claims.call.clone()),
             parts: PartQueue::start(&services, claims.call.clone()),
             blocks: Blocks::start(&services, claims.call.clone()),
             _entered: services.live.enter(&services, &claims.call, mailbox),
-            _heartbeat: heartbeat(&services, &claims, &holder, slot),
+            _heartbeat: heartbeat(&services, &claims, &holder, unrecorded, slot),
             holder,
             services,
             claims,

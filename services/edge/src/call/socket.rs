@@ -6,6 +6,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_ws::{AggregatedMessage, AggregatedMessageStream, CloseCode, CloseReason};
 use bytes::Bytes;
+use cache::{CacheError, CallRecord};
 use call_core::Moment;
 use domain::{CallSid, Channel, ConversationId, Timestamp};
 use tokio::sync::mpsc;
@@ -13,7 +14,7 @@ use tracing::Instrument as _;
 
 use super::{
     CallServices,
-    clock::{CallClock, samples},
+    clock::{CallClock, duration, samples},
     resumption::LostCall,
     session::{Admitted, Session},
     token::{StreamClaims, TOKEN_LIFE},
@@ -30,6 +31,10 @@ use crate::{
 const START_WITHIN: Duration = Duration::from_secs(5);
 /// `connected` and a few stray frames; a socket that says more before `start` is no media stream.
 const FRAMES_BEFORE_START: usize = 20;
+/// How often, and how many times, Redis is asked once more what is known of a call that comes back: without that, its caller
+/// has to say again what was said last.
+const ATTACH_EVERY: Duration = Duration::from_millis(250);
+const ATTACH_AGAIN: u32 = 4;
 /// As long as an operation of Redis may take: the caller hears nothing meanwhile.
 const RECORDED_WITHIN: Duration = cache::OPERATION_TIMEOUT;
 /// 200 ms of audio are 10 frames: a vendor who is this far behind does not read.
@@ -182,7 +187,7 @@ async fn await_start(
     tokio::time::timeout(START_WITHIN, start).await.unwrap_or(Err("no_start"))
 }
 
-/// Whether the call may begin on this socket. Everything Redis is asked is asked at once, for the caller waits.
+/// Whether the call may begin on this socket. What Redis is asked besides is asked at once, for the caller waits.
 async fn admit(
     services: &CallServices,
     stream_sid: String,
@@ -215,9 +220,9 @@ async fn admit(
     };
     let resumed = claims.attempt > 0;
     let holder = format!("{}:{stream_sid}", services.own_queue);
-    let (slot, record, fence, returned, off_record, listens_in, recorded) = tokio::join!(
+    let record = attach(services, &claims, &holder, now).await;
+    let (slot, fence, returned, off_record, listens_in, recorded) = tokio::join!(
         services.guard.take_socket(user, &claims.call, claims.attempt),
-        services.cache.attach_call(&claims.call, claims.attempt, &holder, &services.own_queue, now),
         services.cache.fence(&claims.call),
         async { resumed && services.states.is_returned(&claims.call, claims.attempt).await },
         async { resumed && services.cache.is_off_record(&claims.call).await.unwrap_or(false) },
@@ -241,6 +246,7 @@ async fn admit(
             None
         }
     };
+    let is_unrecorded = record.is_none();
     let started_at = record.as_ref().and_then(|record| record.began_at).unwrap_or(now);
     let stream_at = match record.as_ref().and_then(|record| record.began_at) {
         _ if !resumed => Some(0),
@@ -256,7 +262,12 @@ async fn admit(
         Some(record) => record.taken.0.max(fence.saturating_sub(1)).max(recorded),
         None => fence.max(recorded),
     };
-    let lost = known.filter(|_| !returned).map(|record| LostCall::of(record, fence, turns_before));
+    let lost = match (known, stream_at) {
+        _ if returned || !resumed => None,
+        (Some(record), Some(at)) => Some(LostCall::of(record, fence, turns_before, duration(at))),
+        // A record that has just begun knows nothing.
+        _ => Some(LostCall::unknown()),
+    };
     Ok(Admitted {
         claims,
         holder,
@@ -265,12 +276,33 @@ async fn admit(
         clock,
         slot,
         started_at,
+        is_unrecorded,
         returned,
         off_record,
         listens_in,
         turns_before,
         stream_at,
     })
+}
+
+/// Takes the call for this socket; what was known of it, nothing where it is over or elsewhere.
+async fn attach(
+    services: &CallServices,
+    claims: &StreamClaims,
+    holder: &str,
+    now: Timestamp,
+) -> Result<Option<CallRecord>, CacheError> {
+    let StreamClaims { call, attempt, .. } = claims;
+    let mut tried = 0;
+    loop {
+        let attached =
+            services.cache.attach_call(call, *attempt, holder, &services.own_queue, now).await;
+        if attached.is_ok() || *attempt == 0 || tried == ATTACH_AGAIN {
+            return attached;
+        }
+        tried += 1;
+        tokio::time::sleep(ATTACH_EVERY).await;
+    }
 }
 
 /// The last turn of the call that stands in the history: one that Redis was not told of is no number for another. 0 where the

@@ -38,7 +38,7 @@ pub struct EdgeTask {
     pub base: String,
     pub bus: Bus,
     pub cache: Arc<Cache>,
-    prefix: String,
+    pub prefix: String,
     published: Mutex<mpsc::UnboundedReceiver<Envelope>>,
     stop: CancellationToken,
     running: Option<tokio::task::JoinHandle<()>>,

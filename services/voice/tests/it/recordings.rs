@@ -192,3 +192,32 @@ async fn a_call_lost_in_its_first_seconds_is_recorded_as_well() {
     let (_, recording) = finished(&mut writer).await;
     assert_eq!(recording.duration_ms, 1_000);
 }
+
+#[tokio::test]
+async fn what_redis_cannot_tell_now_is_not_left_out_of_the_recording() {
+    let Some(stores) = testkit::require_stores() else { return };
+    let Some(mesh) = Mesh::start(&[]).await else { return };
+    let mut writer = mesh.inbox(Source::Shared(Queue::Writer));
+    let call = Call::new();
+    mesh.put_part_at(&call, 0, 0, 1).await;
+    let prefix = mesh.bucket.trim_end_matches("-files");
+    let key = format!("{prefix}:{{{}}}:recording", call.sid);
+    // Reading it fails, as in an outage.
+    stores.redis(&format!("SET {key} x")).await;
+    let failures = async || {
+        let errors = stores.redis("INFO errorstats").await;
+        let line = errors.lines().find_map(|line| line.strip_prefix("errorstat_WRONGTYPE:count="));
+        line.map_or(0, |count| count.trim().parse::<u64>().unwrap())
+    };
+    let before = failures().await;
+    mesh.give(Queue::Jobs, &finish(&call, 1)).await;
+    timeout(HANG, async { while failures().await == before {} }).await.unwrap();
+
+    stores.redis(&format!("DEL {key}")).await;
+    let (caller, agent) = (vec![2; 8_000], vec![2; 8_000]);
+    let paused = String::new();
+    let left = RecordingBlock { part: 1, block: 0, at: Some(8_000), paused, caller, agent };
+    mesh.cache.keep_recording(&call.sid, &[left]).await.unwrap();
+    let (_, recording) = finished(&mut writer).await;
+    assert_eq!(recording.duration_ms, 2_000);
+}

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use domain::Timestamp;
 use tokio_util::sync::DropGuard;
 
 use crate::{
@@ -13,26 +14,30 @@ use crate::{
 const RENEW_EVERY: Duration = Duration::from_secs(3);
 
 /// Keeps what other tasks know of the call: who holds it, where its answers go, that the caller's socket is in use.
-/// Ends with the returned guard.
+/// Where Redis was not told that the call, which began at `unrecorded`, is here, it is told now. Ends with the returned
+/// guard.
 pub(super) fn heartbeat(
     services: &Arc<CallServices>,
     claims: &StreamClaims,
     holder: &str,
+    unrecorded: Option<Timestamp>,
     slot: Option<SocketSlot>,
 ) -> DropGuard {
     let alive = tokio_util::sync::CancellationToken::new();
     let (ended, services, call) = (alive.clone(), services.clone(), claims.call.clone());
-    let holder = holder.to_owned();
+    let (holder, attempt) = (holder.to_owned(), claims.attempt);
     let runtime = services.runtime.clone();
     runtime.spawn(async move {
-        let mut routed = false;
+        let (cache, own_queue) = (&services.cache, &services.own_queue);
+        let (mut unrecorded, mut is_listed) = (unrecorded, false);
         while !ended.is_cancelled() {
-            if !routed {
-                let (route, listed) = tokio::join!(
-                    services.cache.set_edge_of(&call, &services.own_queue),
-                    services.cache.add_call_of_edge(&services.own_queue, &call),
-                );
-                routed = route.is_ok() && listed.is_ok();
+            if let Some(began_at) = unrecorded {
+                let told = cache.attach_call(&call, attempt, &holder, own_queue, began_at).await;
+                // A call that is over by then, or elsewhere, is refused: that is no reason to ask again.
+                unrecorded = unrecorded.filter(|_| told.is_err());
+            }
+            if !is_listed {
+                is_listed = cache.add_call_of_edge(own_queue, &call).await.is_ok();
             }
             if let Some(slot) = &slot {
                 // Without Redis nobody counts.
@@ -44,8 +49,8 @@ pub(super) fn heartbeat(
             }
         }
         // Where they fail, whoever takes over what this task holds finds the call elsewhere, or over.
-        let _ = services.cache.detach_call(&call, &holder).await;
-        let _ = services.cache.remove_call_of_edge(&services.own_queue, &call).await;
+        let _ = cache.detach_call(&call, &holder).await;
+        let _ = cache.remove_call_of_edge(own_queue, &call).await;
         if let Some(slot) = &slot {
             services.guard.release_socket(slot).await;
         }
