@@ -31,6 +31,8 @@ pub struct Verdict {
     pub doubled: Vec<String>,
     /// The history has them in another order.
     pub out_of_order: Vec<String>,
+    /// Calls in which anything of that happened, whole: they are the simulator's, and nobody's.
+    pub told: Vec<String>,
     /// The longest time a caller waited in silence, for each word, ms.
     pub silences_ms: Vec<u64>,
     /// How often the broker delivered messages again.
@@ -58,6 +60,7 @@ impl fmt::Display for Verdict {
             ("lost", &self.lost),
             ("doubled", &self.doubled),
             ("out of order", &self.out_of_order),
+            ("call", &self.told),
         ] {
             for one in all {
                 writeln!(f, "{what}: {one}")?;
@@ -118,7 +121,7 @@ pub(super) async fn judge(
 }
 
 /// What the history has of a conversation, in its order.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Kept {
     person: Vec<String>,
     agent: Vec<String>,
@@ -181,6 +184,7 @@ impl Verdict {
 
     fn judge_call(&mut self, of: &Called, kept: &Kept) {
         let (who, report) = (&of.report.sid, &of.report);
+        let faults = self.faults();
         self.asked += of.asked.len();
         let mut answered = Vec::new();
         for (word, outcome) in &of.asked {
@@ -206,6 +210,18 @@ impl Verdict {
         }
         self.compare(who, &answered, &kept.person, has_word);
         self.silences_ms.extend(silences(report));
+        if self.faults() > faults {
+            let heard: Vec<String> = report
+                .heard
+                .iter()
+                .map(|turn| format!("{}-{} {:?}", turn.start_ms, turn.end_ms, turn.text))
+                .collect();
+            self.told.push(format!("{who}: words {:?}; heard {heard:?}; kept {kept:?}", of.asked));
+        }
+    }
+
+    fn faults(&self) -> usize {
+        self.lost.len() + self.doubled.len() + self.out_of_order.len()
     }
 
     /// Each of `asked` stands in `kept` once, in the same order.
