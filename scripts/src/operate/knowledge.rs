@@ -75,8 +75,8 @@ pub(super) async fn run(command: Command, environment: &Environment) -> anyhow::
             let tenant = one(&sight, &tenant).await?;
             let id = id.unwrap_or_else(|| Uuid::new_v5(tenant.as_uuid(), title.as_bytes()));
             let source = source.as_deref().unwrap_or(&title);
-            put(&sight, tenant, &NewDocument { id, title: &title, source, text: &text }, &actor)
-                .await
+            let document = NewDocument { id, title: &title, source, text: &text, file: None };
+            put(&sight, tenant, document, &actor).await
         }
         Command::List { tenant, json } => {
             list(&Sight::open(environment).await?, tenant.as_deref(), json).await
@@ -93,12 +93,16 @@ pub(super) async fn run(command: Command, environment: &Environment) -> anyhow::
 async fn put(
     sight: &Sight,
     tenant: TenantId,
-    document: &NewDocument<'_>,
+    document: NewDocument<'_>,
     actor: &str,
 ) -> anyhow::Result<Ended> {
     let tx = sight.store.tenant(tenant).await.context("enter the tenant")?;
+    // A file comes by the API alone, and stays where the words change.
+    let before = knowledge::get(&tx, document.id).await.context("look for the document")?;
+    let file = before.and_then(|before| before.listed.file);
+    let document = NewDocument { file: file.as_ref(), ..document };
     let is_changed =
-        knowledge::put(&tx, document, Timestamp::now()).await.context("put the document")?;
+        knowledge::put(&tx, &document, Timestamp::now()).await.context("put the document")?;
     if is_changed {
         let subject = document.id.to_string();
         store::audit::note(&tx, actor, "knowledge.put", &subject, &json!({}))

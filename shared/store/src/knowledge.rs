@@ -2,7 +2,7 @@
 //!
 //! The pieces hold no personal field: what a tenant puts here is what its agents may tell anybody.
 
-use domain::Timestamp;
+use domain::{KeptFile, Personal, SentFile, Timestamp};
 use sha2::{Digest as _, Sha256};
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -33,10 +33,12 @@ pub struct NewDocument<'a> {
     pub source: &'a str,
     /// The text; paragraphs are separated by empty lines.
     pub text: &'a str,
+    /// The file that agents send whom asks for it.
+    pub file: Option<&'a SentFile>,
 }
 
 /// A document without its text.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Listed {
     /// Its id.
     pub id: Uuid,
@@ -50,6 +52,8 @@ pub struct Listed {
     pub pieces: i64,
     /// How many of them have an embedding, of whichever model.
     pub embedded: i64,
+    /// The file that agents send whom asks for it.
+    pub file: Option<SentFile>,
 }
 
 /// A document as it was given.
@@ -61,19 +65,36 @@ pub struct Document {
     pub text: String,
 }
 
-const LISTED: &str = "d.id, d.title, d.source, d.updated_at,
+const LISTED: &str = "d.file_bucket, d.file_key, d.file_type, d.file_bytes, d.file_sha256, d.file_name,
+    d.id, d.title, d.source, d.updated_at,
     (SELECT count(*) FROM knowledge_chunks c WHERE c.tenant = d.tenant AND c.document = d.id),
     (SELECT count(c.embedding_model) FROM knowledge_chunks c WHERE c.tenant = d.tenant AND c.document = d.id)";
 
 fn listed(row: &Row) -> Listed {
     Listed {
-        id: row.get(0),
-        title: row.get(1),
-        source: row.get(2),
-        updated_at: row.get::<_, std::time::SystemTime>(3).into(),
-        pieces: row.get(4),
-        embedded: row.get(5),
+        file: file(row),
+        id: row.get(6),
+        title: row.get(7),
+        source: row.get(8),
+        updated_at: row.get::<_, std::time::SystemTime>(9).into(),
+        pieces: row.get(10),
+        embedded: row.get(11),
     }
+}
+
+/// The file of a row that begins with the columns of one.
+fn file(row: &Row) -> Option<SentFile> {
+    let bucket: Option<String> = row.get(0);
+    Some(SentFile {
+        file: KeptFile {
+            bucket: bucket?,
+            key: row.get(1),
+            mime_type: row.get(2),
+            bytes: u64::try_from(row.get::<_, i64>(3)).unwrap_or_default(),
+        },
+        sha256: row.get(4),
+        filename: row.get::<_, Option<String>>(5).map(Personal::from),
+    })
 }
 
 /// Up to `limit` documents in the order of their ids, after the one whose id is `after`.
@@ -97,7 +118,7 @@ pub async fn get(tx: &TenantTx, id: Uuid) -> Result<Option<Document>, StoreError
          FROM knowledge_documents d WHERE d.id = $1"
     );
     let row = tx.query_opt(&sql, &[&id]).await?;
-    Ok(row.map(|row| Document { listed: listed(&row), text: row.get(6) }))
+    Ok(row.map(|row| Document { listed: listed(&row), text: row.get(12) }))
 }
 
 /// Puts a document in place of what had its id; `false` where it is there unchanged, which keeps its embeddings.
@@ -106,19 +127,41 @@ pub async fn put(
     document: &NewDocument<'_>,
     at: Timestamp,
 ) -> Result<bool, StoreError> {
-    let NewDocument { id, title, source, text } = document;
+    let NewDocument { id, title, source, text, file } = document;
     // No title holds a NUL, so no two documents are written alike.
     let (title, source, text) = (plain(title), plain(source), plain(text));
     let sha256 = Sha256::digest(format!("{title}\0{text}")).to_vec();
+    let kept = file.map(|file| &file.file);
+    let (bucket, key) = (kept.map(|kept| &kept.bucket), kept.map(|kept| &kept.key));
+    let media_type = kept.map(|kept| &kept.mime_type);
+    let bytes = kept.map(|kept| i64::try_from(kept.bytes).unwrap_or(i64::MAX));
+    let name = file.and_then(|file| file.filename.as_ref()).map(|name| plain(name.reveal()));
     let changed = tx
         .execute(
-            "INSERT INTO knowledge_documents (tenant, id, title, source, sha256, updated_at, text)
-             VALUES (app_tenant(), $1, $2, $3, $4, $5, $6)
+            "INSERT INTO knowledge_documents AS d (tenant, id, title, source, sha256, updated_at, text,
+                file_bucket, file_key, file_type, file_bytes, file_sha256, file_name)
+             VALUES (app_tenant(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
              ON CONFLICT (tenant, id) DO UPDATE SET title = excluded.title, source = excluded.source,
-                sha256 = excluded.sha256, updated_at = excluded.updated_at, text = excluded.text
-             WHERE knowledge_documents.sha256 <> excluded.sha256
-                OR knowledge_documents.source <> excluded.source",
-            &[id, &title, &source, &sha256, &moment(at), &text],
+                sha256 = excluded.sha256, updated_at = excluded.updated_at, text = excluded.text,
+                file_bucket = excluded.file_bucket, file_key = excluded.file_key,
+                file_type = excluded.file_type, file_bytes = excluded.file_bytes,
+                file_sha256 = excluded.file_sha256, file_name = excluded.file_name
+             WHERE d.sha256 <> excluded.sha256 OR d.source <> excluded.source
+                OR d.file_key IS DISTINCT FROM excluded.file_key",
+            &[
+                id,
+                &title,
+                &source,
+                &sha256,
+                &moment(at),
+                &text,
+                &bucket,
+                &key,
+                &media_type,
+                &bytes,
+                &file.map(|file| &file.sha256),
+                &name,
+            ],
         )
         .await?;
     if changed == 0 {
@@ -140,6 +183,44 @@ pub async fn put(
 pub async fn remove(tx: &TenantTx, id: Uuid) -> Result<bool, StoreError> {
     Ok(tx.execute("DELETE FROM knowledge_documents WHERE id = $1", &[&id]).await? > 0)
 }
+
+/// A document that is a file, and that file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FileOf {
+    /// The document's title.
+    pub title: String,
+    /// Its file.
+    pub file: SentFile,
+}
+
+/// The file that somebody asks for in `words`; `None` where no document with a file is about enough of them. What its title
+/// says counts more than its text.
+pub async fn file_about(tx: &TenantTx, words: &str) -> Result<Option<FileOf>, StoreError> {
+    let found = tx
+        .query_opt(
+            "SELECT d.file_bucket, d.file_key, d.file_type, d.file_bytes, d.file_sha256, d.file_name, d.title
+             FROM (SELECT ARRAY(
+                        SELECT unnest(tsvector_to_array(to_tsvector('english', $1)))
+                        EXCEPT SELECT unnest(tsvector_to_array(to_tsvector('english', $2)))) AS words) q,
+                  knowledge_documents d,
+                  LATERAL (SELECT
+                        cardinality(ARRAY(SELECT unnest(q.words)
+                            INTERSECT SELECT unnest(tsvector_to_array(to_tsvector('english', d.title))))) AS title,
+                        cardinality(ARRAY(SELECT unnest(q.words)
+                            INTERSECT SELECT unnest(tsvector_to_array(to_tsvector('english',
+                                d.title || ' ' || coalesce(d.text, '')))))) AS whole) shared
+             WHERE d.file_key IS NOT NULL AND shared.whole > 0
+                AND shared.whole >= $3::real * cardinality(q.words)
+             ORDER BY shared.title DESC, shared.whole DESC, d.id LIMIT 1",
+            &[&plain(words), &OF_SENDING, &WORDS_FROM],
+        )
+        .await?;
+    Ok(found.and_then(|row| Some(FileOf { file: file(&row)?, title: row.get(6) })))
+}
+
+/// What people say of a file whichever it is.
+const OF_SENDING: &str = "send share email give get want like need have could would please file files pdf document copy \
+    attachment whatsapp phone";
 
 /// Cuts a text into pieces: at paragraphs, and where one is long, at the ends of its lines and sentences.
 fn pieces(text: &str) -> Vec<String> {

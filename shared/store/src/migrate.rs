@@ -45,6 +45,7 @@ migrations![
     "0095_dead_letter_counts",
     "0096_parked_groups",
     "0097_own_dead_letters",
+    "0098_document_files",
 ];
 
 /// Only one may migrate a database at a time; the others wait here. (`swbd` in ASCII.)

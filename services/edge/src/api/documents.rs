@@ -1,7 +1,7 @@
 //! What the business knows (C5): documents that agents answer from.
 
 use actix_web::{HttpRequest, web};
-use domain::Timestamp;
+use domain::{Personal, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store::knowledge::{self, Listed, NewDocument};
@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::{
     answer::{Answer, ApiError, Reply, Success},
     caller::As,
+    media,
     read::{self, Moment, Page, Query, moment},
     role::{Developer, ReadOnly},
     write::{Change, Done},
@@ -40,8 +41,24 @@ pub struct Document {
     /// How many of them are found by what they are about as well, not by their words alone.
     #[schema(example = 4)]
     pub embedded: i64,
+    /// The file that agents send whom asks for it.
+    pub file: Option<DocumentFile>,
     /// When it was put there, or last changed.
     pub updated_at: Moment,
+}
+
+/// The file of a document.
+#[derive(Serialize, ToSchema)]
+pub struct DocumentFile {
+    /// Its media type.
+    #[schema(example = "application/pdf")]
+    pub media_type: String,
+    /// Its size.
+    #[schema(example = 48211)]
+    pub bytes: u64,
+    /// What the person sees as its name.
+    #[schema(example = "prices.pdf")]
+    pub filename: Option<String>,
 }
 
 /// A document.
@@ -72,6 +89,8 @@ pub struct WantedDocument {
         example = "There is parking behind the house, free for two hours."
     )]
     text: String,
+    /// The same as a file, as `POST /media` named it: agents send it on WhatsApp to whom asks for it. None unless said.
+    file: Option<Uuid>,
 }
 
 impl From<Listed> for Document {
@@ -82,6 +101,11 @@ impl From<Listed> for Document {
             source: d.source,
             pieces: d.pieces,
             embedded: d.embedded,
+            file: d.file.map(|sent| DocumentFile {
+                media_type: sent.file.mime_type,
+                bytes: sent.file.bytes,
+                filename: sent.filename.map(Personal::into_revealed),
+            }),
             updated_at: moment(d.updated_at),
         }
     }
@@ -136,10 +160,16 @@ pub async fn put(caller: As<Developer>, request: HttpRequest, body: web::Payload
         read::text("source", source, LONGEST_SOURCE)?;
     }
     read::text("text", &wanted.text, LONGEST_TEXT)?;
-    Change::of(&caller, &request, &body)?
+    let change = Change::of(&caller, &request, &body)?;
+    let file = match wanted.file {
+        Some(id) => Some(media::handed_over(&caller, id).await?),
+        None => None,
+    };
+    change
         .make(async |tx| {
             let source = wanted.source.as_deref().unwrap_or(&wanted.title);
-            let new = NewDocument { id, title: &wanted.title, source, text: &wanted.text };
+            let (title, text) = (&wanted.title, &wanted.text);
+            let new = NewDocument { id, title, source, text, file: file.as_ref() };
             knowledge::put(tx, &new, Timestamp::now()).await?;
             let put = knowledge::get(tx, id).await?.ok_or_else(ApiError::internal)?;
             Ok(Done::ok(Document::from(put.listed), "document.put", id))

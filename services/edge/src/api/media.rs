@@ -67,7 +67,8 @@ pub struct HandedOver {
 /// Hand over a file that messages may carry
 ///
 /// For operators. The body is the file, its `Content-Type` what it is: a picture, sound, a film, PDF, plain text or an office
-/// document, up to 16 MB. Then send it with `POST /conversations/{id}/messages` as `file`.
+/// document, up to 16 MB. Then send it with `POST /conversations/{id}/messages`, or have agents send it with
+/// `PUT /documents/{id}`, as `file`.
 #[utoipa::path(post, path = "/api/v1/media", tag = "conversations",
     params(("filename" = Option<String>, Query, min_length = 1, max_length = 256, example = "prices.pdf",
         description = "What the person sees as its name")),
@@ -130,7 +131,8 @@ fn key_of(tenant: TenantId, id: Uuid) -> String {
     format!("media/{tenant}/outgoing/{id}")
 }
 
-async fn handed_over(caller: &Caller, id: Uuid) -> Result<SentFile, ApiError> {
+/// The file that was handed over under `id`.
+pub(super) async fn handed_over(caller: &Caller, id: Uuid) -> Result<SentFile, ApiError> {
     let (bucket, key) = (caller.api.settings.bucket.clone(), key_of(caller.tenant, id));
     let found = caller.api.s3.head_object().bucket(&bucket).key(&key).send().await;
     let found = found.map_err(|error| match error {

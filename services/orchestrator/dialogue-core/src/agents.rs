@@ -196,13 +196,14 @@ impl AgentKind {
 
 /// The tools of an agent whose tenant names none. All have the same, for a model talks with one voice whichever
 /// agent has the turn: "yes, thanks" books what the agent before has read back.
-pub const USUAL_TOOLS: [&str; 8] = [
+pub const USUAL_TOOLS: [&str; 9] = [
     "find_slots",
     "book_appointment",
     "reschedule_appointment",
     "cancel_appointment",
     "list_appointments",
     "search_knowledge",
+    "send_document",
     "weather",
     "transfer_to_human",
 ];
@@ -328,7 +329,7 @@ fn by_kind(
         AgentKind::Task => return appointment::reply(state, text, scene),
         AgentKind::Greeting => greet(state, wish, text, scene.spoken),
         AgentKind::InformationRetrieval => {
-            return retrieval::reply(state, text, scene.tools);
+            return retrieval::reply(state, text, scene);
         }
         AgentKind::Fallback | AgentKind::IntentClassifier => {
             // "What is a filling?" may be all that is said of the appointment that is then offered.

@@ -103,7 +103,8 @@ pub(crate) fn classify(state: &State, text: &str, services: &[String]) -> Verdic
     if wish == Some(Wish::Task(Intent::Hours)) {
         return verdict(Meaning::Question, 0.85);
     }
-    if understand::is_question(text) && !retrieval::is_about_the_desk(text) {
+    let is_asked = understand::is_question(text) || retrieval::wants_file(text);
+    if is_asked && !retrieval::is_about_the_desk(text) {
         return verdict(Meaning::Question, 0.75);
     }
     verdict(Meaning::Unclear, NOT_MEANT)

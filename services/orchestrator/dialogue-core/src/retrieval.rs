@@ -2,9 +2,10 @@
 
 use crate::{
     agents::{NOT_UNDERSTOOD, Scripted, decline, is_human_declined, offer},
+    appointment::Scene,
     sentence::sentences,
     state::{Question, State},
-    tool::{Outcome, SearchKnowledge, ToolRequest, Tools, Wanted},
+    tool::{Outcome, SearchKnowledge, SendDocument, ToolRequest, Tools, Wanted},
     understand,
 };
 
@@ -13,7 +14,7 @@ const NOT_LOOKED_UP: &str =
     "Sorry, I cannot look that up right now. Would you like to talk to a person?";
 
 /// Takes the words in and says what is said next.
-pub(crate) fn reply(state: &mut State, text: &str, tools: &Tools<'_>) -> Result<Scripted, Wanted> {
+pub(crate) fn reply(state: &mut State, text: &str, scene: &Scene<'_>) -> Result<Scripted, Wanted> {
     if text.trim().is_empty() {
         return Ok(Scripted::missed(NOT_UNDERSTOOD));
     }
@@ -23,7 +24,43 @@ pub(crate) fn reply(state: &mut State, text: &str, tools: &Tools<'_>) -> Result<
     if is_about_the_desk(text) {
         return Ok(offer(state));
     }
-    answer(state, text, tools)
+    if wants_file(text)
+        && let Some(sent) = send(state, text, scene)?
+    {
+        return Ok(sent);
+    }
+    answer(state, text, scene.tools)
+}
+
+/// What people say who want something sent.
+const SEND: [&str; 12] = [
+    "send me",
+    "send us",
+    "send it",
+    "send over",
+    "send the",
+    "send your",
+    "send a",
+    "share your",
+    "share the",
+    "a pdf",
+    "a copy of",
+    "brochure",
+];
+
+/// Whether a file is asked for, rather than what it says.
+pub(crate) fn wants_file(text: &str) -> bool {
+    let words = understand::words(text);
+    SEND.iter().any(|phrase| understand::contains(&words, phrase))
+}
+
+/// Sends the file that is asked for; `None` where there is none, or none that can be sent here: what it says may be told.
+fn send(state: &mut State, text: &str, scene: &Scene<'_>) -> Result<Option<Scripted>, Wanted> {
+    let request = ToolRequest::SendDocument(SendDocument { what: text.into() });
+    let Outcome::Sent(title) = scene.tools.run(request)? else { return Ok(None) };
+    state.asked = Some(Question::AnythingElse);
+    let place = if scene.spoken { " on WhatsApp" } else { "" };
+    Ok(Some(format!("I have sent you \"{title}\"{place}. Anything else?").into()))
 }
 
 /// What people ask to find out what they are talking to; no document of the tenant's has the answer.

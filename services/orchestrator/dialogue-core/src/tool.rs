@@ -45,6 +45,8 @@ pub enum ToolRequest {
     ListAppointments(ListAppointments),
     /// What the tenant's documents say.
     SearchKnowledge(SearchKnowledge),
+    /// The file that one of the tenant's documents is.
+    SendDocument(SendDocument),
     /// The weather of a place on a day.
     Weather(Weather),
     /// A human takes over (A7).
@@ -125,6 +127,14 @@ pub struct SearchKnowledge {
     pub query: Personal,
 }
 
+/// A file of the tenant's that is to be sent to the person.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SendDocument {
+    /// Which, in the person's words, or a model's.
+    #[serde(with = "personal")]
+    pub what: Personal,
+}
+
 /// Where and when.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Weather {
@@ -196,6 +206,7 @@ impl ToolRequest {
             Self::Cancel(_) => schema::CANCEL,
             Self::ListAppointments(_) => schema::LIST_APPOINTMENTS,
             Self::SearchKnowledge(_) => schema::SEARCH_KNOWLEDGE,
+            Self::SendDocument(_) => schema::SEND_DOCUMENT,
             Self::Weather(_) => schema::WEATHER,
             Self::Escalate(_) => schema::ESCALATE,
             Self::PauseRecording => schema::PAUSE_RECORDING,
@@ -286,6 +297,8 @@ pub enum Outcome {
     Appointments(Vec<Appointment>),
     /// What the documents say, the best first; none: nothing.
     Passages(Vec<Passage>),
+    /// The file of the document of this title is on its way.
+    Sent(String),
     /// The weather in words that can be spoken.
     Weather(String),
     /// A human takes over now, or has been asked for.
@@ -321,6 +334,7 @@ impl Outcome {
             Self::Cancelled(_) => "cancelled",
             Self::Appointments(_) => "appointments",
             Self::Passages(_) => "passages",
+            Self::Sent(_) => "sent",
             Self::Weather(_) => "weather",
             Self::Escalated(_) => "escalated",
             Self::Done => "done",
@@ -339,6 +353,7 @@ impl Outcome {
                 | Self::Held
                 | Self::Moved(_)
                 | Self::Cancelled(_)
+                | Self::Sent(_)
                 | Self::Escalated(Escalated::Transferring | Escalated::Queued { .. })
                 | Self::Done
         )

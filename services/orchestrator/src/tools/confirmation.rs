@@ -173,7 +173,7 @@ pub(crate) async fn reminder_due(
 }
 
 /// A message in the chat with a person, which may be another conversation than `cause`'s.
-fn message(cause: &Envelope, to: &TextTo, text: String) -> Envelope {
+pub(super) fn message(cause: &Envelope, to: &TextTo, text: String) -> Envelope {
     let number = to.to.reveal();
     let contact = match to.channel == Channel::WHATSAPP {
         true => number.trim_start_matches('+').to_owned(),

@@ -7,6 +7,7 @@
 
 mod appointments;
 mod confirmation;
+mod documents;
 mod held;
 mod knowledge;
 mod own;
@@ -149,6 +150,7 @@ async fn run_unlimited(
         ToolRequest::Cancel(wanted) => appointments::cancel(scene, wanted, effect).await,
         ToolRequest::ListAppointments(whose) => Ok(appointments::list(scene, whose).await),
         ToolRequest::SearchKnowledge(wanted) => Ok(knowledge::search(scene, wanted).await),
+        ToolRequest::SendDocument(wanted) => documents::send(scene, wanted, effect).await,
         ToolRequest::Weather(wanted) => Ok(scene.shell.tools.weather.forecast(scene, wanted).await),
         ToolRequest::Escalate(wanted) => escalate(scene, wanted, effect).await,
         ToolRequest::PauseRecording => control(scene, CallCommand::PauseRecording, effect).await,

@@ -1,4 +1,4 @@
-use domain::{TenantId, Timestamp};
+use domain::{KeptFile, SentFile, TenantId, Timestamp};
 use store::{
     Store,
     knowledge::{self, Found, NewDocument},
@@ -17,6 +17,7 @@ async fn put(store: &Store, tenant: TenantId, title: &str, text: &str) -> bool {
         title,
         source: title,
         text,
+        file: None,
     };
     let changed = knowledge::put(&tx, &document, Timestamp::now()).await.unwrap();
     tx.commit().await.unwrap();
@@ -53,6 +54,55 @@ async fn a_question_finds_its_own_tenants_answer_and_nothing_where_nothing_fits(
     assert!(knowledge::remove(&tx, id).await.unwrap());
     tx.commit().await.unwrap();
     assert!(found(&store, ours, "Where is the garage?").await.is_empty());
+}
+
+#[tokio::test]
+async fn a_file_is_found_by_what_its_document_is_about_by_its_own_tenant() {
+    let Some(db) = TestDb::create().await else { return };
+    let (ours, theirs) = (db.add_tenant("ours").await, db.add_tenant("theirs").await);
+    let store = db.store().await;
+    let file = |name: &str| SentFile {
+        file: KeptFile {
+            bucket: "files".to_owned(),
+            key: name.to_owned(),
+            mime_type: "application/pdf".to_owned(),
+            bytes: 9,
+        },
+        filename: Some(name.into()),
+        sha256: "ab".to_owned(),
+    };
+    let put = async |title: &str, text: &str, file: Option<&SentFile>| {
+        let tx = store.tenant(ours).await.unwrap();
+        let id = Uuid::new_v5(ours.as_uuid(), title.as_bytes());
+        let document = NewDocument { id, title, source: title, text, file };
+        let changed = knowledge::put(&tx, &document, Timestamp::now()).await.unwrap();
+        tx.commit().await.unwrap();
+        changed
+    };
+    let (prices, form) = (file("prices.pdf"), file("form.pdf"));
+    put("Price list", "A check-up is 90 dollars. New patients pay once.", Some(&prices)).await;
+    put("Registration form", "Fill it in before your first visit.", Some(&form)).await;
+    put("Parking", "There is a garage next door.", None).await;
+    let asked = async |tenant: TenantId, words: &str| {
+        let tx = store.tenant(tenant).await.unwrap();
+        knowledge::file_about(&tx, words).await.unwrap().map(|found| found.file)
+    };
+    for (words, expected) in [
+        ("Could you please send me the price list as a PDF?", Some(&prices)),
+        ("send me the form for the first visit", Some(&form)),
+        ("the registration form", Some(&form)),
+        ("send me something", None),
+        ("a copy of the garage", None),
+        ("the form and the keys of the house by the river", None),
+    ] {
+        assert_eq!(asked(ours, words).await.as_ref(), expected, "{words}");
+        assert_eq!(asked(theirs, words).await, None, "another tenant's");
+    }
+    assert!(
+        !put("Price list", "A check-up is 90 dollars. New patients pay once.", Some(&prices)).await
+    );
+    assert!(put("Price list", "A check-up is 90 dollars. New patients pay once.", None).await);
+    assert_eq!(asked(ours, "the price list").await, None, "it is a file no more");
 }
 
 #[tokio::test]

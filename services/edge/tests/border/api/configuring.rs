@@ -140,6 +140,30 @@ async fn a_document_is_put_read_back_found_by_its_words_and_removed() {
     assert_eq!(edge.read(&key, &path).await.refusal(), (404, "not_found"));
 }
 
+#[tokio::test]
+async fn a_document_may_be_a_file_that_was_handed_over() {
+    let Some(edge) = start().await else { return };
+    let (developer, operator) =
+        (edge.api_key(DEMO, "developer").await, edge.api_key(DEMO, "operator").await);
+    let path = format!("/api/v1/documents/{}", uuid::Uuid::new_v4());
+    let bearer = format!("Bearer {operator}");
+    let headers = [("authorization", bearer.as_str()), ("content-type", "application/pdf")];
+    let pdf = b"%PDF-1.4".as_slice();
+    let handed = edge.post("/api/v1/media?filename=prices.pdf", &headers, pdf).await;
+    let handed: Value = serde_json::from_str(&handed.1).unwrap();
+    let document = |file: &Value| json!({"title": "Prices", "text": "40 dollars.", "file": file});
+    let put =
+        async |file: &Value| ask(&edge, Method::PUT, &developer, &path, &document(file)).await;
+    let shown = put(&handed["data"]["id"]).await.data();
+    let expected = json!({"media_type": "application/pdf", "bytes": 8, "filename": "prices.pdf"});
+    assert_eq!(shown["file"], expected);
+    assert_eq!(edge.read(&developer, &path).await.data()["about"]["file"], expected);
+    let refused = put(&json!(uuid::Uuid::new_v4())).await;
+    assert_eq!(refused.refusal(), (400, "invalid_body"));
+    assert_eq!(refused.body["error"]["field"], "file");
+    assert_eq!(put(&Value::Null).await.data()["file"], Value::Null);
+}
+
 async fn free_times(edge: &EdgeTask, key: &str) -> Vec<String> {
     let day = |days: u64| {
         let at = Timestamp::now().plus(Duration::from_secs(days * 86_400));

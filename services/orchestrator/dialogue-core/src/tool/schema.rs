@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Book, Cancel, Escalate, EscalationReason, FindSlots, Http, ListAppointments, Reschedule,
-    SearchKnowledge, ToolRequest, Weather, Window,
+    SearchKnowledge, SendDocument, ToolRequest, Weather, Window,
 };
 
 pub(super) const FIND_SLOTS: &str = "find_slots";
@@ -17,6 +17,7 @@ pub(super) const RESCHEDULE: &str = "reschedule_appointment";
 pub(super) const CANCEL: &str = "cancel_appointment";
 pub(super) const LIST_APPOINTMENTS: &str = "list_appointments";
 pub(super) const SEARCH_KNOWLEDGE: &str = "search_knowledge";
+pub(super) const SEND_DOCUMENT: &str = "send_document";
 pub(super) const WEATHER: &str = "weather";
 pub(super) const ESCALATE: &str = "transfer_to_human";
 pub(super) const PAUSE_RECORDING: &str = "pause_recording";
@@ -169,6 +170,13 @@ pub fn built_in() -> Vec<ToolSchema> {
             json!({"query": text("The question")}),
         ),
         tool(
+            SEND_DOCUMENT,
+            "Send the person one of the business's files on WhatsApp, such as a price list or a form, \
+             where they ask for it. If there is none, or it cannot be sent, say so.",
+            &["what"],
+            json!({"what": text("Which, in a few words")}),
+        ),
+        tool(
             WEATHER,
             "The weather forecast.",
             &[],
@@ -273,6 +281,9 @@ pub fn parse(
         }),
         SEARCH_KNOWLEDGE => {
             ToolRequest::SearchKnowledge(SearchKnowledge { query: fields.text("query")?.into() })
+        }
+        SEND_DOCUMENT => {
+            ToolRequest::SendDocument(SendDocument { what: fields.text("what")?.into() })
         }
         WEATHER => ToolRequest::Weather(Weather {
             place: fields.text_if("place")?,

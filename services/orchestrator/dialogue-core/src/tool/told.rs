@@ -38,6 +38,7 @@ impl Outcome {
             Self::Booked(one) => format!("Your appointment is booked for {}.", when(one)),
             Self::Moved(one) => format!("Your appointment is now on {}.", when(one)),
             Self::Cancelled(one) => format!("Your appointment on {} is cancelled.", when(one)),
+            Self::Sent(title) => format!("I have sent you \"{title}\" on WhatsApp."),
             Self::Held => "I have noted it, and you will get a message once it is booked.".into(),
             Self::Escalated(Escalated::Transferring) => {
                 "One moment, I will put you through.".into()
