@@ -35,6 +35,11 @@ impl Directory {
         directory
     }
 
+    /// Whether the addresses were read: before, nothing is known to be ours.
+    pub fn is_loaded(&self) -> bool {
+        self.snapshot().loaded
+    }
+
     /// The address of ours that `address` on `channel` is.
     pub fn address(&self, channel: &Channel, address: &str) -> Option<Address> {
         self.snapshot().addresses.get(&(channel.clone(), address.to_owned())).cloned()
@@ -115,6 +120,6 @@ impl Dependency for Directory {
 
     /// Ready once the addresses were read; a database that goes away later does not matter.
     fn is_up(&self) -> BoxFuture<'_, bool> {
-        Box::pin(async { self.snapshot().loaded })
+        Box::pin(async { self.is_loaded() })
     }
 }

@@ -110,6 +110,8 @@ enum Refusal {
     Forged(Forgery),
     Malformed(String),
     Unavailable(SendError),
+    /// The task has just started and knows no address yet: another is to be asked, or this one again.
+    Starting,
 }
 
 impl Border {
@@ -146,6 +148,9 @@ impl Border {
         request: &HttpRequest,
         body: web::Payload,
     ) -> Result<Answer, Refusal> {
+        if !self.calls.directory.is_loaded() {
+            return Err(Refusal::Starting);
+        }
         let source = self.source_of(request);
         if self.guard.is_blocked(source).await {
             return Err(Refusal::Blocked);
@@ -427,6 +432,7 @@ fn refused(channel: &str, path: &'static str, refusal: &Refusal) -> HttpResponse
         Refusal::Unavailable(_) => {
             (StatusCode::SERVICE_UNAVAILABLE, "queues_unavailable", String::new())
         }
+        Refusal::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting", String::new()),
     };
     metrics::counter!("edge_requests_refused_total", "channel" => channel.to_owned(), "kind" => kind).increment(1);
     match refusal {

@@ -1,6 +1,6 @@
 //! What the orchestrator does with each event of its queue.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use async_trait::async_trait;
@@ -62,6 +62,10 @@ pub(crate) async fn call_started(
     Ok(())
 }
 
+/// How long after a person's words Redis is waited for where an earlier run of the turn may have said something that stands in
+/// the ledger: who goes on without it may say something else.
+const LEDGER_WITHIN: Duration = Duration::from_secs(8);
+
 /// Answers a person's turn.
 pub(crate) async fn message_received(
     shell: &Shell,
@@ -73,7 +77,11 @@ pub(crate) async fn message_received(
     crash_point("orchestrator.received");
     let tenant = shell.tenants.get(envelope.tenant);
     let loading = Context::load(&shell.cache, &shell.store, &tenant.desk, envelope);
-    let open = |turn| TurnLedger::open(&shell.cache, envelope.conversation, turn);
+    let patience = match out.is_repeated() {
+        true => LEDGER_WITHIN.saturating_sub(started_at.since(envelope.occurred_at)),
+        false => Duration::ZERO,
+    };
+    let open = |turn| TurnLedger::open(&shell.cache, envelope.conversation, turn, patience);
     let run_of = |turn, message| {
         let call = event.call.clone();
         TurnRun { shell, out, tenant: &tenant, envelope, message, turn, call, started_at }

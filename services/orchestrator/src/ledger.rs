@@ -1,9 +1,14 @@
 //! The turn ledger, and what stands in for it while Redis is away (DESIGN 2, 5).
 
+use std::time::Duration;
+
 use anyhow::{Context as _, bail};
 use boot::crash_point;
 use cache::{Cache, CacheError, Ledger, Record, Sequel};
 use domain::{ConversationId, Timestamp, Turn};
+use tokio::time::Instant;
+
+const OPEN_EVERY: Duration = Duration::from_millis(200);
 
 /// What this and earlier runs of a turn have recorded.
 ///
@@ -27,8 +32,20 @@ enum Noted {
 }
 
 impl<'a> TurnLedger<'a> {
-    pub(crate) async fn open(cache: &'a Cache, conversation: ConversationId, turn: Turn) -> Self {
-        let (known, is_shared) = match cache.begin_turn(conversation, turn).await {
+    /// Begins the turn. Where Redis is away that is tried again for `patience`.
+    pub(crate) async fn open(
+        cache: &'a Cache,
+        conversation: ConversationId,
+        turn: Turn,
+        patience: Duration,
+    ) -> Self {
+        let until = Instant::now() + patience;
+        let mut begun = cache.begin_turn(conversation, turn).await;
+        while begun.is_err() && Instant::now() < until {
+            tokio::time::sleep(OPEN_EVERY).await;
+            begun = cache.begin_turn(conversation, turn).await;
+        }
+        let (known, is_shared) = match begun {
             Ok(ledger) => (ledger, true),
             Err(error) => {
                 tracing::warn!(%error, "the turn goes on without its ledger");

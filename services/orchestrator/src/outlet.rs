@@ -8,6 +8,11 @@ use domain::Envelope;
 pub(crate) trait Outlet: Send + Sync {
     async fn publish(&self, events: &[Envelope]) -> Result<(), SendError>;
     async fn send(&self, to: &Destination, jobs: &[Envelope]) -> Result<(), SendError>;
+
+    /// Whether a run of the turn may have begun before this one.
+    fn is_repeated(&self) -> bool {
+        false
+    }
 }
 
 #[async_trait]
@@ -18,5 +23,9 @@ impl Outlet for bus::Context {
 
     async fn send(&self, to: &Destination, jobs: &[Envelope]) -> Result<(), SendError> {
         Self::send(self, to, jobs).await
+    }
+
+    fn is_repeated(&self) -> bool {
+        self.starts() != 1
     }
 }

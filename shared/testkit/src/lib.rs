@@ -45,6 +45,17 @@ impl Stores {
         };
         asked.await.expect("ask Redis")
     }
+
+    /// How often Redis has refused a command because what stands under its key is something else: a test makes reading fail
+    /// that way, as in an outage, for its own key alone. Others count along.
+    ///
+    /// # Panics
+    /// When Redis cannot be reached.
+    pub async fn type_errors(&self) -> u64 {
+        let errors = self.redis("INFO errorstats").await;
+        let line = errors.lines().find_map(|line| line.strip_prefix("errorstat_WRONGTYPE:count="));
+        line.map_or(0, |count| count.trim().parse().expect("a count"))
+    }
 }
 
 /// The stores, or `None` where the test is to be skipped:

@@ -30,13 +30,15 @@ pub(super) struct LostCall {
     pub greet: bool,
     /// The turn that is still to be answered, and its event.
     pending: Option<(Turn, Option<Envelope>)>,
+    /// The run of that turn of whose reply something was heard.
+    heard_run: Option<u32>,
 }
 
 impl LostCall {
     /// One of which nothing is known any more: its caller is asked to say again what was said last.
     pub(super) fn unknown() -> Self {
         let resumption = Resumption { reply: None, ask_again: true, heard: None };
-        Self { resumption, greet: false, pending: None }
+        Self { resumption, greet: false, pending: None, heard_run: None }
     }
 
     /// Reads the record of a call whose last turn is `taken`, whose fence stands at `fence`, and which has lasted for `age`.
@@ -53,7 +55,7 @@ impl LostCall {
         if greet || ask_again || is_heard {
             let heard = heard.map(|heard| (heard.text, heard.complete));
             let resumption = Resumption { reply: None, ask_again, heard };
-            return Self { resumption, greet, pending: None };
+            return Self { resumption, greet, pending: None, heard_run: None };
         }
         // Of a sentence heard in part the caller hears all: it is told by sentences what is to come.
         let sentences = heard.as_ref().map_or(0, |heard| heard.sentence);
@@ -67,6 +69,7 @@ impl LostCall {
             },
             greet,
             pending: Some((turn, event)),
+            heard_run: heard.map(|heard| heard.attempt),
         }
     }
 
@@ -105,6 +108,11 @@ impl LostCall {
             }
         };
         let Ledger { attempt, sentences, finished, sequel, .. } = ledger;
+        if self.heard_run.is_some_and(|run| run != attempt) {
+            // It was given without the ledger, while Redis was away: what stands there is another answer.
+            self.resumption = Self::unknown().resumption;
+            return (effects, None);
+        }
         if let Some(reply) = &mut self.resumption.reply {
             let heard = sentences.iter().take(reply.sentences as usize);
             reply.text = heard.map(|text| text.trim()).collect::<Vec<_>>().join(" ");

@@ -83,7 +83,7 @@ fn ended(ending: &Ending) -> Envelope {
 
 /// Notes what follows the end of a call, for storing the last of its recording may take minutes (S3 away), and this task may
 /// not live that long.
-async fn note(services: &CallServices, ending: &Ending) {
+pub(super) async fn note(services: &CallServices, ending: &Ending) {
     let job = finish_recording(ending.tenant, &ending.call, ending.started_at, 0);
     let messages =
         [ended(ending), job].map(|message| wire::to_body(&wire::encode(&message))).join("\n");
@@ -168,15 +168,16 @@ async fn end_abandoned_call(
     let tenant = event.tenant;
     let Payload::CallEnded(ended) = &mut event.payload else { return Ok(()) };
     let call = ended.call.clone();
-    let began_at = services.states.began_at(&call).await.ok().flatten();
-    if let Some(began_at) = began_at {
+    let began_at = services.states.began_at(&call).await;
+    if let Ok(Some(began_at)) = began_at {
         ended.started_at = began_at;
     }
     let started_at = ended.started_at;
     let already = services.states.state(&call).await == CallState::Ended;
     services.states.set_ended(&call).await;
     services.bus.publish(&[event]).await?;
-    if already || began_at.is_none() {
+    // Where Redis does not say when it began, it may have been recorded all the same.
+    if already || matches!(began_at, Ok(None)) {
         return Ok(());
     }
     match recorded_anywhere(services, &call).await {
@@ -198,7 +199,8 @@ async fn recorded_anywhere(services: &CallServices, call: &CallSid) -> anyhow::R
     let (stored, kept) =
         tokio::join!(services.recordings.stored_parts(call), services.cache.has_recording(call),);
     let stored = stored?;
-    Ok((stored > 0 || kept.unwrap_or(false)).then_some(stored))
+    // Where Redis does not say, there may be something: whoever makes the file asks once more.
+    Ok((stored > 0 || kept.unwrap_or(true)).then_some(stored))
 }
 
 fn finish_recording(

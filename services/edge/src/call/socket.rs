@@ -112,7 +112,7 @@ fn open(
     services: Arc<CallServices>,
     door: Door,
 ) -> actix_web::Result<HttpResponse> {
-    if services.stopping.is_cancelled() {
+    if services.stopping.is_cancelled() || !services.directory.is_loaded() {
         return Ok(HttpResponse::ServiceUnavailable().finish());
     }
     let (response, socket, stream) = actix_ws::handle(request, payload)?;

@@ -195,6 +195,18 @@ impl EdgeTask {
         tokio::spawn(async move { edge.run().await.expect("drain the edge") });
     }
 
+    /// Starts another task, from which the database cannot be reached; where it listens.
+    pub async fn start_without_database(&self) -> String {
+        let stores = testkit::require_stores().expect("the stores of this task");
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr());
+        let database = format!("postgres://nobody@{}/none", nobody.expect("a port"));
+        let urls = (database, stores.redis_url.clone());
+        let edge = launch("edge-blind", &self.prefix, &urls, &self.stop, &[], Vec::new()).await;
+        let base = format!("http://{}", edge.address());
+        tokio::spawn(async move { edge.run().await.expect("drain the edge") });
+        base
+    }
+
     /// Takes the topic away: nothing can be published any more.
     pub async fn lose_topic(&self) {
         let sns = aws_sdk_sns::Client::new(&boot::aws_config().await);

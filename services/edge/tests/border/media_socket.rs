@@ -15,7 +15,7 @@ use tokio_tungstenite::{
 
 use crate::{
     edge_task::{EdgeTask, PATIENCE, start, start_with},
-    vendors::{new_call_sid, token_in, twilio_signature},
+    vendors::{new_call_sid, token_in, twilio_signature, whatsapp_body, whatsapp_text},
 };
 
 pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -310,4 +310,18 @@ async fn a_caller_is_greeted_in_the_tenants_voice_byte_for_byte() {
     };
     tokio::time::timeout(PATIENCE, listen).await.expect("a greeting");
     assert!(heard == greeting, "no byte added, lost or changed");
+}
+
+/// It listens before it has read which addresses are ours: to turn a call away, or to drop a message, would be wrong.
+#[tokio::test]
+async fn a_task_that_knows_no_address_yet_has_the_vendor_ask_again() {
+    let Some(mut edge) = start().await else { return };
+    edge.base = edge.start_without_database().await;
+    let call = new_call_sid();
+    assert_eq!(edge.call(&call, CALLER).await.0, 503);
+    let body = whatsapp_body(&[whatsapp_text("wamid.early", "Hi")]);
+    assert_eq!(edge.meta(&body).await.0, 503);
+    let signature = twilio_signature("wss://desk.example.com/media-stream");
+    assert_eq!(open(&edge, Some(&signature)).await.unwrap_err(), 503);
+    edge.stop().await;
 }

@@ -36,6 +36,8 @@ pub(crate) struct World {
     pub(crate) db: TestDb,
     pub(crate) shell: Shell,
     pub(crate) tenant: TenantId,
+    /// Of its keys in Redis.
+    pub(crate) prefix: String,
 }
 
 pub(crate) fn openai(server: &ModelServer) -> Arc<dyn LanguageModel> {
@@ -55,13 +57,15 @@ impl World {
         let db = TestDb::create().await?;
         let tenant = db.add_tenant("clinic").await;
         let store = db.store().await;
-        let cache = Cache::connect(&stores.redis_url, &testkit::unique_prefix()).unwrap();
+        let prefix = testkit::unique_prefix();
+        let cache = Cache::connect(&stores.redis_url, &prefix).unwrap();
         let tenants = Arc::new(Tenants::new(store.clone()));
         // Nobody listens there.
         let weather = OpenMeteo::new(WeatherSettings::at("http://127.0.0.1:9")).unwrap();
         let tools = Tools::new(weather, None, CONNECTIONS);
         let hooks = hooks::all();
-        Some(Self { db, shell: Shell { cache, store, tenants, models, tools, hooks }, tenant })
+        let shell = Shell { cache, store, tenants, models, tools, hooks };
+        Some(Self { db, shell, tenant, prefix })
     }
 
     pub(crate) async fn call(&self) -> Talk<'_> {
@@ -168,12 +172,18 @@ pub(crate) struct Outbox {
     hang_at: Option<usize>,
     is_after: bool,
     hangs: Notify,
+    is_repeated: bool,
 }
 
 impl Outbox {
     /// One at whose `hang_at`-th message (from 0) the run is to die, before or after it left.
     pub(crate) fn deadly(hang_at: usize, is_after: bool) -> Self {
         Self { hang_at: Some(hang_at), is_after, ..Self::default() }
+    }
+
+    /// One of a message that was delivered before.
+    pub(crate) fn repeated() -> Self {
+        Self { is_repeated: true, ..Self::default() }
     }
 
     /// Runs `turn` until it hangs, and drops it there.
@@ -239,5 +249,9 @@ impl Outlet for Outbox {
     async fn send(&self, to: &Destination, jobs: &[Envelope]) -> Result<(), SendError> {
         self.take(Some(to), jobs).await;
         Ok(())
+    }
+
+    fn is_repeated(&self) -> bool {
+        self.is_repeated
     }
 }

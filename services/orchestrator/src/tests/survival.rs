@@ -1,6 +1,9 @@
 //! What the caller hears when the task that answers dies, or the world around it does.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use cache::Cache;
 use domain::{MessageKind, Payload, Turn};
@@ -58,6 +61,32 @@ async fn a_turn_that_dies_at_any_step_is_one_coherent_answer_once() {
             assert_eq!(third.replies()[0].1.text, reply.text, "{at}");
         }
     }
+}
+
+#[tokio::test]
+async fn who_goes_on_with_a_turn_waits_for_redis_to_tell_what_was_said_in_it() {
+    let Some(stores) = testkit::require_stores() else { return };
+    let model = ModelServer::never_twice_alike().await;
+    let Some(world) = World::new(vec![openai(&model), rules()]).await else { return };
+    let call = world.call().await;
+    let words = call.says(1, "What do you do?", Some(GREETING));
+    let first = Outbox::deadly(1, false);
+    first.kill(call.handle(&first, &words)).await;
+
+    let key = format!("{}:{{{}}}:turn:1", world.prefix, call.conversation);
+    stores.redis(&format!("RENAME {key} {key}:kept")).await;
+    stores.redis(&format!("SET {key} x")).await;
+    let before = stores.type_errors().await;
+    let second = Outbox::repeated();
+    let comes_back = async {
+        while stores.type_errors().await < before + 2 {}
+        stores.redis(&format!("RENAME {key}:kept {key}")).await;
+    };
+    let (handled, ()) = tokio::join!(call.handle(&second, &words), comes_back);
+    handled.unwrap();
+    let spoken = first.spoken().into_iter().chain(second.spoken());
+    let runs: BTreeSet<u32> = spoken.map(|(_, sentence)| sentence.attempt).collect();
+    assert_eq!(runs.len(), 1, "it is one answer");
 }
 
 #[tokio::test]

@@ -204,14 +204,9 @@ async fn what_redis_cannot_tell_now_is_not_left_out_of_the_recording() {
     let key = format!("{prefix}:{{{}}}:recording", call.sid);
     // Reading it fails, as in an outage.
     stores.redis(&format!("SET {key} x")).await;
-    let failures = async || {
-        let errors = stores.redis("INFO errorstats").await;
-        let line = errors.lines().find_map(|line| line.strip_prefix("errorstat_WRONGTYPE:count="));
-        line.map_or(0, |count| count.trim().parse::<u64>().unwrap())
-    };
-    let before = failures().await;
+    let before = stores.type_errors().await;
     mesh.give(Queue::Jobs, &finish(&call, 1)).await;
-    timeout(HANG, async { while failures().await == before {} }).await.unwrap();
+    timeout(HANG, async { while stores.type_errors().await == before {} }).await.unwrap();
 
     stores.redis(&format!("DEL {key}")).await;
     let (caller, agent) = (vec![2; 8_000], vec![2; 8_000]);

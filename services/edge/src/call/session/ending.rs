@@ -2,7 +2,9 @@
 
 use cache::Ended;
 use call_core::{EndReason, Input};
-use domain::{CallEndReason, Channel, Envelope, Handover, TransferStatus, TransferUpdated, Turn};
+use domain::{
+    CallEndReason, Channel, Envelope, Handover, Heard, TransferStatus, TransferUpdated, Turn,
+};
 use tokio::sync::mpsc;
 
 use super::{Session, SocketEnd};
@@ -25,10 +27,16 @@ impl Session {
         if let Some((turn, handover)) = self.transfer.take() {
             self.hand_over(turn, &handover).await;
         } else if reason != CallEndReason::Lost {
+            // Should this task die between the two, whoever finds its lease lapsed ends the call as it is noted.
+            settle::note(&self.services, &self.ending_by(reason, None)).await;
             // Before the socket is closed: Twilio then asks at once what to do with the call.
             if self.services.states.end(&self.claims.call, &self.holder).await == Ended::Elsewhere {
                 tracing::info!(call = %self.claims.call, "the call has been taken over");
                 reason = CallEndReason::Lost;
+                let (cache, queue) = (&self.services.cache, &self.services.own_queue);
+                if let Err(error) = cache.forget_ending(queue, &self.claims.call).await {
+                    tracing::warn!(call = %self.claims.call, %error, "a call that is elsewhere may be ended here");
+                }
             }
         }
         let is_page = self.claims.call.channel() == Channel::BROWSER;
@@ -38,6 +46,18 @@ impl Session {
         });
         let services = self.services.clone();
         services.unfinished.spawn_on(self.settle(reason, answers), &services.runtime);
+    }
+
+    fn ending_by(&self, reason: CallEndReason, heard: Option<Heard>) -> settle::Ending {
+        settle::Ending {
+            tenant: self.claims.tenant,
+            call: self.claims.call.clone(),
+            reason,
+            started_at: self.started_at,
+            heard,
+            resumed: self.claims.attempt > 0,
+            off_record: self.is_off_record(),
+        }
     }
 
     /// Has Twilio call the human. Where it does not answer, it asks what to do once the socket is closed, and is told then.
@@ -87,15 +107,7 @@ impl Session {
             parts.finish().await;
             return effects.finish().await;
         }
-        let ending = settle::Ending {
-            tenant: self.claims.tenant,
-            call: self.claims.call.clone(),
-            reason,
-            started_at: self.started_at,
-            heard,
-            resumed: self.claims.attempt > 0,
-            off_record: self.is_off_record(),
-        };
+        let ending = self.ending_by(reason, heard);
         let Self { services, effects, parts, _entered, _heartbeat, .. } = self;
         // This task no longer holds the call: a lost one may come back elsewhere.
         drop((_entered, _heartbeat));
