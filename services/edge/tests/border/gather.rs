@@ -218,7 +218,9 @@ async fn a_reply_that_never_comes_ends_in_an_apology_and_a_human_is_asked_for() 
 /// Where the caller comes back to when the transfer is over.
 fn dialled(twiml: &str) -> String {
     let (_, url) = twiml.split_once(&format!("<Dial action=\"{PUBLIC_BASE}")).expect("a <Dial>");
-    url.split('"').next().unwrap().replace("&amp;", "&")
+    let (url, policy) = url.split('"').next().unwrap().split_once('#').expect("when to ask again");
+    assert_eq!(policy, "rc=5&amp;rp=ct,rt,5xx");
+    url.replace("&amp;", "&")
 }
 
 #[tokio::test]
@@ -232,7 +234,7 @@ async fn a_call_is_handed_to_a_human_who_is_told_what_it_is_about() {
     assert!(handed.contains(&format!(">{HUMAN}</Number></Dial>")), "{handed}");
     assert_eq!(dialled(&handed), "/twilio/voice/transferred?turn=2");
     let whisper = format!("/twilio/voice/whisper?call={}", line.sid);
-    assert!(handed.contains(&format!("<Number url=\"{PUBLIC_BASE}{whisper}\"")), "{handed}");
+    assert!(handed.contains(&format!("<Number url=\"{PUBLIC_BASE}{whisper}#rc=5")), "{handed}");
     let leg = call_form(&new_call_sid(), CALLER, HUMAN);
     let Answered(status, told) = edge.twilio(&whisper, &leg).await;
     assert_eq!(status, 200);

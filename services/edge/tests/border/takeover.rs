@@ -129,7 +129,7 @@ async fn the_calls_of_a_lapsed_task_are_asked_to_come_back_those_that_are_elsewh
     let form: Vec<(String, String)> = serde_urlencoded::from_str(&form).unwrap();
     let [(name, document)] = &form[..] else { panic!("{form:?}") };
     assert_eq!(name, "Twiml");
-    let back = format!("{PUBLIC_BASE}/twilio/voice?attempt=1&amp;turn=0#rc=5&amp;rp=ct,rt,5xx<");
+    let back = format!("{PUBLIC_BASE}/twilio/voice?attempt=1&amp;turn=0#rc=5&amp;rp=ct,rt,5xx");
     assert!(
         document.contains(&format!("<Redirect method=\"POST\">{back}</Redirect>")),
         "{document}"
