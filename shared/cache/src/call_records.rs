@@ -1,7 +1,7 @@
 use std::{collections::HashMap, fmt, sync::LazyLock};
 
 use deadpool_redis::redis::Script;
-use domain::{CallSid, Timestamp, Turn};
+use domain::{CallSid, TenantId, Timestamp, Turn};
 
 use crate::{Cache, CacheError};
 
@@ -203,6 +203,8 @@ impl fmt::Debug for HeardSoFar {
 pub struct CallRecord {
     /// When its first stream started; of a call without one, when it came.
     pub began_at: Option<Timestamp>,
+    /// Whose it is, as far as it was told.
+    pub tenant: Option<TenantId>,
     /// Where it stands.
     pub phase: CallPhase,
     /// The last turn taken.
@@ -242,6 +244,7 @@ impl CallRecord {
         });
         Self {
             began_at: text("began").and_then(|at| at.parse().ok()).map(Timestamp::from_micros),
+            tenant: text("tenant").and_then(|tenant| tenant.parse().ok()),
             phase: text("phase").map_or(CallPhase::Live, CallPhase::of_field),
             taken: Turn(number("taken").unwrap_or(0)),
             turn_event: text("turn_event").map(str::to_owned),
@@ -330,6 +333,19 @@ impl Cache {
     ) -> Result<bool, CacheError> {
         let fields = [("taken", turn.0.to_string()), ("turn_event", event.to_owned())];
         self.note(call, holder, &fields).await
+    }
+
+    /// Notes whose call it is. False when another holds it.
+    ///
+    /// # Errors
+    /// When Redis is away.
+    pub async fn note_tenant(
+        &self,
+        call: &CallSid,
+        holder: &str,
+        tenant: TenantId,
+    ) -> Result<bool, CacheError> {
+        self.note(call, holder, &[("tenant", tenant.to_string())]).await
     }
 
     /// Notes which turn the caller is speaking. False when another holds the call.

@@ -161,6 +161,31 @@ pub async fn settle_call_over(
     Ok(())
 }
 
+/// Settles a call that was over before its task, which is gone, knew of it, and of whose end the vendor has told nobody else.
+/// False where that has to be tried again.
+pub(super) async fn settle_unnoticed(services: &CallServices, call: &CallSid) -> bool {
+    let record = match services.cache.call_record(call).await {
+        Ok(record) => record,
+        Err(error) => {
+            tracing::warn!(%call, %error, "a call that is over is not settled yet");
+            return false;
+        }
+    };
+    // One that a release before this one began says nothing of its tenant.
+    let Some(tenant) = record.tenant else { return true };
+    tracing::info!(%call, "a call was over before its task knew");
+    let now = Timestamp::now();
+    let began_at = record.began_at.unwrap_or(now);
+    let event = call_ended(tenant, call, CallEndReason::Lost, began_at, now);
+    match end_abandoned_call(services, event).await {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::warn!(%call, %error, "a call that is over is not settled yet");
+            false
+        }
+    }
+}
+
 async fn end_abandoned_call(
     services: &CallServices,
     mut event: Envelope,

@@ -8,7 +8,11 @@ use domain::{CallSid, Channel};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{CallServices, settle::settle_noted};
+use super::{
+    CallServices,
+    settle::{settle_noted, settle_unnoticed},
+};
+use crate::channel::twilio_voice::NotUpdated;
 
 /// How long a lease lasts, and how often it is renewed.
 const LEASE: Duration = Duration::from_secs(4);
@@ -117,10 +121,12 @@ async fn take_call(
             tracing::info!(%call, attempt, from, "call taken over");
             true
         }
+        // Its task died before it knew.
+        Err(NotUpdated::Over) => settle_unnoticed(services, call).await,
         Err(error) => {
             let tried = tries.entry(call.clone()).or_default();
             *tried += 1;
-            tracing::warn!(%call, tried, error = format!("{error:#}"), "call not taken over");
+            tracing::warn!(%call, tried, %error, "call not taken over");
             *tried >= TRIES_MAX
         }
     }

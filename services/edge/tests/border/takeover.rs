@@ -20,7 +20,7 @@ use crate::{
     edge_task::{EdgeTask, OUR_NUMBER, PATIENCE, PUBLIC_BASE, start_with},
     media_socket::{Voice, heard_events, heard_until_closed, open_signed, say, start_message},
     recording::Jobs,
-    vendors::{call_form, new_call_sid, token_in, twilio_api},
+    vendors::{call_form, new_call_sid, token_in, twilio_api, twilio_api_answering},
 };
 
 const GONE: &str = "edge-of-a-host-that-is-gone.fifo";
@@ -262,6 +262,37 @@ async fn what_a_lost_task_had_still_to_publish_of_a_call_that_was_over_is_publis
         }
     };
     tokio::time::timeout(PATIENCE, settled).await.expect("once");
+    edge.stop().await;
+}
+
+/// The caller hung up when the task died, and the vendor's callback came to nobody.
+#[tokio::test]
+async fn a_call_that_was_over_before_its_lost_task_knew_is_ended_and_its_recording_finished() {
+    let told = json!({"code": 21_220, "message": "Call is not in-progress.", "status": 400});
+    let (base, _asked) = twilio_api_answering(400, told).await;
+    let variables = [("TWILIO_API_BASE_URL", base.as_str()), ("TWILIO_ACCOUNT_SID", "AC1")];
+    let Some(edge) = start_with(&variables).await else { return };
+    let (jobs, mut finished) = tokio::sync::mpsc::unbounded_channel();
+    edge.play(Queue::Jobs, Arc::new(Jobs(jobs)));
+    let cache = &edge.cache;
+    let call = lost_call(&edge).await;
+    assert!(cache.note_tenant(&call, "gone:1", DEMO).await.unwrap());
+    let block = RecordingBlock {
+        part: 0,
+        block: 0,
+        at: Some(0),
+        paused: String::new(),
+        caller: vec![0x20; 8_000],
+        agent: vec![0x30; 8_000],
+    };
+    cache.keep_recording(&call, &[block]).await.unwrap();
+    cache.add_call_of_edge(GONE, &call).await.unwrap();
+    cache.renew_edge_lease(GONE, Duration::from_millis(1)).await.unwrap();
+
+    let job = tokio::time::timeout(PATIENCE, finished.recv()).await;
+    assert_eq!(job.expect("its recording is finished").unwrap().call, call);
+    let over = edge.published_kind("CallEnded").await;
+    assert!(matches!(&over.payload, Payload::CallEnded(e) if e.call == call));
     edge.stop().await;
 }
 

@@ -127,16 +127,24 @@ pub fn token_in(twiml: &str) -> &str {
 
 /// Twilio, which says how it was asked.
 pub async fn twilio_api() -> (String, mpsc::UnboundedReceiver<(String, String)>) {
+    twilio_api_answering(201, json!({"sid": "CA00000000000000000000000000000007"})).await
+}
+
+/// The same, which answers everything with this.
+pub async fn twilio_api_answering(
+    status: u16,
+    told: Value,
+) -> (String, mpsc::UnboundedReceiver<(String, String)>) {
     let (asked, received) = mpsc::unbounded_channel();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let app = move || {
-        let asked = asked.clone();
+        let (asked, told) = (asked.clone(), told.clone());
         let answer = move |request: actix_web::HttpRequest, body: String| {
             let _ = asked.send((request.path().to_owned(), body));
-            async {
-                HttpResponse::Created().json(json!({"sid": "CA00000000000000000000000000000007"}))
-            }
+            let status = actix_web::http::StatusCode::from_u16(status).unwrap();
+            let answer = HttpResponse::build(status).json(&told);
+            async { answer }
         };
         App::new().default_service(web::post().to(answer))
     };

@@ -118,6 +118,9 @@ impl CallHandle {
     }
 }
 
+/// How the number's owner has configured its webhooks: Twilio is to ask again where a task dies over it (PROTOCOLS 1.1).
+const NUMBERS_RETRIES: &str = "#rc=5&rp=ct,rt,5xx";
+
 /// Places a call into the platform: a signed webhook to `/twilio/voice`, and on from there.
 ///
 /// # Errors
@@ -126,8 +129,9 @@ pub async fn place_call(
     world: &web::Data<World>,
     script: CallScript,
 ) -> anyhow::Result<CallHandle> {
-    let first = Next::ask(world.config.platform.public("/twilio/voice"));
-    let callbacks = Callbacks::of_number(world.config.platform.public("/twilio/voice/status"));
+    let url = |path: &str| world.config.platform.public(&format!("{path}{NUMBERS_RETRIES}"));
+    let first = Next::ask(url("/twilio/voice"));
+    let callbacks = Callbacks::of_number(url("/twilio/voice/status"));
     start(world, script, false, first, callbacks).await
 }
 

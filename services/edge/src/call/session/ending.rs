@@ -75,7 +75,7 @@ impl Session {
         let query = format!("attempt={}&turn={}", self.claims.attempt + 1, taken.next().0);
         let document = services.transfers.document(call, handover.to.reveal(), &query);
         if let Err(error) = services.transfers.update(call, &document).await {
-            tracing::warn!(%call, error = format!("{error:#}"), "call handed over by closing its stream");
+            tracing::warn!(%call, %error, "call handed over by closing its stream");
         }
     }
 

@@ -25,7 +25,7 @@ pub(super) fn heartbeat(
 ) -> DropGuard {
     let alive = tokio_util::sync::CancellationToken::new();
     let (ended, services, call) = (alive.clone(), services.clone(), claims.call.clone());
-    let (holder, attempt) = (holder.to_owned(), claims.attempt);
+    let (holder, attempt, tenant) = (holder.to_owned(), claims.attempt, claims.tenant);
     let runtime = services.runtime.clone();
     runtime.spawn(async move {
         let (cache, own_queue) = (&services.cache, &services.own_queue);
@@ -36,8 +36,12 @@ pub(super) fn heartbeat(
                 // A call that is over by then, or elsewhere, is refused: that is no reason to ask again.
                 unrecorded = unrecorded.filter(|_| told.is_err());
             }
-            if !is_listed {
-                is_listed = cache.add_call_of_edge(own_queue, &call).await.is_ok();
+            if unrecorded.is_none() && !is_listed {
+                let (listed, owned) = tokio::join!(
+                    cache.add_call_of_edge(own_queue, &call),
+                    cache.note_tenant(&call, &holder, tenant),
+                );
+                is_listed = listed.is_ok() && owned.is_ok();
             }
             if let Some(slot) = &slot {
                 // Without Redis nobody counts.

@@ -31,7 +31,7 @@ use crate::{
 
 use gather::Gather;
 pub use replies::WrittenReplies;
-pub use transfer::Transfers;
+pub use transfer::{NotUpdated, Transfers};
 use twiml::{Document, escaped};
 
 /// Where a call begins, and where it comes back to by `<Redirect>`.

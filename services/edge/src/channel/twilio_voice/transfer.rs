@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow};
 use cache::Cache;
 use domain::{CallSid, Handover, TenantSettings};
+use serde::Deserialize;
 
 use super::{RETRY_POLICY, TRANSFERRED_PATH, TwilioSettings, WHISPER_PATH, twiml::Document};
 use crate::{call::state::CallStates, vendor};
@@ -14,6 +15,25 @@ use crate::{call::state::CallStates, vendor};
 const UPDATE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long the human's telephone rings, seconds: about five times.
 const RING_SECONDS: u32 = 25;
+
+/// What Twilio says of a call that is over (PROTOCOLS 1.6).
+const NOT_IN_PROGRESS: u32 = 21_220;
+
+/// Why Twilio did not take a document.
+#[derive(Debug, thiserror::Error)]
+pub enum NotUpdated {
+    /// There is nobody on the line any more.
+    #[error("the call is over")]
+    Over,
+    /// It may take it later.
+    #[error("{0:#}")]
+    Failed(#[from] anyhow::Error),
+}
+
+#[derive(Default, Deserialize)]
+struct Refusal {
+    code: u32,
+}
 
 /// How calls are handed over.
 #[derive(Clone)]
@@ -85,9 +105,11 @@ impl Transfers {
     /// Gives Twilio `document` for a call that goes on.
     ///
     /// # Errors
-    /// When Twilio does not take it: then it asks us once the call's stream is closed.
-    pub async fn update(&self, call: &CallSid, document: &str) -> anyhow::Result<()> {
-        let Some(account) = &self.account_sid else { bail!("TWILIO_ACCOUNT_SID is not set") };
+    /// When Twilio does not take it: then it asks us once the call's stream is closed, unless the call is over.
+    pub async fn update(&self, call: &CallSid, document: &str) -> Result<(), NotUpdated> {
+        let Some(account) = &self.account_sid else {
+            return Err(anyhow!("TWILIO_ACCOUNT_SID is not set").into());
+        };
         let base = &self.api_base_url;
         let url = format!("{base}/2010-04-01/Accounts/{account}/Calls/{call}.json");
         let request = self
@@ -100,9 +122,16 @@ impl Transfers {
         let sent = request.send().await.map_err(reqwest::Error::without_url);
         let status = sent.as_ref().map(|response| response.status().as_u16());
         vendor::asked("twilio", "update_call", begun, status);
-        let status = sent.context("update the call at Twilio")?.status();
-        anyhow::ensure!(status.is_success(), "update the call at Twilio: {status}");
-        Ok(())
+        let answer = sent.context("update the call at Twilio")?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(());
+        }
+        let refusal: Refusal = answer.json().await.unwrap_or_default();
+        Err(match refusal.code {
+            NOT_IN_PROGRESS => NotUpdated::Over,
+            code => anyhow!("update the call at Twilio: {status}, code {code}").into(),
+        })
     }
 
     /// What is said to whoever takes the call, before both talk.
