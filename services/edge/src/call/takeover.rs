@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     CallServices,
     settle::{settle_noted, settle_unnoticed},
+    state::CallState,
 };
 use crate::channel::twilio_voice::NotUpdated;
 
@@ -82,13 +83,23 @@ async fn take_over(services: &CallServices, from: &str, tries: &mut HashMap<Call
     }
     let Ok(endings) = cache.endings_of_edge(from).await else { return };
     for (call, messages) in endings {
-        if settle_noted(services, &call, &messages).await {
-            tracing::info!(%call, from, "a call that a lost task ended is settled");
-            // Where it fails the same is published once more, and changes nothing.
-            let _ = cache.forget_ending(from, &call).await;
-        } else {
-            left += 1;
+        match services.states.state(&call).await {
+            CallState::Unknown => {
+                left += 1;
+                continue;
+            }
+            CallState::Ended if settle_noted(services, &call, &messages).await => {
+                tracing::info!(%call, from, "a call that a lost task ended is settled");
+            }
+            CallState::Ended => {
+                left += 1;
+                continue;
+            }
+            // An end is noted before it counts: this one went on elsewhere.
+            CallState::New | CallState::Live | CallState::Transferring(_) => {}
         }
+        // Where it fails the same is published once more, and changes nothing.
+        let _ = cache.forget_ending(from, &call).await;
     }
     if left == 0 {
         let _ = cache.forget_edge(from).await;

@@ -265,6 +265,30 @@ async fn what_a_lost_task_had_still_to_publish_of_a_call_that_was_over_is_publis
     edge.stop().await;
 }
 
+#[tokio::test]
+async fn a_call_that_went_on_elsewhere_is_not_ended_by_what_its_lost_task_had_noted() {
+    let Some(edge) = start_with(&[]).await else { return };
+    let cache = &edge.cache;
+    let call = lost_call(&edge).await;
+    cache.attach_call(&call, 1, "other:1", "edge-other.fifo", Timestamp::now()).await.unwrap();
+    let (reason, started_at) = (CallEndReason::Caller, Timestamp::now());
+    let ended = CallEnded { call: call.clone(), reason, started_at, heard: None };
+    let conversation = ConversationId::of_call(DEMO, &call);
+    let event =
+        Envelope::new(EventId::random(), DEMO, conversation, call.channel(), started_at, ended);
+    let noted = wire::to_body(&wire::encode(&event));
+    cache.note_ending(GONE, &call, &noted).await.unwrap();
+    cache.renew_edge_lease(GONE, Duration::from_millis(1)).await.unwrap();
+    let forgotten = async {
+        while !cache.endings_of_edge(GONE).await.unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, forgotten).await.expect("it is forgotten");
+    edge.assert_nothing_published().await;
+    edge.stop().await;
+}
+
 /// The caller hung up when the task died, and the vendor's callback came to nobody.
 #[tokio::test]
 async fn a_call_that_was_over_before_its_lost_task_knew_is_ended_and_its_recording_finished() {
