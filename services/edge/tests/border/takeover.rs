@@ -39,6 +39,18 @@ async fn lost_call_of(edge: &EdgeTask, began_at: Timestamp) -> CallSid {
     call
 }
 
+/// What is left in Redis of the recording of a call whose task is gone.
+fn first_second() -> RecordingBlock {
+    RecordingBlock {
+        part: 0,
+        block: 0,
+        at: Some(0),
+        paused: String::new(),
+        caller: vec![0x20; 8_000],
+        agent: vec![0x30; 8_000],
+    }
+}
+
 /// The call comes back, and its caller listens until the stream is closed.
 async fn comes_back(edge: &EdgeTask, call: &CallSid) {
     let form = call_form(call.as_str(), "+15551234567", OUR_NUMBER);
@@ -228,15 +240,7 @@ async fn what_a_lost_task_had_still_to_publish_of_a_call_that_was_over_is_publis
     let cache = &edge.cache;
     let call = lost_call(&edge).await;
     cache.end_call(&call, Some("gone:1")).await.unwrap();
-    let block = RecordingBlock {
-        part: 0,
-        block: 0,
-        at: Some(0),
-        paused: String::new(),
-        caller: vec![0x20; 8_000],
-        agent: vec![0x30; 8_000],
-    };
-    cache.keep_recording(&call, &[block]).await.unwrap();
+    cache.keep_recording(&call, &[first_second()]).await.unwrap();
     let conversation = ConversationId::of_call(DEMO, &call);
     let started_at = Timestamp::now();
     let message = |name: &str, payload: Payload| {
@@ -301,15 +305,7 @@ async fn a_call_that_was_over_before_its_lost_task_knew_is_ended_and_its_recordi
     let cache = &edge.cache;
     let call = lost_call(&edge).await;
     assert!(cache.note_tenant(&call, "gone:1", DEMO).await.unwrap());
-    let block = RecordingBlock {
-        part: 0,
-        block: 0,
-        at: Some(0),
-        paused: String::new(),
-        caller: vec![0x20; 8_000],
-        agent: vec![0x30; 8_000],
-    };
-    cache.keep_recording(&call, &[block]).await.unwrap();
+    cache.keep_recording(&call, &[first_second()]).await.unwrap();
     cache.add_call_of_edge(GONE, &call).await.unwrap();
     cache.renew_edge_lease(GONE, Duration::from_millis(1)).await.unwrap();
 
