@@ -36,7 +36,7 @@ pub struct Settings {
     pub spent: Duration,
     /// How long before the limit the caller is told of it; not in calls of which that is the greater part.
     pub warning_before: Duration,
-    /// How much of the call one part of the recording covers.
+    /// How much of the call one part of the recording covers. Longer ones cost fewer requests, and more memory: 16 KB a second.
     pub recording_part: Duration,
     /// How much of the part that is not whole yet is kept at a time, in case the call is lost. Nothing: none of it.
     #[serde(default)]
@@ -57,7 +57,7 @@ impl Default for Settings {
             call_limit: Duration::from_secs(30 * 60),
             spent: Duration::ZERO,
             warning_before: Duration::from_secs(60),
-            recording_part: Duration::from_secs(10),
+            recording_part: Duration::from_secs(20),
             recording_block: Duration::from_secs(1),
         }
     }

@@ -5,14 +5,15 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use aws_sdk_s3::{Client, primitives::ByteStream};
+use bytes::Bytes;
 use cache::RecordingBlock;
 use domain::CallSid;
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::CallServices;
 
-/// Parts of 10 s that may wait while S3 is away: ten minutes, about 10 MB a call at most.
-const LONGEST_QUEUE: usize = 60;
+/// Parts of 20 s that may wait while S3 is away: ten minutes, about 10 MB a call at most.
+const LONGEST_QUEUE: usize = 30;
 const RETRY_FIRST: Duration = Duration::from_millis(200);
 const RETRY_LONGEST: Duration = Duration::from_secs(10);
 const TRIES: u32 = 60;
@@ -37,8 +38,8 @@ pub(super) struct Part {
     pub(super) index: u32,
     /// Where it lies in the call, samples; nothing where nobody knows when that began.
     pub(super) at: Option<u64>,
-    pub(super) caller: Vec<u8>,
-    pub(super) agent: Vec<u8>,
+    pub(super) caller: Bytes,
+    pub(super) agent: Bytes,
     /// Stretches that are silent because recording was paused, in samples from the part's start.
     pub(super) paused: Vec<(u64, u64)>,
 }

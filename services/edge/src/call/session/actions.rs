@@ -116,7 +116,7 @@ impl Session {
                 if self.settings.recording {
                     let paused = self.off_record.mask(offset_samples, [&mut caller, &mut agent]);
                     let (index, at) = (self.first_part() + index, self.in_call(offset_samples));
-                    self.parts.push(Part { index, at, caller, agent, paused });
+                    self.parts.push(Part { index, at, caller: caller.into(), agent: agent.into(), paused });
                 }
             }
             Action::RecordingBlock { part, block, offset_samples, mut caller, mut agent } => {
