@@ -1,6 +1,6 @@
-//! A mesh that is broken on purpose (B5, D6): people call and write while tasks die, stores go away, the broker fails and
-//! vendors fail by a seeded plan, and a ledger kept outside the platform is compared with what they got and what the history
-//! holds.
+//! A mesh that is broken on purpose (B5, D6): people call and write while tasks die, stores go away or fall silent, the broker
+//! fails, and vendors fail, hang or break off by a seeded plan, and a ledger kept outside the platform is compared with what
+//! they got and what the history holds.
 
 mod caller;
 mod cut;
@@ -56,8 +56,9 @@ pub async fn run(load: Load, log: &Log) -> anyhow::Result<Verdict> {
         traffic::chats(&outside, load.chats_a_second, until),
     );
     blows.context("break the mesh")?;
-    let verdict = ledger::judge(&history, called?, written?).await?;
-    let verdict = Verdict { delivered_again: site.delivered_again(), ..verdict };
+    let mut verdict = ledger::judge(&history, called?, written?).await?;
+    ledger::judge_letters(&mut verdict, &site.environment()).await?;
+    verdict.delivered_again = site.delivered_again();
     site.close().await?;
     Ok(verdict)
 }

@@ -5,30 +5,27 @@ mod park;
 mod replay;
 mod show;
 
-use std::sync::Arc;
-
-use boot::{CommonSettings, Environment};
-use bus::{Bus, BusSettings, Queue, Topology, replay_id};
+use anyhow::ensure;
+use boot::Environment;
+use bus::{Bus, Queue};
 use cache::Cache;
-use domain::EventId;
-use store::dead_letters::{DeadLetters, Filter, State};
-use vault::FieldKeys;
+use store::dead_letters::{DeadLetters, Filter};
+use uuid::Uuid;
 
+use crate::access::Access;
+use crate::ended::AskedWrongly;
 pub use crate::ended::Ended;
+use crate::operate::tenants;
+use crate::print;
 pub(crate) use arguments::seconds;
-pub use arguments::{Command, Which};
-
-/// Replays asked about at once.
-const ASKED_AT_ONCE: usize = 200;
-/// Letters whose outcome is looked for in one go.
-const SETTLED_AT_ONCE: i64 = 20_000;
+pub use arguments::{Command, REPLAY_EXAMPLES, Replay, Which};
 
 /// What the commands work with.
 struct Desk {
+    access: Access,
     letters: DeadLetters,
     bus: Bus,
     cache: Cache,
-    topology: Topology,
     /// Who does it, for the record.
     actor: String,
 }
@@ -38,79 +35,76 @@ struct Desk {
 /// # Errors
 /// When a store cannot be reached or an argument makes no sense.
 pub async fn run(command: Command, environment: &Environment) -> anyhow::Result<Ended> {
+    if let Command::Discard { which, why: None, all: false, .. } = &command
+        && which.is_all()
+    {
+        let wrong = "say which letters: by number, --queue, --why and others, or --all";
+        return Err(AskedWrongly(wrong.to_owned()).into());
+    }
     let mut desk = Desk::open(environment, &command).await?;
-    desk.settle().await?;
+    match (desk.settle().await, &command) {
+        (Ok(()), _) => {}
+        // They may do harm to a letter that was handled.
+        (Err(error), Command::Replay(_) | Command::Discard { .. }) => return Err(error),
+        (Err(error), _) => {
+            print::note(&format!("what became of letters sent again is not known: {error:#}"));
+        }
+    }
     match command {
-        Command::List { which, limit, json } => show::list(&desk, &which, limit, json).await,
+        Command::List { which, reason, all, limit, json } => {
+            let filter = desk.filter(&which, reason.as_deref()).await?;
+            let filter = if all { filter } else { arguments::open(filter) };
+            show::list(&desk, &filter, limit, json).await
+        }
         Command::Show { number, reveal, json, .. } => {
             show::one(&mut desk, number, reveal, json).await
         }
-        Command::Replay { which, how, .. } => replay::run(&mut desk, &which, &how).await,
-        Command::Park { group: Some(group), reason, .. } => {
-            park::park(&desk, &group, &reason).await
+        Command::Replay(Replay { which, reason, how, .. }) => {
+            let filter = desk.filter(&which, reason.as_deref()).await?;
+            replay::run(&mut desk, filter, &how).await
+        }
+        Command::Park { group: Some(group), reason, json, .. } => {
+            park::park(&desk, &group, &reason.unwrap_or_default(), json).await
         }
         Command::Park { group: None, json, .. } => park::list(&desk, json).await,
-        Command::Release { group, .. } => park::release(&desk, &group).await,
-        Command::Discard { which, reason, yes, .. } => {
-            replay::discard(&desk, &which, &reason, yes).await
+        Command::Release { group, json, .. } => park::release(&desk, &group, json).await,
+        Command::Discard { which, why, reason, yes, json, .. } => {
+            let filter = desk.filter(&which, why.as_deref()).await?;
+            replay::discard(&desk, filter, &reason, yes, json).await
         }
     }
 }
 
 impl Desk {
     async fn open(environment: &Environment, command: &Command) -> anyhow::Result<Self> {
-        let mut reader = environment.reader();
-        let common = CommonSettings::read(&mut reader, "switchboardctl");
-        let database_url = reader.required("DATABASE_URL");
-        let redis_url = reader.required("REDIS_URL");
-        let kms_key =
-            reader.optional("SB_KMS_KEY").unwrap_or_else(|| "alias/switchboard".to_owned());
-        let (common, database_url, redis_url) = reader.finish((common, database_url, redis_url))?;
-        let aws = boot::aws_config().await;
-        let keys = Arc::new(FieldKeys::new(aws_sdk_kms::Client::new(&aws), kms_key));
-        let settings = BusSettings {
-            high_throughput: common.high_throughput,
-            ..BusSettings::new(&common.queue_prefix, &common.s3_bucket)
-        };
+        let access = Access::read(environment).await?;
         let user = environment.get("USER").unwrap_or("somebody");
         Ok(Self {
-            letters: DeadLetters::open(&database_url, keys).await?,
-            bus: Bus::new(&aws, settings),
-            cache: Cache::connect(&redis_url, &common.queue_prefix)?,
-            topology: Topology::new(&common.queue_prefix, common.high_throughput),
+            letters: access.letters().await?,
+            bus: access.bus(),
+            cache: access.cache().await?,
             actor: command.actor().unwrap_or(user).to_owned(),
+            access,
         })
+    }
+
+    /// The letters that are meant. A tenant that is named by its id need not be there any more.
+    async fn filter(&self, which: &Which, reason: Option<&str>) -> anyhow::Result<Filter> {
+        let tenant = match which.tenant.as_deref() {
+            None => None,
+            Some(tenant) => Some(match Uuid::try_parse(tenant) {
+                Ok(id) => id,
+                Err(_) => *tenants::one(&self.access.store().await?, tenant).await?.as_uuid(),
+            }),
+        };
+        Ok(which.filter(tenant, reason))
     }
 
     /// Finds out what became of the letters that were sent again.
     async fn settle(&self) -> anyhow::Result<()> {
-        self.letters.note_failures().await?;
-        for queue in Queue::ALL {
-            let published = Filter {
-                queue: Some(queue.name().to_owned()),
-                states: Some(vec![State::Pending, State::Published]),
-                ..Filter::default()
-            };
-            let sent = self.letters.list(&published, SETTLED_AT_ONCE).await?;
-            let name = self.topology.queue_name(*queue);
-            for some in sent.chunks(ASKED_AT_ONCE) {
-                let replays: Vec<EventId> = some
-                    .iter()
-                    .filter_map(|letter| Some((letter.event?, letter.replays)))
-                    .map(|(event, replays)| {
-                        replay_id(EventId::from_uuid(event), replays.unsigned_abs() + 1)
-                    })
-                    .collect();
-                let done = self.cache.are_replays_done(&name, &replays).await?;
-                let handled: Vec<i64> = some
-                    .iter()
-                    .zip(done)
-                    .filter_map(|(letter, done)| done.then_some(letter.number))
-                    .collect();
-                let (state, act) = (State::Processed, "processed");
-                self.letters.set(&handled, state, act, "the consumer", "").await?;
-            }
-        }
+        let name_of = |name: &str| Queue::named(name).map(|queue| self.bus.queue_name(queue));
+        let is_settled = self.letters.settle(&self.cache, &name_of).await?;
+        ensure!(is_settled, "Redis cannot be asked how replays ended");
         Ok(())
     }
 }

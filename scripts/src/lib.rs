@@ -3,6 +3,7 @@
 //!
 //! The binaries in `src/bin` are thin; integration tests start a mesh of their own through this library.
 
+pub mod access;
 pub mod aws;
 pub mod bench;
 pub mod chaos;
@@ -16,7 +17,7 @@ pub mod log;
 pub mod mesh;
 pub mod operate;
 pub mod outside;
-mod print;
+pub mod print;
 mod probe;
 pub mod process;
 pub mod provision;

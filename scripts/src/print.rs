@@ -1,6 +1,7 @@
 //! What commands say: tables for people, JSON for programs.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::fmt;
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
 
 use domain::Timestamp;
 use serde_json::Value;
@@ -15,9 +16,32 @@ pub(crate) fn json(value: &Value) -> anyhow::Result<()> {
     say(&serde_json::to_string_pretty(value)?)
 }
 
-/// Says a line. Whoever reads may go away in the middle, as `head` does.
-pub(crate) fn say(line: &str) -> anyhow::Result<()> {
-    Ok(writeln!(std::io::stdout(), "{line}")?)
+/// Nobody reads any more what is said: it is no fault of the command, and there is nothing more to do.
+#[derive(Debug)]
+pub struct Unheard;
+
+impl fmt::Display for Unheard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the reader of the output has gone")
+    }
+}
+
+impl std::error::Error for Unheard {}
+
+/// Says a line.
+///
+/// # Errors
+/// [`Unheard`] when whoever read has gone away in the middle, as `head` does.
+pub fn say(line: &str) -> anyhow::Result<()> {
+    match writeln!(std::io::stdout(), "{line}") {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(Unheard.into()),
+        said => Ok(said?),
+    }
+}
+
+/// Says a line beside the answer. That nobody hears it stops nothing.
+pub fn note(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// Rows under a header, each column as wide as its widest cell.

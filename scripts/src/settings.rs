@@ -116,8 +116,17 @@ pub(crate) fn of_services(environment: &Environment, given: &Environment) -> Env
 
 /// True for a variable the services read; the rest of an environment they inherit as it is.
 fn is_ours(name: &str) -> bool {
-    const PREFIXES: [&str; 8] =
-        ["SB_", "AWS_", "TWILIO_", "WHATSAPP_", "DEEPGRAM_", "OPENAI_", "BEDROCK_", "SONIC_"];
+    const PREFIXES: [&str; 9] = [
+        "SB_",
+        "AWS_",
+        "TWILIO_",
+        "WHATSAPP_",
+        "DEEPGRAM_",
+        "OPENAI_",
+        "BEDROCK_",
+        "SONIC_",
+        "OTEL_",
+    ];
     matches!(name, "DATABASE_URL" | "REDIS_URL")
         || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }

@@ -11,16 +11,22 @@ use domain::{
     Channel, ConversationId, Envelope, EventId, MessageKind, MessageReceived, Ping, TenantId,
     Timestamp,
 };
-use store::dead_letters::{About, Archive, NewLetter};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use store::dead_letters::{About, Archive, DeadLetters, Filter, Including, NewLetter, State};
 use testkit::{Stores, TestDb};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 const GROUPS: usize = 6;
 const LETTERS: usize = 60;
 const WORDS: &str = "my card number is";
+const WRONG: i32 = 2;
 const NOTHING: i32 = 3;
+const STOPPED: i32 = 4;
+const AILING: i32 = 5;
 
 struct Desk {
     db: TestDb,
@@ -39,6 +45,17 @@ impl Handler for Told {
     async fn handle(&self, _: &Context, message: &Envelope) -> Outcome {
         self.0.send(message.clone()).unwrap();
         Outcome::Done
+    }
+}
+
+/// Tells every event it is given, and does nothing about it.
+struct Refused(mpsc::UnboundedSender<Envelope>);
+
+#[async_trait::async_trait]
+impl Handler for Refused {
+    async fn handle(&self, _: &Context, message: &Envelope) -> Outcome {
+        self.0.send(message.clone()).unwrap();
+        Outcome::Reject("still no route".into())
     }
 }
 
@@ -127,17 +144,32 @@ impl Desk {
     }
 
     /// What it prints when all goes well.
-    async fn json(&self, arguments: &[&str]) -> serde_json::Value {
+    async fn json(&self, arguments: &[&str]) -> Value {
         let output = self.run(arguments).await;
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
+    /// What a replay with these arguments would do.
+    async fn plan(&self, arguments: &[&str]) -> Value {
+        let replay = [&["replay", "--dry-run"], arguments].concat();
+        self.json(&replay).await["plan"].clone()
+    }
+
+    /// Runs a consumer until it is told to stop.
+    fn consume(&self, handler: impl Handler) -> (CancellationToken, JoinHandle<()>) {
+        let cache = Cache::connect(&self.stores.redis_url, &self.prefix).unwrap();
+        let source = Source::Shared(Queue::Orchestrator);
+        let consumer = Consumer::new(self.bus.clone(), source, Arc::new(handler), Arc::new(cache));
+        let stop = CancellationToken::new();
+        (stop.clone(), tokio::spawn(consumer.run(stop)))
+    }
+
     /// How many letters there are in each state.
     async fn states(&self) -> Vec<(String, i64)> {
-        let listed = self.json(&["list"]).await;
+        let listed = self.json(&["list", "--all"]).await;
         let counts = listed["counts"].as_array().unwrap();
-        let state = |count: &serde_json::Value| count["state"].as_str().unwrap().to_owned();
+        let state = |count: &Value| count["state"].as_str().unwrap().to_owned();
         counts.iter().map(|count| (state(count), count["letters"].as_i64().unwrap())).collect()
     }
 }
@@ -157,27 +189,17 @@ async fn a_replay_killed_in_the_middle_and_begun_again_handles_each_letter_once_
     desk.bury(&late, "begun 5 times and never finished").await;
     desk.bury(&Envelope { replays: 3, ..desk.event(1, 1001) }, "the sky is green").await;
 
-    let plan = desk.run(&["replay", "--dry-run"]).await;
-    assert!(plan.status.success());
-    let plan = String::from_utf8(plan.stdout).unwrap();
-    for said in [
-        "60 letters into orchestrator",
-        "60 letters of 6 groups",
-        "1 letters left out: their time",
-        "1 letters left out: died too",
-    ] {
-        assert!(plan.contains(said), "{said}: {plan}");
-    }
+    let plan = desk.plan(&[]).await;
+    assert_eq!(plan["queues"], json!([{"queue": "orchestrator", "letters": 60}]));
+    assert_eq!((&plan["letters"], &plan["groups"]), (&json!(60), &json!(6)));
+    let left_out = json!({"expired": 1, "quarantined": 1, "undecodable": 0, "parked": 0});
+    assert_eq!(plan["left_out"], left_out);
     assert_eq!(desk.states().await, [("waiting".to_owned(), 61), ("waiting".to_owned(), 1)]);
     let unasked = desk.run(&["replay"]).await;
-    assert!(!unasked.status.success(), "nobody is there to confirm");
+    assert_eq!(unasked.status.code(), Some(WRONG), "nobody is there to confirm");
 
     let (told, mut handled) = mpsc::unbounded_channel();
-    let cache = Cache::connect(&desk.stores.redis_url, &desk.prefix).unwrap();
-    let stop = CancellationToken::new();
-    let source = Source::Shared(Queue::Orchestrator);
-    let consumer = Consumer::new(desk.bus.clone(), source, Arc::new(Told(told)), Arc::new(cache));
-    let running = tokio::spawn(consumer.run(stop.clone()));
+    let (stop, running) = desk.consume(Told(told));
     let mut first = desk
         .command(&["replay", "--rate", "20", "--yes", "--as", "Ann"])
         .stdout(Stdio::null())
@@ -248,11 +270,216 @@ async fn what_is_discarded_is_seen_with_its_reason_and_sent_no_more() {
         (&one["state"], &one["acts"][0]["detail"]),
         (&"discarded".into(), &"a test of ours".into())
     );
-    let plan = desk.run(&["replay", "--dry-run"]).await;
-    let plan = String::from_utf8(plan.stdout).unwrap();
-    assert!(plan.contains("1 letters into orchestrator"), "{plan}");
-    let wrong = desk.run(&["list", "--queue", "writers"]).await;
-    assert!(String::from_utf8_lossy(&wrong.stderr).contains("there are orchestrator, writer,"));
+    assert_eq!(desk.plan(&[]).await["letters"], 1);
+
+    let everything = ["discard", "--reason", "a test of ours", "--yes", "--json"];
+    assert_eq!(desk.run(&everything).await.status.code(), Some(WRONG), "which letters?");
+    assert_eq!(desk.plan(&[]).await["letters"], 1);
+    let all = desk.json(&[&everything[..], &["--all"]].concat()).await;
+    assert_eq!(all, json!({"letters": 1, "discarded": 1}));
+    assert_eq!(desk.run(&["list"]).await.status.code(), Some(NOTHING));
+}
+
+#[tokio::test]
+async fn what_is_asked_wrongly_is_told_from_what_cannot_be_done() {
+    let Some(desk) = Desk::open().await else { return };
+    for (wrong, right) in [
+        (&["list", "--queue", "writers"][..], "there are orchestrator, writer,"),
+        (&["list", "--state", "dead"], "there are waiting,"),
+        (&["list", "--limit", "0"], "--limit"),
+        (&["list", "--tenant", "nobody"], "no such tenant"),
+        (&["park", "a group"], "--reason"),
+        (&["discard", "1", "--reason", " "], "say why"),
+    ] {
+        let refused = desk.run(wrong).await;
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(WRONG), "{wrong:?}: {said}");
+        assert!(said.contains(right), "{wrong:?}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn what_still_needs_somebody_is_listed_newest_first_with_its_reasons_and_ages() {
+    let Some(desk) = Desk::open().await else { return };
+    let owner = desk.db.owner().await;
+    let sql = "INSERT INTO addresses (channel, address, tenant, mode)
+        VALUES ('whatsapp', '106540352242922', $1, 'chat')";
+    owner.execute(sql, &[desk.tenant.as_uuid()]).await.unwrap();
+    for number in 1..=3 {
+        desk.bury(&desk.event(0, number), &format!("failed {number} times, at last: no route"))
+            .await;
+    }
+    desk.bury(&Envelope { tenant: TenantId::from_uuid(Uuid::nil()), ..desk.event(1, 4) }, "sky")
+        .await;
+    owner
+        .batch_execute(
+            "UPDATE dead_letters SET state = 'processed' WHERE number = 2;
+             UPDATE dead_letters SET died_at = now() - interval '3 days' WHERE number = 1",
+        )
+        .await
+        .unwrap();
+    let numbers = |listed: &Value| -> Vec<i64> {
+        let letters = listed["letters"].as_array().unwrap().iter();
+        letters.map(|letter| letter["number"].as_i64().unwrap()).collect()
+    };
+
+    let open = desk.json(&["list"]).await;
+    assert_eq!(numbers(&open), [4, 3, 1]);
+    let reasons = json!([
+        {"reason": "failed # times, at last: no route", "letters": 2},
+        {"reason": "sky", "letters": 1},
+    ]);
+    assert_eq!(open["reasons"], reasons);
+    let ages = json!([{"age": "under 1h", "letters": 2}, {"age": "1d to 7d", "letters": 1}]);
+    assert_eq!(open["ages"], ages);
+    assert_eq!(numbers(&desk.json(&["list", "--all"]).await), [4, 3, 2, 1]);
+    assert_eq!(numbers(&desk.json(&["list", "2"]).await), [2], "what is named is shown");
+    for ours in ["demo", &desk.tenant.to_string()] {
+        assert_eq!(numbers(&desk.json(&["list", "--tenant", ours]).await), [3, 1]);
+    }
+    for option in ["--reason", "--why"] {
+        assert_eq!(numbers(&desk.json(&["list", option, "no ROUTE"]).await), [3, 1]);
+    }
+    let cut = desk.run(&["list", "--limit", "1"]).await;
+    assert_eq!(numbers(&serde_json::from_slice(&cut.stdout).unwrap()), [4]);
+    assert!(String::from_utf8_lossy(&cut.stderr).contains("2 older ones"));
+}
+
+#[tokio::test]
+async fn a_letter_that_dies_again_is_left_to_the_next_replay_and_scripts_learn_of_it() {
+    let Some(desk) = Desk::open().await else { return };
+    desk.bury(&desk.event(0, 1), "no route").await;
+    desk.bury(&desk.event(1, 2), "no route").await;
+    let (told, mut given) = mpsc::unbounded_channel();
+    let (stop, running) = desk.consume(Refused(told));
+    // The first dies again a second before the last would be sent.
+    let replay = ["replay", "--rate", "1", "--yes", "--wait-seconds", "60"];
+    let dying = async {
+        while let Some(event) = given.recv().await {
+            desk.bury(&event, "still no route").await;
+        }
+    };
+    let replayed = tokio::select! {
+        replayed = desk.run(&replay) => replayed,
+        () = dying => panic!("the consumer has ended"),
+    };
+    stop.cancel();
+    running.await.unwrap();
+    assert_eq!(replayed.status.code(), Some(AILING));
+    let told: Value = serde_json::from_slice(&replayed.stdout).unwrap();
+    assert_eq!(told["plan"]["letters"], 2);
+    assert_eq!(told["outcome"], json!({"sent": 2, "stopped": false, "states": {"failed": 2}}));
+    let states = [("failed".to_owned(), 2), ("waiting".to_owned(), 2)];
+    assert_eq!(desk.states().await, states);
+}
+
+#[tokio::test]
+async fn what_is_left_out_is_sent_when_it_is_asked_for_and_who_has_moved_on_is_named() {
+    let Some(desk) = Desk::open().await else { return };
+    let talk = desk.event(0, 1);
+    desk.bury(&talk, "no route").await;
+    desk.bury(&Envelope { replays: 3, ..desk.event(1, 2) }, "no route").await;
+    let soon = Timestamp::now().plus(Duration::from_secs(60));
+    desk.bury(&desk.event(2, 3).expiring_at(soon), "no route").await;
+    let (tenant, conversation) = (desk.tenant.as_uuid(), talk.conversation.as_uuid());
+    let owner = desk.db.owner().await;
+    for sql in [
+        "INSERT INTO conversations (tenant, id, channel, started_at, last_active_at)
+            VALUES ($1, $2, 'whatsapp', now(), now())",
+        "INSERT INTO messages (tenant, id, conversation, channel, role, position, kind, occurred_at)
+            VALUES ($1, $2, $2, 'whatsapp', 'user', 1, 'text', now() + interval '1 minute')",
+    ] {
+        owner.execute(sql, &[tenant, conversation]).await.unwrap();
+    }
+    let plan = desk.plan(&[]).await;
+    assert_eq!((&plan["letters"], &plan["moved_on"]), (&json!(1), &json!([conversation])));
+    assert_eq!(
+        (&plan["left_out"]["quarantined"], &plan["left_out"]["expired"]),
+        (&json!(1), &json!(1))
+    );
+    assert_eq!(desk.plan(&["--quarantined"]).await["letters"], 2);
+    assert_eq!(desk.plan(&["--expired"]).await["letters"], 2);
+
+    let (told, mut handled) = mpsc::unbounded_channel();
+    let (stop, running) = desk.consume(Told(told));
+    let replay =
+        ["replay", "--quarantined", "--expired", "--yes", "--wait-seconds", "60", "--as", "Ann"];
+    let outcome = desk.json(&replay).await["outcome"].clone();
+    assert_eq!(outcome, json!({"sent": 3, "stopped": false, "states": {"processed": 3}}));
+    stop.cancel();
+    running.await.unwrap();
+    let mut replays = Vec::new();
+    while let Ok(event) = handled.try_recv() {
+        replays.push(event.replays);
+    }
+    replays.sort();
+    assert_eq!(replays, [1, 1, 4]);
+}
+
+#[tokio::test]
+async fn a_replay_is_stopped_while_it_waits_and_its_letters_are_seen_without_redis() {
+    let Some(desk) = Desk::open().await else { return };
+    desk.bury(&desk.event(0, 1), "no route").await;
+    let replay = ["replay", "--yes", "--wait-seconds", "600"];
+    let replay =
+        desk.command(&replay).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    while desk.states().await != [("published".to_owned(), 1)] {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    kill_process(Pid::from_child(&replay), Signal::INT).unwrap();
+    let stopped = tokio::task::spawn_blocking(move || replay.wait_with_output().unwrap()).await;
+    let stopped = stopped.unwrap();
+    assert_eq!(stopped.status.code(), Some(STOPPED));
+    let told: Value = serde_json::from_slice(&stopped.stdout).unwrap();
+    assert_eq!(told["outcome"], json!({"sent": 1, "stopped": true, "states": {"published": 1}}));
+
+    for (seen, code) in [(&["list"][..], 0), (&["show", "1"], 0), (&["replay", "--yes"], 1)] {
+        let mut command = desk.command(seen);
+        command.env("REDIS_URL", "redis://127.0.0.1:9");
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        assert_eq!(output.status.code(), Some(code), "{seen:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("Redis"), "{seen:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_somebody_else_has_moved_on_meanwhile_stays_as_it_is() {
+    let Some(desk) = Desk::open().await else { return };
+    desk.bury(&desk.event(0, 1), "no route").await;
+    let keys = testkit::key_ring().await.unwrap();
+    let mut letters = DeadLetters::open(&desk.db.url(), keys).await.unwrap();
+    let (all, usual) = (Filter::default(), Including::default());
+    assert_eq!(letters.begin(&all, usual, 0, 10, "Ann").await.unwrap().len(), 1);
+    let sent = (&[State::Pending][..], State::Published);
+    assert_eq!(letters.set(&[1], sent, ("published", "Ann", "")).await.unwrap(), 1);
+    // Ben found it waiting.
+    let given_up = (&[State::Waiting][..], State::Discarded);
+    assert_eq!(letters.set(&[1], given_up, ("discard", "Ben", "a test")).await.unwrap(), 0);
+    assert_eq!(desk.states().await, [("published".to_owned(), 1)]);
+
+    desk.bury(&desk.event(1, 2), "no route").await;
+    assert_eq!(letters.set(&[2], given_up, ("discard", "Ben", "a test")).await.unwrap(), 1);
+    assert!(letters.begin(&all, usual, 0, 10, "Ann").await.unwrap().is_empty());
+    let acts = desk.json(&["show", "2"]).await["acts"].as_array().unwrap().len();
+    assert_eq!(acts, 1, "nothing is on record that did not happen");
+}
+
+#[tokio::test]
+async fn a_reader_who_leaves_stops_no_replay_and_is_no_fault() {
+    let Some(desk) = Desk::open().await else { return };
+    for number in 0..3 {
+        desk.bury(&desk.event(number, number), "no route").await;
+    }
+    let unread = || std::io::pipe().unwrap().1;
+    let mut command = desk.command(&["list"]);
+    command.stdout(unread());
+    let listed = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    assert_eq!((listed.status.code(), &listed.stderr[..]), (Some(0), &b""[..]));
+    let mut command = desk.command(&["replay", "--yes", "--wait-seconds", "0"]);
+    command.stdout(unread()).stderr(unread());
+    let replayed = tokio::task::spawn_blocking(move || command.status().unwrap()).await.unwrap();
+    assert_eq!(replayed.code(), Some(0));
+    assert_eq!(desk.states().await, [("published".to_owned(), 3)]);
 }
 
 #[tokio::test]
@@ -265,18 +492,22 @@ async fn a_parked_group_is_left_out_until_it_is_released_and_both_are_on_record(
     let nameless = desk.run(&["park", &group]).await;
     assert!(String::from_utf8_lossy(&nameless.stderr).contains("--reason"));
     let park = ["park", &group, "--reason", "Ann looks into it", "--as", "Ann"];
-    assert!(desk.run(&park).await.status.success());
+    let parked = desk.json(&park).await;
+    assert_eq!(parked, json!({"group": group, "changed": true, "letters": 2}));
     assert_eq!(desk.run(&park).await.status.code(), Some(NOTHING), "it is parked already");
+    let unknown = desk.run(&["park", "nobody", "--reason", "a slip of the pen"]).await;
+    assert_eq!(unknown.status.code(), Some(NOTHING), "no letter has this group");
     let parked = desk.json(&["park"]).await;
+    assert_eq!(parked.as_array().unwrap().len(), 1);
     assert_eq!((&parked[0]["group"], &parked[0]["waiting"]), (&group.as_str().into(), &2.into()));
-    let plan = async || String::from_utf8(desk.run(&["replay", "--dry-run"]).await.stdout).unwrap();
-    let planned = plan().await;
-    assert!(planned.contains("1 letters of 1 groups"), "{planned}");
-    assert!(planned.contains("2 letters left out: their groups are parked"), "{planned}");
+    let plan = desk.plan(&[]).await;
+    assert_eq!((&plan["letters"], &plan["left_out"]["parked"]), (&json!(1), &json!(2)));
 
-    assert!(desk.run(&["release", &group, "--as", "Ben"]).await.status.success());
+    let released = desk.json(&["release", &group, "--as", "Ben"]).await;
+    assert_eq!(released, json!({"group": group, "changed": true, "letters": 2}));
     assert_eq!(desk.run(&["release", &group]).await.status.code(), Some(NOTHING));
-    assert!(plan().await.contains("3 letters of 2 groups"));
+    let plan = desk.plan(&[]).await;
+    assert_eq!((&plan["letters"], &plan["groups"]), (&json!(3), &json!(2)));
     let one = desk.json(&["show", "1"]).await;
     let acts: Vec<_> = one["acts"].as_array().unwrap().iter().map(|a| &a["act"]).collect();
     assert_eq!(acts, ["park", "release"]);
@@ -303,17 +534,12 @@ async fn ten_thousand_letters_are_planned_and_replayed_in_order_killed_and_resum
     });
     futures::future::join_all(lanes).await;
     let begun = std::time::Instant::now();
-    let plan = desk.run(&["replay", "--dry-run"]).await;
+    let plan = desk.plan(&[]).await;
     println!("plan: {} ms with the start of the program", begun.elapsed().as_millis());
-    let plan = String::from_utf8(plan.stdout).unwrap();
-    assert!(plan.contains("10000 letters of 500 groups"), "{plan}");
+    assert_eq!((&plan["letters"], &plan["groups"]), (&json!(LETTERS), &json!(GROUPS)));
 
     let (told, mut handled) = mpsc::unbounded_channel();
-    let cache = Cache::connect(&desk.stores.redis_url, &desk.prefix).unwrap();
-    let stop = CancellationToken::new();
-    let source = Source::Shared(Queue::Orchestrator);
-    let consumer = Consumer::new(desk.bus.clone(), source, Arc::new(Told(told)), Arc::new(cache));
-    let running = tokio::spawn(consumer.run(stop.clone()));
+    let (stop, running) = desk.consume(Told(told));
     let replay = ["replay", "--rate", "500", "--yes", "--as", "Ann", "--wait-seconds", "120"];
     let begun = std::time::Instant::now();
     let mut first =

@@ -1,10 +1,15 @@
-//! What a whole run leaves in logs and metrics names nobody, and no secret (F4, E4, D3).
+//! What a whole run leaves in logs, metrics and traces names nobody, and no secret (F4, E4, D3); and a turn has one trace through
+//! all services.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use boot::Environment;
 use domain::{CallSid, ConversationId};
+use scripts::demo_key;
 use scripts::history::History;
 use scripts::log::{Echo, Log};
 use scripts::mesh::{Mesh, Options};
@@ -14,6 +19,8 @@ use scripts::stores::Environment as Variables;
 use serde_json::{Value, json};
 use simulator::caller::CallScript;
 use store::seed::DEMO;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 
 const OUR_NUMBER: &str = "+15550100001";
 const OUR_WHATSAPP: &str = "106540352242922";
@@ -29,13 +36,26 @@ const OURS_IN_DETAIL: &str = "info,actix_server=warn,edge=debug,voice=debug,orch
     store=debug,cache=debug,speech=debug,call_core=debug,dialogue_core=debug";
 /// A shorter value is found anywhere.
 const SHORTEST_SECRET: usize = 12;
+/// The stand-ins take any.
+const AWS_SECRET: (&str, &str) = ("AWS_SECRET_ACCESS_KEY", "b7c1f0a9d24e4d5f8a6b");
+/// What a spoken turn goes through.
+const SERVICES: [&str; 4] = ["edge", "orchestrator", "voice", "writer"];
+/// Spans are sent once a second.
+const SPANS_LIMIT: Duration = Duration::from_secs(20);
+const POLL: Duration = Duration::from_millis(100);
 
 #[tokio::test]
-async fn a_run_leaves_no_secret_no_number_and_no_word_in_logs_and_metrics() {
+async fn a_run_leaves_no_secret_no_number_and_no_word_in_logs_metrics_and_traces() {
     let logs = Path::new(env!("CARGO_TARGET_TMPDIR")).join("discretion");
     let _ = std::fs::remove_dir_all(&logs);
     let log = Log::open(&logs, Echo::Off).unwrap();
-    let given = [("SB_LOG_FORMAT", "json"), ("SB_LOG", OURS_IN_DETAIL)];
+    let collector = Collector::open().await;
+    let given = [
+        ("SB_LOG_FORMAT", "json"),
+        ("SB_LOG", OURS_IN_DETAIL),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url.as_str()),
+        AWS_SECRET,
+    ];
     let given: Variables =
         given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let mesh = Mesh::start(Options { given, ..Options::new().unwrap() }, &log).await.unwrap();
@@ -56,8 +76,16 @@ async fn a_run_leaves_no_secret_no_number_and_no_word_in_logs_and_metrics() {
     let url = format!("{}/twilio/voice", mesh.endpoints().edge);
     let refused = http.post(url).header("x-twilio-signature", "no").form(&forged).send().await;
     assert_eq!(refused.unwrap().status(), 401);
+    // So is what the API is asked, by whom it knows and by whom it does not.
+    let key = &mesh.environment()[demo_key::VARIABLE];
+    let url = format!("{}/api/v1/conversations/{conversation}", mesh.endpoints().edge);
+    for (key, status) in [(key.clone(), 200), (format!("{key}x"), 401)] {
+        let asked = http.get(&url).bearer_auth(key).send().await;
+        assert_eq!(asked.unwrap().status(), status);
+    }
 
-    let mut told = Vec::new();
+    let spans = collector.spans_of_a_whole_turn(conversation, 1).await;
+    let mut told = vec![("spans".to_owned(), spans)];
     for task in mesh.endpoints().tasks {
         let metrics = http.get(format!("http://{}/metrics", task.ops)).send().await.unwrap();
         told.push((format!("metrics of {}", task.name), metrics.text().await.unwrap()));
@@ -97,7 +125,7 @@ async fn a_run_leaves_no_secret_no_number_and_no_word_in_logs_and_metrics() {
 
 /// Every credential of the run, by name.
 fn secrets(environment: &Variables) -> Vec<(String, String)> {
-    let named = CREDENTIALS.iter().copied().chain(["SB_DEMO_API_KEY", "AWS_SECRET_ACCESS_KEY"]);
+    let named = CREDENTIALS.iter().copied().chain([demo_key::VARIABLE, AWS_SECRET.0]);
     let mut secrets = Vec::new();
     for name in named {
         let Some(value) = environment.get(name) else { continue };
@@ -108,11 +136,114 @@ fn secrets(environment: &Variables) -> Vec<(String, String)> {
                     login.rsplit_once(':').map_or(login, |(_, password)| password).to_owned()
                 }
                 ("DATABASE_URL" | "REDIS_URL", None) => continue,
+                // What stands before it says whose it is.
+                (demo_key::VARIABLE, _) => value.rsplit('_').next().unwrap().to_owned(),
                 _ => value.clone(),
             };
-        if secret.len() >= SHORTEST_SECRET {
-            secrets.push((name.to_owned(), secret));
-        }
+        assert!(secret.len() >= SHORTEST_SECRET, "{name} is too short to be looked for");
+        secrets.push((name.to_owned(), secret));
     }
     secrets
+}
+
+/// What takes the spans of a run, as a collector of OpenTelemetry's does, until the test ends.
+struct Collector {
+    url: String,
+    /// Each with the service that made it.
+    spans: Arc<Mutex<Vec<(String, Value)>>>,
+}
+
+impl Collector {
+    async fn open() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let spans = Arc::<Mutex<Vec<_>>>::default();
+        let taken = spans.clone();
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(take_spans(client, taken.clone()));
+            }
+        });
+        Self { url, spans }
+    }
+
+    /// All spans, one a line, once a turn of `conversation` is in one trace from its beginning to the history.
+    async fn spans_of_a_whole_turn(&self, conversation: ConversationId, turn: u32) -> String {
+        let whole = tokio::time::timeout(SPANS_LIMIT, async {
+            while !self.hops(conversation, turn).values().any(|hops| hops.len() == SERVICES.len()) {
+                tokio::time::sleep(POLL).await;
+            }
+        });
+        let is_whole = whole.await.is_ok();
+        assert!(
+            is_whole,
+            "no trace goes through {SERVICES:?}: {:?}",
+            self.hops(conversation, turn)
+        );
+        let spans = self.spans.lock().unwrap();
+        spans.iter().map(|(service, span)| format!("{service} {span}\n")).collect()
+    }
+
+    /// Which of the services each trace of the turn went through.
+    fn hops(&self, conversation: ConversationId, turn: u32) -> BTreeMap<String, BTreeSet<String>> {
+        let (conversation, turn) = (conversation.to_string(), turn.to_string());
+        let mut hops: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (service, span) in self.spans.lock().unwrap().iter() {
+            let of = attribute(&span["attributes"], "messaging.message.conversation_id");
+            let is_of_turn = attribute(&span["attributes"], "turn") == Some(turn.as_str());
+            if of == Some(conversation.as_str())
+                && is_of_turn
+                && SERVICES.contains(&service.as_str())
+            {
+                let trace = span["traceId"].as_str().unwrap().to_owned();
+                hops.entry(trace).or_default().insert(service.clone());
+            }
+        }
+        hops
+    }
+}
+
+/// Takes one request after the other until the client goes.
+async fn take_spans(mut client: TcpStream, spans: Arc<Mutex<Vec<(String, Value)>>>) {
+    let mut bytes = Vec::new();
+    while let Some(body) = request(&mut client, &mut bytes).await {
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        for of in body["resourceSpans"].as_array().unwrap() {
+            let service = attribute(&of["resource"]["attributes"], "service.name").unwrap();
+            let made = of["scopeSpans"].as_array().unwrap().iter();
+            let made = made.flat_map(|scope| scope["spans"].as_array().unwrap());
+            spans.lock().unwrap().extend(made.map(|span| (service.to_owned(), span.clone())));
+        }
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+        if client.write_all(answer).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The body of the next request; `bytes` holds what has come of it and of those behind it.
+async fn request(client: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<Vec<u8>> {
+    loop {
+        if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
+            let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
+            assert!(head.starts_with("post /v1/traces "), "{head}");
+            let length = head.split("content-length: ").nth(1).unwrap().lines().next().unwrap();
+            let length: usize = length.trim().parse().unwrap();
+            let body = end + 4;
+            if bytes.len() >= body + length {
+                let rest = bytes.split_off(body + length);
+                return Some(std::mem::replace(bytes, rest).split_off(body));
+            }
+        }
+        if client.read_buf(bytes).await.ok()? == 0 {
+            return None;
+        }
+    }
+}
+
+/// A text or whole number among attributes, which the protocol's JSON has both as texts.
+fn attribute<'a>(attributes: &'a Value, name: &str) -> Option<&'a str> {
+    let found = attributes.as_array()?.iter().find(|attribute| attribute["key"] == name)?;
+    let value = &found["value"];
+    value["stringValue"].as_str().or_else(|| value["intValue"].as_str())
 }

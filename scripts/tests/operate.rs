@@ -17,6 +17,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
+const FAILED: i32 = 1;
+const WRONG: i32 = 2;
 const NOTHING: i32 = 3;
 const AILING: i32 = 5;
 const WORDS: &str = "my card number is";
@@ -128,7 +130,7 @@ async fn a_task_is_asked_to_hand_over_unless_it_is_the_last_or_not_there() {
     let lease = Duration::from_secs(60);
     scene.cache.renew_edge_lease(&queue("edge-1"), lease).await.unwrap();
     let alone = scene.run(&["calls", "drain", "edge-1"]).await;
-    assert_eq!(alone.status.code(), Some(1));
+    assert_eq!(alone.status.code(), Some(FAILED));
     assert!(String::from_utf8_lossy(&alone.stderr).contains("--yes"));
     assert!(!scene.cache.edge_is_asked_to_stop(&queue("edge-1")).await.unwrap());
 
@@ -173,7 +175,84 @@ async fn a_turn_is_traced_through_its_hops_by_call_conversation_or_number() {
     }
     let unknown = scene.run(&["trace", &format!("{of_call}:9")]).await;
     assert_eq!(unknown.status.code(), Some(NOTHING));
-    assert_eq!(scene.run(&["trace", "somebody"]).await.status.code(), Some(1));
+    assert_eq!(scene.run(&["trace", "somebody"]).await.status.code(), Some(WRONG));
+}
+
+#[tokio::test]
+async fn while_the_database_is_away_what_redis_has_is_shown_and_what_is_missing_is_said() {
+    let Some(scene) = Scene::open().await else { return };
+    let call = scene.live_call(&format!("{}-edge-edge-1-0a1b2c3d.fifo", scene.prefix)).await;
+    let conversation = ConversationId::of_call(DEMO, &call);
+    let ledger = scene.cache.begin_turn(conversation, Turn(3)).await.unwrap();
+    let said = [Record::Sentence(0, WORDS)];
+    scene.cache.record(conversation, Turn(3), ledger.attempt, &said).await.unwrap();
+    scene.cache.add_live(DEMO, &json!({"kind": "call_started"}).to_string()).await.unwrap();
+    scene.db.cut_off().await;
+    let (call, chat) = (call.as_str(), format!("{conversation}:3"));
+    let (demo, other) = (DEMO.to_string(), format!("CA{}", Uuid::new_v4().simple()));
+
+    let traced = scene.json(&["trace", call, "--tenant", &demo]).await;
+    assert_eq!((&traced["live"]["phase"], &traced["live"]["turn"]), (&json!("live"), &json!(3)));
+    assert_eq!(traced["turns"][0]["ledger"]["sentences"], 1);
+    assert!(traced["gaps"][0].as_str().unwrap().contains("the history"), "{traced}");
+    let traced = scene.json(&["trace", &chat]).await;
+    assert_eq!((&traced["tenant"], &traced["turns"][0]["turn"]), (&Value::Null, &json!(3)));
+    let unknown = scene.run(&["trace", &other]).await;
+    assert_eq!(unknown.status.code(), Some(FAILED), "the history may know it");
+
+    let told = scene.run(&["tail", "--no-follow", "--tenant", &demo]).await;
+    assert!(String::from_utf8_lossy(&told.stdout).contains("call_started"));
+    let by_name = scene.run(&["tail", "--no-follow", "--tenant", "demo"]).await;
+    assert_eq!(by_name.status.code(), Some(FAILED));
+    let status = scene.run(&["status", "--quiet", "--targets", "127.0.0.1:9"]).await;
+    assert_eq!(status.status.code(), Some(AILING));
+    let ailments = String::from_utf8(status.stdout).unwrap();
+    assert!(ailments.contains("dead letters cannot be counted: "), "{ailments}");
+    scene.db.restore().await;
+}
+
+/// The same database with a login that is refused.
+fn with_another_login(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap();
+    let (_, host) = rest.rsplit_once('@').unwrap();
+    format!("{scheme}://nobody:wrong@{host}")
+}
+
+#[tokio::test]
+async fn the_stores_are_found_by_secrets_manager_also_while_a_password_is_rotated() {
+    let Some(scene) = Scene::open().await else { return };
+    let prefix = scene.prefix.as_str();
+    let unset = [("DATABASE_URL", ""), ("REDIS_URL", ""), ("SB_SECRETS_PREFIX", prefix)];
+    let nowhere = scene.run_with(&["tenants"], &unset).await;
+    assert_eq!(nowhere.status.code(), Some(FAILED));
+    let said = String::from_utf8_lossy(&nowhere.stderr).into_owned();
+    for named in ["DATABASE_URL", "environment", "Secrets Manager"] {
+        assert!(said.contains(named), "{said}");
+    }
+
+    let secrets = aws_sdk_secretsmanager::Client::new(&boot::aws_config().await);
+    let (database, redis) = (scene.db.url(), scene.stores.redis_url.as_str());
+    for (name, value) in [("DATABASE_URL", database.as_str()), ("REDIS_URL", redis)] {
+        let id = vault::secret_id(prefix, name);
+        secrets.create_secret().name(id).secret_string(value).send().await.unwrap();
+    }
+    for (command, code) in
+        [(&["tenants"][..], 0), (&["calls"], NOTHING), (&["dlq", "list"], NOTHING)]
+    {
+        let found = scene.run_with(command, &unset).await;
+        let said = String::from_utf8_lossy(&found.stderr).into_owned();
+        assert_eq!(found.status.code(), Some(code), "{command:?}: {said}");
+    }
+
+    let id = vault::secret_id(prefix, "DATABASE_URL");
+    let next = with_another_login(&database);
+    secrets.put_secret_value().secret_id(id).secret_string(next).send().await.unwrap();
+    for (command, code) in [(&["tenants"][..], 0), (&["dlq", "list"], NOTHING)] {
+        let found = scene.run_with(command, &unset).await;
+        let said = String::from_utf8_lossy(&found.stderr).into_owned();
+        assert_eq!(found.status.code(), Some(code), "{command:?}: {said}");
+        assert!(!said.contains("wrong"), "{said}");
+    }
 }
 
 #[tokio::test]
@@ -204,8 +283,11 @@ async fn events_are_told_masked_and_whole_only_on_record() {
     let acts = store::audit::page(&tx, None, 10).await.unwrap();
     let revealed = acts.iter().find(|act| act.action == "live_events.reveal").unwrap();
     assert_eq!(revealed.actor, "operator:ann");
-    let unknown = scene.run(&["tail", "--tenant", "nobody"]).await;
-    assert!(String::from_utf8_lossy(&unknown.stderr).contains("there are demo"));
+    for asked in [["tail", "--tenant", "nobody"], ["agents", "--tenant", "nobody"]] {
+        let unknown = scene.run(&asked).await;
+        assert_eq!(unknown.status.code(), Some(WRONG));
+        assert!(String::from_utf8_lossy(&unknown.stderr).contains("there are demo"));
+    }
 }
 
 #[tokio::test]
@@ -225,7 +307,11 @@ async fn tenants_and_their_agents_are_shown_and_a_bad_setting_is_told() {
         .unwrap();
     let wrong = scene.run(&["tenants"]).await;
     assert_eq!(wrong.status.code(), Some(AILING));
-    assert!(String::from_utf8_lossy(&wrong.stdout).contains("voise"));
+    let told: Value = serde_json::from_slice(&wrong.stdout).unwrap();
+    assert_eq!(told[0]["slug"], "demo");
+    assert!(told[0]["fault"].as_str().unwrap().contains("voise"));
+    let agents = scene.run(&["agents", "--tenant", "demo"]).await;
+    assert!(matches!(agents.status.code(), Some(0 | NOTHING)), "its name is still its name");
 }
 
 #[tokio::test]
@@ -324,8 +410,12 @@ async fn help_has_examples_and_shells_can_complete() {
         let output = Command::new(env!("CARGO_BIN_EXE_switchboardctl")).args(arguments).output();
         String::from_utf8(output.unwrap().stdout).unwrap()
     };
-    for command in ["status", "calls", "trace", "tail", "tenants", "agents"] {
-        assert!(run(&[command, "--help"]).contains("Example"), "{command}");
+    let one_word = ["status", "calls", "trace", "tail", "tenants", "agents", "dlq", "replay"];
+    let two_words = ["dlq list", "dlq show", "dlq replay", "dlq park", "dlq release"];
+    let more = ["dlq discard", "calls drain"];
+    for command in one_word.iter().chain(&two_words).chain(&more) {
+        let words: Vec<&str> = command.split(' ').chain(["--help"]).collect();
+        assert!(run(&words).contains("Example"), "{command}");
     }
     let script = run(&["completion", "bash"]);
     for word in ["trace", "--no-follow", "dlq"] {

@@ -171,11 +171,90 @@ fn assert_exist(query: &str, told: &BTreeMap<String, Metric>) {
     }
 }
 
+/// What a query asks of the labels of a metric.
+#[derive(Debug, PartialEq, Eq)]
+struct Matcher {
+    metric: String,
+    label: String,
+    /// A text, or the alternatives of a pattern.
+    values: Vec<String>,
+}
+
+/// The matchers of a query. No value of ours has a comma, a brace or a quote in it.
+fn matchers_of(query: &str) -> Vec<Matcher> {
+    let mut matchers = Vec::new();
+    for part in query.split('}') {
+        let Some((before, inside)) = part.split_once('{') else { continue };
+        let metric = before.rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_').next();
+        for matcher in inside.split(',').filter(|matcher| !matcher.trim().is_empty()) {
+            let (label, value) = matcher.split_once(['=', '!']).unwrap();
+            let is_pattern = value.starts_with('~');
+            let text = value.trim_start_matches(['=', '~']).trim().trim_matches('"');
+            let values = match is_pattern {
+                true => text.split('|').map(str::to_owned).collect(),
+                false => vec![text.to_owned()],
+            };
+            let (metric, label) = (metric.unwrap().to_owned(), label.trim().to_owned());
+            matchers.push(Matcher { metric, label, values });
+        }
+    }
+    matchers
+}
+
+/// The labels by which a query groups.
+fn groupings_of(query: &str) -> BTreeSet<&str> {
+    let lists = query.split(" by (").skip(1).filter_map(|rest| rest.split_once(')'));
+    lists.flat_map(|(list, _)| list.split(',').map(str::trim)).collect()
+}
+
+/// The labels of a metric as Prometheus has them: the code's own, that of the service, and those of the scrape.
+fn labels_of(name: &str, told: &BTreeMap<String, Metric>) -> BTreeSet<String> {
+    let base = ["_bucket", "_count", "_sum"].iter().find_map(|end| name.strip_suffix(end));
+    let metric = told.get(name).or_else(|| told.get(base?));
+    let own = metric.into_iter().flat_map(|metric| metric.labels.iter().cloned());
+    let service = metric.map(|_| "service");
+    let bucket = name.ends_with("_bucket").then_some("le");
+    let scraped = ["job", "instance"].into_iter().chain(service).chain(bucket);
+    own.chain(scraped.map(str::to_owned)).collect()
+}
+
+/// Every label that a query names is one its metrics have, and every value of it one that the code may give it.
+fn assert_labels_exist(query: &str, told: &BTreeMap<String, Metric>, code: &str) {
+    for name in metrics_of(query) {
+        for label in groupings_of(query) {
+            assert!(labels_of(&name, told).contains(label), "{name} has no {label}: {query}");
+        }
+    }
+    // Prometheus gives its own alarms their labels.
+    for Matcher { metric, label, values } in
+        matchers_of(query).into_iter().filter(|matcher| matcher.metric != "ALERTS")
+    {
+        assert!(labels_of(&metric, told).contains(&label), "{metric} has no {label}: {query}");
+        for value in values.iter().filter(|value| !value.is_empty() && !value.contains('.')) {
+            let is_given = match label.as_str() {
+                "job" => text("infra/prometheus/prometheus.yml")
+                    .contains(&format!("job_name: {value}\n")),
+                _ => code.contains(&format!("\"{value}\"")),
+            };
+            assert!(is_given, "nobody gives {label} of {metric} the value {value:?}: {query}");
+        }
+    }
+}
+
+/// All there is of code in the services and in what they share.
+fn code() -> String {
+    let mut files = Vec::new();
+    for folder in ["services", "shared"] {
+        sources(&root().join(folder), &mut files);
+    }
+    files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect()
+}
+
 #[test]
 fn every_alarm_asks_for_what_exists_and_has_a_runbook_and_a_test() {
     let (rules, tests) =
         (text("infra/prometheus/alarms.yml"), text("infra/prometheus/alarms_test.yml"));
-    let told = told();
+    let (told, code) = (told(), code());
     let alarms: Vec<&str> = rules.split("- alert: ").skip(1).collect();
     assert!(alarms.len() >= 10, "{}", alarms.len());
     let mut runbooks = BTreeSet::new();
@@ -185,6 +264,7 @@ fn every_alarm_asks_for_what_exists_and_has_a_runbook_and_a_test() {
         let to = ["        for:", "        labels:"].iter().filter_map(|end| alarm.find(end)).min();
         let query = alarm[from + "expr:".len()..to.unwrap()].replace(">-", "");
         assert_exist(&query, &told);
+        assert_labels_exist(&query, &told, &code);
         let runbook = alarm.split("runbook: ").nth(1).unwrap().lines().next().unwrap();
         assert!(root().join(runbook).is_file(), "{name}: {runbook} is missing");
         runbooks.insert(runbook.to_owned());
@@ -203,11 +283,13 @@ fn every_alarm_asks_for_what_exists_and_has_a_runbook_and_a_test() {
 #[test]
 fn every_query_of_the_board_asks_for_what_exists() {
     let board: Value = serde_json::from_str(&text("infra/grafana/switchboard.json")).unwrap();
-    let told = told();
+    let (told, code) = (told(), code());
     let mut queries = 0;
     for panel in board["panels"].as_array().unwrap() {
         for target in panel["targets"].as_array().into_iter().flatten() {
-            assert_exist(target["expr"].as_str().unwrap(), &told);
+            let query = target["expr"].as_str().unwrap();
+            assert_exist(query, &told);
+            assert_labels_exist(query, &told, &code);
             queries += 1;
         }
     }
@@ -221,4 +303,34 @@ fn the_names_in_a_query_are_found() {
     let plain = query.replace("{y", "y");
     let names: Vec<_> = metrics_of(&plain).into_iter().collect();
     assert_eq!(names, ["a_bucket", "b", "c_total"]);
+}
+
+#[test]
+fn the_labels_in_a_query_are_found() {
+    let query =
+        r#"sum by (x, le) (rate(a_bucket{y!="1", z=~"2|3.."}[5m])) / sum(b{w!~"|4"}) > c{v="5"}"#;
+    assert_eq!(groupings_of(query).into_iter().collect::<Vec<_>>(), ["le", "x"]);
+    let found: Vec<_> = matchers_of(query)
+        .into_iter()
+        .map(|m| (m.metric, m.label, m.values.join(" ")))
+        .map(|(metric, label, values)| format!("{metric} {label} {values}"))
+        .collect();
+    assert_eq!(found, ["a_bucket y 1", "a_bucket z 2 3..", "b w  4", "c v 5"]);
+}
+
+#[test]
+#[should_panic(expected = "a_bucket has no queue")]
+fn a_label_that_no_metric_has_is_found() {
+    let labels = ["x".to_owned()].into();
+    let told = [("a".to_owned(), Metric { kind: "histogram".to_owned(), labels })].into();
+    assert_labels_exist("sum by (service, x, le) (rate(a_bucket{x=\"1\"}[5m]))", &told, "\"1\"");
+    assert_labels_exist("sum by (queue) (rate(a_bucket[5m]))", &told, "");
+}
+
+#[test]
+#[should_panic(expected = "nobody gives x of a the value \"2\"")]
+fn a_value_that_no_code_gives_is_found() {
+    let labels = ["x".to_owned()].into();
+    let told = [("a".to_owned(), Metric { kind: "gauge".to_owned(), labels })].into();
+    assert_labels_exist("a{x=\"2\"} > 0", &told, "\"1\"");
 }

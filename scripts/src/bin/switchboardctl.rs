@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 use boot::Environment;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
+use scripts::access::Access;
 use scripts::demo_key;
 use scripts::dlq;
-use scripts::ended::Ended;
+use scripts::ended::{Ended, failed};
 use scripts::operate;
+use scripts::print;
 use scripts::provision::{Wanted, provision};
 
 const RETRY_AFTER: Duration = Duration::from_millis(500);
@@ -39,9 +41,17 @@ enum Command {
     /// Browse dead letters, send them again, or give them up.
     ///
     /// Ends with 0 when it did what was asked, 1 when it could not, 2 when it was asked wrongly, 3 when no letter is
-    /// meant, 4 when it was stopped.
-    #[command(subcommand)]
+    /// meant, 4 when it was stopped, 5 when a letter that was sent again has died again.
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  switchboardctl dlq list --within 12h
+  switchboardctl dlq replay --queue writer --dry-run"
+    )]
     Dlq(Box<dlq::Command>),
+    /// The same as `dlq replay`: send dead letters into their queues again.
+    #[command(after_help = dlq::REPLAY_EXAMPLES)]
+    Replay(Box<dlq::Replay>),
     #[command(flatten)]
     Operate(Box<operate::Command>),
     /// Print a script that completes this program's arguments in a shell.
@@ -73,10 +83,7 @@ enum Preparation {
 async fn main() -> ExitCode {
     match run(Arguments::parse().command).await {
         Ok(code) => code,
-        Err(error) => {
-            eprintln!("switchboardctl: {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => failed(&error),
     }
 }
 
@@ -85,9 +92,14 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Prepare(step) => run_step(step, &environment).await.map(|()| ExitCode::SUCCESS),
         Command::Dlq(command) => dlq::run(*command, &environment).await.map(Ended::code),
+        Command::Replay(replay) => {
+            dlq::run(dlq::Command::Replay(*replay), &environment).await.map(Ended::code)
+        }
         Command::Operate(command) => operate::run(*command, &environment).await.map(Ended::code),
         Command::Completion { shell } => {
-            clap_complete::generate(shell, &mut Arguments::command(), NAME, &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), NAME, &mut script);
+            print::say(String::from_utf8_lossy(&script).trim_end())?;
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -102,7 +114,9 @@ async fn run_step(step: Preparation, environment: &Environment) -> anyhow::Resul
             let give_up_at = Instant::now() + Duration::from_secs(wait_seconds);
             loop {
                 match prepare(environment).await {
-                    Err(error) if Instant::now() < give_up_at => eprintln!("not yet: {error:#}"),
+                    Err(error) if Instant::now() < give_up_at => {
+                        print::note(&format!("not yet: {error:#}"));
+                    }
                     outcome => return outcome,
                 }
                 tokio::time::sleep(RETRY_AFTER).await;
@@ -118,30 +132,26 @@ async fn prepare(environment: &Environment) -> anyhow::Result<()> {
 }
 
 async fn migrate(environment: &Environment) -> anyhow::Result<()> {
-    let applied = store::migrate::run(&database_url(environment)?).await?;
+    let url = Access::read(environment).await?.database_url().await?;
+    let applied = store::migrate::run(url.reveal()).await?;
     for step in &applied {
-        println!("applied {step}");
+        print::note(&format!("applied {step}"));
     }
     if applied.is_empty() {
-        println!("nothing to apply");
+        print::note("nothing to apply");
     }
     Ok(())
 }
 
 async fn provision_all(environment: &Environment) -> anyhow::Result<()> {
     provision(&Wanted::read(environment)?).await?;
-    println!("queues, bucket, key and secrets are in place");
+    print::note("queues, bucket, key and secrets are in place");
     Ok(())
 }
 
 async fn seed_demo(environment: &Environment) -> anyhow::Result<()> {
-    store::seed::demo(&database_url(environment)?).await?;
-    println!("the tenant demo is in place");
+    let url = Access::read(environment).await?.database_url().await?;
+    store::seed::demo(url.reveal()).await?;
+    print::note("the tenant demo is in place");
     demo_key::put_in_place(environment).await
-}
-
-fn database_url(environment: &Environment) -> anyhow::Result<String> {
-    let mut reader = environment.reader();
-    let url = reader.required("DATABASE_URL");
-    Ok(reader.finish(url)?)
 }

@@ -2,16 +2,26 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 use anyhow::Context as _;
-use domain::{CallSid, ConversationId, TenantSettings};
+use boot::Environment;
+use domain::{CallSid, ConversationId, TenantSettings, Timestamp};
 use simulator::caller::CallReport;
+use store::dead_letters::{DeadLetters, Filter, Letter, State};
 use store::messages::{Line, Speaker};
 use store::seed::{DEMO, DEMO_WHATSAPP};
+use vault::FieldKeys;
 
 use super::caller::{Outcome, quote};
 use super::traffic::{Called, Written};
+use crate::aws;
 use crate::history::History;
+
+/// What callers may hear nothing for, of a hundred times but once (issue 6), ms.
+const SILENCE_P99_LIMIT_MS: u64 = 8_000;
+/// More letters than this are no use to whoever reads a verdict.
+const LETTERS_MAX: i64 = 1_000;
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -37,12 +47,32 @@ pub struct Verdict {
     pub silences_ms: Vec<u64>,
     /// How often the broker delivered messages again.
     pub delivered_again: u32,
+    /// Messages that were given up and wait for an operator.
+    pub dead_letters: Vec<String>,
+    /// Those whose time is over: nobody waits for what would come of them.
+    pub expired_letters: Vec<String>,
 }
 
 impl Verdict {
-    /// Whether nobody lost anything.
+    /// Whether nobody lost anything, callers did not wait for long, and there is nothing left to be done.
     pub fn is_good(&self) -> bool {
-        self.lost.is_empty() && self.doubled.is_empty() && self.out_of_order.is_empty()
+        self.lost.is_empty()
+            && self.doubled.is_empty()
+            && self.out_of_order.is_empty()
+            && self.dead_letters.is_empty()
+            && self.silence(0.99) < SILENCE_P99_LIMIT_MS
+    }
+
+    /// Takes in what the archive has at the end.
+    fn judge_letters(&mut self, letters: &[Letter], now: Timestamp) {
+        for letter in letters {
+            let event = letter.event_name.as_deref().unwrap_or("what cannot be read");
+            let told = format!("{event} of {}: {}", letter.queue, letter.reason);
+            match letter.expires_at.is_some_and(|at| at <= now) {
+                true => self.expired_letters.push(told),
+                false => self.dead_letters.push(told),
+            }
+        }
     }
 
     fn silence(&self, share: f64) -> u64 {
@@ -60,6 +90,8 @@ impl fmt::Display for Verdict {
             ("lost", &self.lost),
             ("doubled", &self.doubled),
             ("out of order", &self.out_of_order),
+            ("dead letter", &self.dead_letters),
+            ("dead letter whose time is over", &self.expired_letters),
             ("call", &self.told),
         ] {
             for one in all {
@@ -69,7 +101,8 @@ impl fmt::Display for Verdict {
         write!(
             f,
             "{} calls; {} words and messages, {} of them asked for again; messages delivered again by the broker: {}\n\
-             {} lost, {} raised as doubtful, {} doubled, {} out of order; silence p50 {} ms, p99 {} ms, longest {} ms",
+             {} lost, {} raised as doubtful, {} doubled, {} out of order, {} dead letters left; \
+             silence p50 {} ms, p99 {} ms, longest {} ms",
             self.calls,
             self.asked,
             self.again,
@@ -78,6 +111,7 @@ impl fmt::Display for Verdict {
             self.raised.len(),
             self.doubled.len(),
             self.out_of_order.len(),
+            self.dead_letters.len() + self.expired_letters.len(),
             self.silence(0.5),
             self.silence(0.99),
             self.silence(1.0)
@@ -118,6 +152,26 @@ pub(super) async fn judge(
         verdict.judge_call(of, &kept);
     }
     Ok(verdict)
+}
+
+/// Adds what the consumers gave up and nobody did anything about.
+///
+/// # Errors
+/// When the archive of `environment` cannot be read.
+pub(super) async fn judge_letters(
+    verdict: &mut Verdict,
+    environment: &Environment,
+) -> anyhow::Result<()> {
+    let mut reader = environment.reader();
+    let database_url = reader.required("DATABASE_URL");
+    let kms_key = reader.optional("SB_KMS_KEY").unwrap_or_else(|| "alias/switchboard".to_owned());
+    let database_url = reader.finish(database_url)?;
+    let kms = aws_sdk_kms::Client::new(&aws::config(environment).await);
+    let keys = Arc::new(FieldKeys::new(kms, kms_key));
+    let archive = DeadLetters::open(&database_url, keys).await?;
+    let waiting = Filter { states: Some(vec![State::Waiting]), ..Filter::default() };
+    verdict.judge_letters(&archive.list(&waiting, LETTERS_MAX).await?, Timestamp::now());
+    Ok(())
 }
 
 /// What the history has of a conversation, in its order.
@@ -322,6 +376,56 @@ mod tests {
         assert_eq!(found(&["a", "b"], &["a"]).lost.len(), 1);
         assert_eq!(found(&["a", "b"], &["a", "b", "b"]).doubled.len(), 1);
         assert_eq!(found(&["a", "b"], &["b", "a"]).out_of_order.len(), 1);
+    }
+
+    #[test]
+    fn a_hundredth_of_the_silences_may_be_long_and_no_more() {
+        let of = |long: usize, ms: u64| {
+            let silences_ms = [vec![500; 200 - long], vec![ms; long]].concat();
+            Verdict { silences_ms, ..Verdict::default() }
+        };
+        assert!(of(2, 20_000).is_good());
+        assert!(of(20, 7_999).is_good());
+        assert!(!of(20, 8_000).is_good());
+    }
+
+    #[test]
+    fn a_dead_letter_that_is_left_is_not_good_unless_its_time_is_over() {
+        let now = Timestamp::from_micros(10_000_000);
+        let letter = |expires_at| Letter {
+            number: 1,
+            queue: "speak".to_owned(),
+            group: "one".to_owned(),
+            reason: "begun 5 times and never finished".to_owned(),
+            starts: 5,
+            receives: 5,
+            sent_at: None,
+            died_at: now,
+            tenant: None,
+            conversation: None,
+            event: None,
+            event_name: Some("speak_sentence".to_owned()),
+            turn: None,
+            replays: 0,
+            occurred_at: None,
+            expires_at,
+            trace_id: None,
+            build: String::new(),
+            state: State::Waiting,
+        };
+        let found = |expires_at| {
+            let mut verdict = Verdict::default();
+            verdict.judge_letters(&[letter(expires_at)], now);
+            verdict
+        };
+        for wanted in [None, Some(Timestamp::from_micros(10_000_001))] {
+            let verdict = found(wanted);
+            assert!(!verdict.is_good());
+            assert!(verdict.to_string().contains("speak_sentence of speak: begun 5 times"));
+        }
+        let over = found(Some(now));
+        assert!(over.is_good());
+        assert!(over.to_string().contains("1 dead letters left"), "{over}");
     }
 
     fn chat(replies: &[&str], raised: &[&str]) -> Verdict {

@@ -25,6 +25,12 @@ const RECOVERY_MS: u64 = 20_000;
 const SLOWED: [&str; 4] = ["deepgram", "graph", "openai", "twilio"];
 /// Vendors that a blow makes fail, and how often at most. Beyond that a caller would rightly be told that nothing works.
 const FAILED: [(&str, u32); 4] = [("deepgram", 2), ("graph", 2), ("openai", 1), ("twilio", 1)];
+/// Vendors that a blow lets hang: behind it stands another, so that nobody waits for this one.
+const HUNG: [&str; 1] = ["openai"];
+/// Longer than anybody waits for a vendor.
+const HANGS_MS: u64 = 30_000;
+/// Vendors whose answer a blow cuts: the request is made again, or its status tells what came of it.
+const CUT_SHORT: [&str; 2] = ["deepgram", "graph"];
 /// How far a clock is stepped at most, either way, s. Time servers of one house do not differ by more for long.
 const STEP_SECONDS_MAX: u64 = 8;
 /// How long a clock stays wrong, ms, at least and at most.
@@ -39,10 +45,14 @@ pub enum Blow {
     Stop(&'static str),
     /// Every connection to PostgreSQL falls, and none is to be had.
     CutPostgres(Duration),
+    /// PostgreSQL is connected and says nothing.
+    SilencePostgres(Duration),
     /// PostgreSQL crashes and starts again.
     RestartPostgres,
     /// Every connection to Redis falls, and none is to be had.
     CutRedis(Duration),
+    /// Redis is connected and says nothing.
+    SilenceRedis(Duration),
     /// Redis ends and starts again.
     RestartRedis,
     /// The broker answers 503 to everything.
@@ -76,6 +86,18 @@ pub enum Blow {
         /// How many.
         times: u32,
     },
+    /// A vendor's next answer does not come.
+    Hang {
+        /// Which.
+        vendor: &'static str,
+        /// How long the vendor takes over it.
+        late: Duration,
+    },
+    /// A vendor does what it is asked, and its answer breaks off.
+    CutShort {
+        /// Which.
+        vendor: &'static str,
+    },
 }
 
 impl fmt::Display for Blow {
@@ -86,8 +108,14 @@ impl fmt::Display for Blow {
             Self::CutPostgres(lasting) => {
                 write!(f, "PostgreSQL cut for {} ms", lasting.as_millis())
             }
+            Self::SilencePostgres(lasting) => {
+                write!(f, "PostgreSQL says nothing for {} ms", lasting.as_millis())
+            }
             Self::RestartPostgres => write!(f, "PostgreSQL crashes and starts again"),
             Self::CutRedis(lasting) => write!(f, "Redis cut for {} ms", lasting.as_millis()),
+            Self::SilenceRedis(lasting) => {
+                write!(f, "Redis says nothing for {} ms", lasting.as_millis())
+            }
             Self::RestartRedis => write!(f, "Redis ends and starts again"),
             Self::RefuseQueues(lasting) => {
                 write!(f, "the broker answers 503 for {} ms", lasting.as_millis())
@@ -103,6 +131,8 @@ impl fmt::Display for Blow {
                 write!(f, "{vendor} {} ms late, {times} times", late.as_millis())
             }
             Self::Fail { vendor, times } => write!(f, "{vendor} fails {times} times"),
+            Self::Hang { vendor, .. } => write!(f, "{vendor} gives no answer"),
+            Self::CutShort { vendor } => write!(f, "an answer of {vendor} breaks off"),
         }
     }
 }
@@ -114,8 +144,10 @@ enum Kind {
     Kill,
     Stop,
     CutPostgres,
+    SilencePostgres,
     RestartPostgres,
     CutRedis,
+    SilenceRedis,
     RestartRedis,
     RefuseQueues,
     LoseAnswers,
@@ -124,9 +156,11 @@ enum Kind {
     StepClock,
     Slow,
     Fail,
+    Hang,
+    CutShort,
 }
 
-const BAG: [Kind; 22] = [
+const BAG: [Kind; 26] = [
     Kind::Kill,
     Kind::Kill,
     Kind::Kill,
@@ -134,8 +168,10 @@ const BAG: [Kind; 22] = [
     Kind::Stop,
     Kind::Stop,
     Kind::CutPostgres,
+    Kind::SilencePostgres,
     Kind::RestartPostgres,
     Kind::CutRedis,
+    Kind::SilenceRedis,
     Kind::RestartRedis,
     Kind::RefuseQueues,
     Kind::RefuseQueues,
@@ -149,6 +185,8 @@ const BAG: [Kind; 22] = [
     Kind::Slow,
     Kind::Slow,
     Kind::Fail,
+    Kind::Hang,
+    Kind::CutShort,
 ];
 
 /// What breaks, each at its time from the beginning.
@@ -204,8 +242,10 @@ fn blow(kind: Kind, random: &mut SplitMix, state: &mut State, at_ms: u64) -> Opt
         Kind::Kill => Blow::Kill(victim(random, &mut state.hit_ms, at_ms)?),
         Kind::Stop => Blow::Stop(victim(random, &mut state.hit_ms, at_ms)?),
         Kind::CutPostgres => Blow::CutPostgres(ms(random.between(500, 3_000))),
+        Kind::SilencePostgres => Blow::SilencePostgres(ms(random.between(1_000, 5_000))),
         Kind::RestartPostgres => Blow::RestartPostgres,
         Kind::CutRedis => Blow::CutRedis(ms(random.between(300, 2_000))),
+        Kind::SilenceRedis => Blow::SilenceRedis(ms(random.between(500, 3_000))),
         Kind::RestartRedis => Blow::RestartRedis,
         Kind::RefuseQueues => Blow::RefuseQueues(ms(random.between(300, 2_500))),
         Kind::LoseAnswers => Blow::LoseAnswers(random.between(1, 5) as u32),
@@ -229,6 +269,13 @@ fn blow(kind: Kind, random: &mut SplitMix, state: &mut State, at_ms: u64) -> Opt
         Kind::Fail => {
             let (vendor, most) = FAILED[random.below(FAILED.len() as u64) as usize];
             Blow::Fail { vendor, times: random.between(1, u64::from(most) + 1) as u32 }
+        }
+        Kind::Hang => Blow::Hang {
+            vendor: HUNG[random.below(HUNG.len() as u64) as usize],
+            late: ms(HANGS_MS),
+        },
+        Kind::CutShort => {
+            Blow::CutShort { vendor: CUT_SHORT[random.below(CUT_SHORT.len() as u64) as usize] }
         }
     })
 }
@@ -268,7 +315,7 @@ mod tests {
             let plan = Plan::of(seed, Duration::from_secs(180));
             let kinds: std::collections::HashSet<_> =
                 plan.blows.iter().map(|(_, blow)| std::mem::discriminant(blow)).collect();
-            assert_eq!(kinds.len(), 13, "seed {seed}: {plan:#?}");
+            assert_eq!(kinds.len(), 17, "seed {seed}: {plan:#?}");
         }
     }
 

@@ -19,6 +19,8 @@ use crate::stores::{self, Environment, Stores};
 /// How long a task may take to be alive again before the next of its service is hit.
 const ALIVE_LIMIT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(100);
+/// Of no answer this is the whole.
+const CUT_AFTER_BYTES: u64 = 10;
 
 /// A mesh to be broken.
 pub(super) struct Site {
@@ -100,9 +102,19 @@ impl Site {
                 tokio::time::sleep(lasting).await;
                 self.postgres.mend();
             }
+            Blow::SilencePostgres(lasting) => {
+                self.postgres.fall_silent();
+                tokio::time::sleep(lasting).await;
+                self.postgres.mend();
+            }
             Blow::RestartPostgres => self.stores.restart_postgres(&self.log).await?,
             Blow::CutRedis(lasting) => {
                 self.redis.cut();
+                tokio::time::sleep(lasting).await;
+                self.redis.mend();
+            }
+            Blow::SilenceRedis(lasting) => {
+                self.redis.fall_silent();
                 tokio::time::sleep(lasting).await;
                 self.redis.mend();
             }
@@ -119,11 +131,15 @@ impl Site {
             Blow::FillStorage(lasting) => self.storage.fill(lasting),
             Blow::StepClock { task, seconds } => self.mesh.step_clock(task, seconds)?,
             Blow::Slow { vendor, late, times } => {
-                let late_ms = u64::try_from(late.as_millis()).unwrap_or(u64::MAX);
-                self.set_fault(vendor, &json!({"latency_ms": late_ms, "times": times})).await?;
+                self.set_fault(vendor, &late_answers(late, times)).await?;
             }
             Blow::Fail { vendor, times } => {
                 self.set_fault(vendor, &json!({"status": 503, "times": times})).await?;
+            }
+            Blow::Hang { vendor, late } => self.set_fault(vendor, &late_answers(late, 1)).await?,
+            Blow::CutShort { vendor } => {
+                let fault = json!({"cut_after_bytes": CUT_AFTER_BYTES, "times": 1});
+                self.set_fault(vendor, &fault).await?;
             }
         }
         Ok(())
@@ -173,6 +189,12 @@ impl Site {
     async fn set_fault(&self, vendor: &str, fault: &serde_json::Value) -> anyhow::Result<()> {
         self.outside.put(&format!("/sim/faults/{vendor}"), fault).await
     }
+}
+
+/// What the simulator is told so that a vendor's next answers are late.
+fn late_answers(late: Duration, times: u32) -> serde_json::Value {
+    let late_ms = u64::try_from(late.as_millis()).unwrap_or(u64::MAX);
+    json!({"latency_ms": late_ms, "times": times})
 }
 
 /// Clients of a cluster go where it says it is: behind the line.

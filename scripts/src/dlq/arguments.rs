@@ -1,28 +1,45 @@
 //! What may be asked for.
 
-use anyhow::{Context as _, bail};
 use bus::Queue;
 use clap::{Args, Subcommand};
 use domain::Timestamp;
 use store::dead_letters::{Filter, Including, State};
 use uuid::Uuid;
 
+/// Somebody may still be needed for these. Where a replay failed, another letter tells of it, or nothing will help.
+const OPEN: [State; 3] = [State::Waiting, State::Pending, State::Published];
+
 /// What to do with dead letters.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Show which letters there are, how many of each kind, and why they were given up.
+    /// Show which letters are open, how many of each kind, and why they were given up. The newest come first.
+    ///
+    /// Open are those that wait and those whose replay is under way. Ends with 3 when there is none.
+    #[command(after_help = "Examples:
+  switchboardctl dlq list --within 12h
+  switchboardctl dlq list --reason 'no route' --tenant demo
+  switchboardctl dlq list --all --json | jq .counts")]
     List {
         /// Which.
         #[command(flatten)]
         which: Which,
+        /// Whose reason has this in it.
+        #[arg(long, visible_alias = "why")]
+        reason: Option<String>,
+        /// Also those that were handled, discarded or given up again.
+        #[arg(long)]
+        all: bool,
         /// So many at most.
-        #[arg(long, default_value_t = 50)]
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..))]
         limit: i64,
         /// Print JSON, also on a terminal.
         #[arg(long)]
         json: bool,
     },
     /// Show one letter: its envelope with personal fields masked, its reason, and what was done to it.
+    #[command(after_help = "Examples:
+  switchboardctl dlq show 17
+  switchboardctl dlq show 17 --reveal --as ann")]
     Show {
         /// Its number.
         number: i64,
@@ -38,26 +55,21 @@ pub enum Command {
     },
     /// Send letters into their queues again, oldest first, in order within each group.
     ///
-    /// First it says what it would do. Interrupted, it is gone on with by the same command again: nothing is handled
-    /// twice.
-    Replay {
-        /// Which.
-        #[command(flatten)]
-        which: Which,
-        /// How.
-        #[command(flatten)]
-        how: How,
-        /// Who asks, for the record [default: $USER].
-        #[arg(long = "as")]
-        actor: Option<String>,
-    },
+    /// First it says what it would do. What dies meanwhile is left alone. Interrupted, it is gone on with by the same
+    /// command again: nothing is handled twice. Ends with 5 when one that it sent has died again.
+    #[command(after_help = REPLAY_EXAMPLES)]
+    Replay(Replay),
     /// Leave the letters of a group alone: no replay takes them until it is released. Without a group, show those parked.
+    #[command(after_help = "Examples:
+  switchboardctl dlq park
+  switchboardctl dlq park 5f0c2a7e-5a4f-5a6b-9b1e-8f3f6a1d2c3b --reason 'Ann looks into it'")]
     Park {
         /// The group: a conversation or a call, as `list` shows it.
+        #[arg(requires = "reason")]
         group: Option<String>,
         /// Why, for the record.
-        #[arg(long, default_value = "")]
-        reason: String,
+        #[arg(long, value_parser = said)]
+        reason: Option<String>,
         /// Who asks, for the record [default: $USER].
         #[arg(long = "as")]
         actor: Option<String>,
@@ -66,28 +78,68 @@ pub enum Command {
         json: bool,
     },
     /// Let replays take the letters of a parked group again.
+    #[command(after_help = "Example:
+  switchboardctl dlq release 5f0c2a7e-5a4f-5a6b-9b1e-8f3f6a1d2c3b")]
     Release {
         /// The group.
         group: String,
         /// Who asks, for the record [default: $USER].
         #[arg(long = "as")]
         actor: Option<String>,
+        /// Print JSON, also on a terminal.
+        #[arg(long)]
+        json: bool,
     },
-    /// Give letters up for good. They stay to be seen.
+    /// Give letters up for good: those that wait, unless `--state` says otherwise. They stay to be seen.
+    #[command(after_help = "Examples:
+  switchboardctl dlq discard 17 18 --reason 'a test of ours'
+  switchboardctl dlq discard --why 'no such tenant' --reason 'they left' --yes")]
     Discard {
         /// Which.
         #[command(flatten)]
         which: Which,
-        /// Why, for the record.
+        /// Whose reason has this in it. (It is `--reason` where that is not the record's.)
         #[arg(long)]
+        why: Option<String>,
+        /// Why they are given up, for the record.
+        #[arg(long, value_parser = said)]
         reason: String,
+        /// All that wait, when nothing else says which.
+        #[arg(long)]
+        all: bool,
         /// Do not ask.
         #[arg(long)]
         yes: bool,
         /// Who asks, for the record [default: $USER].
         #[arg(long = "as")]
         actor: Option<String>,
+        /// Print JSON, also on a terminal.
+        #[arg(long)]
+        json: bool,
     },
+}
+
+/// How a replay is asked for.
+pub const REPLAY_EXAMPLES: &str = "Examples:
+  switchboardctl dlq replay --queue writer --dry-run
+  switchboardctl dlq replay --queue writer --rate 20
+  switchboardctl dlq replay --reason 'no route' --yes --json | jq .outcome";
+
+/// What is sent again, and how.
+#[derive(Args, Debug)]
+pub struct Replay {
+    /// Which.
+    #[command(flatten)]
+    pub(super) which: Which,
+    /// Whose reason has this in it.
+    #[arg(long, visible_alias = "why")]
+    pub(super) reason: Option<String>,
+    /// How.
+    #[command(flatten)]
+    pub(super) how: How,
+    /// Who asks, for the record [default: $USER].
+    #[arg(long = "as")]
+    actor: Option<String>,
 }
 
 impl Command {
@@ -95,7 +147,7 @@ impl Command {
         match self {
             Self::List { .. } => None,
             Self::Show { actor, .. }
-            | Self::Replay { actor, .. }
+            | Self::Replay(Replay { actor, .. })
             | Self::Park { actor, .. }
             | Self::Release { actor, .. }
             | Self::Discard { actor, .. } => actor.as_deref(),
@@ -107,16 +159,13 @@ impl Command {
 #[derive(Args, Clone, Debug, Default)]
 pub struct Which {
     /// These numbers.
-    pub numbers: Vec<i64>,
+    numbers: Vec<i64>,
     /// Of this queue, such as `writer`.
+    #[arg(long, value_parser = queue)]
+    queue: Option<Queue>,
+    /// Of this tenant, by name or id.
     #[arg(long)]
-    queue: Option<String>,
-    /// Whose reason has this in it.
-    #[arg(long)]
-    why: Option<String>,
-    /// Of this tenant.
-    #[arg(long)]
-    tenant: Option<Uuid>,
+    pub(super) tenant: Option<String>,
     /// Of this message group: a conversation or a call.
     #[arg(long)]
     group: Option<String>,
@@ -130,8 +179,8 @@ pub struct Which {
     #[arg(long, value_parser = seconds)]
     before: Option<u64>,
     /// In this state: waiting, pending, published, processed, failed or discarded.
-    #[arg(long)]
-    state: Vec<String>,
+    #[arg(long, value_parser = state)]
+    state: Vec<State>,
 }
 
 /// How letters are sent again.
@@ -155,6 +204,9 @@ pub struct How {
     /// Wait so many seconds for the last of them to be handled.
     #[arg(long, default_value_t = 10)]
     pub wait_seconds: u64,
+    /// Print JSON, also on a terminal.
+    #[arg(long)]
+    pub json: bool,
 }
 
 impl How {
@@ -164,43 +216,66 @@ impl How {
 }
 
 impl Which {
-    /// As the archive is asked.
-    ///
-    /// # Errors
-    /// When a queue or a state has no such name.
-    pub(super) fn filter(&self) -> anyhow::Result<Filter> {
-        if let Some(name) = &self.queue
-            && Queue::named(name).is_none()
-        {
-            let known: Vec<_> = Queue::ALL.iter().map(|queue| queue.name()).collect();
-            bail!("--queue {name}: no such queue; there are {}", known.join(", "));
-        }
-        let states = self
-            .state
-            .iter()
-            .map(|name| {
-                State::named(name).with_context(|| {
-                    let known = State::ALL.map(State::name).join(", ");
-                    format!("--state {name}: no such state; there are {known}")
-                })
-            })
-            .collect::<anyhow::Result<Vec<_>>>()?;
+    /// As the archive is asked, once the tenant is known by its id.
+    pub(super) fn filter(&self, tenant: Option<Uuid>, reason: Option<&str>) -> Filter {
         let now = Timestamp::now();
         let ago = |seconds: u64| {
             let micros = i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000_000);
             Timestamp::from_micros(now.as_micros().saturating_sub(micros).max(0))
         };
-        Ok(Filter {
-            queue: self.queue.clone(),
-            reason: self.why.clone(),
-            tenant: self.tenant,
+        Filter {
+            queue: self.queue.map(|queue| queue.name().to_owned()),
+            reason: reason.map(str::to_owned),
+            tenant,
             group: self.group.clone(),
             event_name: self.event.clone(),
             since: self.within.map(ago),
             until: self.before.map(ago),
             numbers: (!self.numbers.is_empty()).then(|| self.numbers.clone()),
-            states: (!states.is_empty()).then_some(states),
-        })
+            states: (!self.state.is_empty()).then(|| self.state.clone()),
+            up_to: None,
+        }
+    }
+
+    /// Whether nothing says which.
+    pub(super) fn is_all(&self) -> bool {
+        self.numbers.is_empty()
+            && self.queue.is_none()
+            && self.tenant.is_none()
+            && self.group.is_none()
+            && self.event.is_none()
+            && self.within.is_none()
+            && self.before.is_none()
+            && self.state.is_empty()
+    }
+}
+
+/// Of these only the open ones, unless states or numbers are asked for.
+pub(super) fn open(filter: Filter) -> Filter {
+    if filter.states.is_some() || filter.numbers.is_some() {
+        return filter;
+    }
+    Filter { states: Some(OPEN.to_vec()), ..filter }
+}
+
+fn queue(name: &str) -> Result<Queue, String> {
+    Queue::named(name).ok_or_else(|| {
+        let known: Vec<_> = Queue::ALL.iter().map(|queue| queue.name()).collect();
+        format!("no such queue; there are {}", known.join(", "))
+    })
+}
+
+fn state(name: &str) -> Result<State, String> {
+    State::named(name).ok_or_else(|| {
+        format!("no such state; there are {}", State::ALL.map(State::name).join(", "))
+    })
+}
+
+/// A reason that says something.
+fn said(reason: &str) -> Result<String, String> {
+    match reason.trim() {
+        "" => Err("say why, for the record".to_owned()),
+        reason => Ok(reason.to_owned()),
     }
 }
 
@@ -229,12 +304,10 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_and_a_state_that_are_not_there_are_named_with_those_that_are() {
-        let which = Which { queue: Some("writers".to_owned()), ..Which::default() };
-        let error = which.filter().unwrap_err().to_string();
-        assert!(error.contains("--queue writers") && error.contains("writer,"), "{error}");
-        let which = Which { state: vec!["dead".to_owned()], ..Which::default() };
-        let error = which.filter().unwrap_err().to_string();
-        assert!(error.contains("--state dead") && error.contains("waiting"), "{error}");
+    fn a_queue_and_a_state_that_are_not_there_are_answered_with_those_that_are() {
+        assert!(queue("writers").unwrap_err().contains("writer,"));
+        assert_eq!(queue("writer"), Ok(Queue::Writer));
+        assert!(state("dead").unwrap_err().contains("waiting"));
+        assert_eq!(state("failed"), Ok(State::Failed));
     }
 }

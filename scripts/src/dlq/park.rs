@@ -1,37 +1,47 @@
 //! Groups that are left alone while somebody looks into them.
 
-use anyhow::ensure;
 use domain::Timestamp;
 use serde_json::json;
+use store::dead_letters::Filter;
 
 use super::{Desk, Ended};
 use crate::print;
 
-pub(super) async fn park(desk: &Desk, group: &str, reason: &str) -> anyhow::Result<Ended> {
-    ensure!(!reason.trim().is_empty(), "--reason: say why, for the record");
-    match desk.letters.park(group, &desk.actor, reason).await? {
-        Some(letters) => {
-            eprintln!("parked: no replay takes its {letters} letters");
-            Ok(Ended::Done)
-        }
-        None => {
-            eprintln!("it is parked already");
-            Ok(Ended::Nothing)
-        }
+pub(super) async fn park(
+    desk: &Desk,
+    group: &str,
+    reason: &str,
+    json: bool,
+) -> anyhow::Result<Ended> {
+    let filter = Filter { group: Some(group.to_owned()), ..Filter::default() };
+    if desk.letters.counts(&filter).await?.is_empty() {
+        return told(group, None, json, "no letter has this group");
     }
+    let parked = desk.letters.park(group, &desk.actor, reason).await?;
+    let text = match parked {
+        Some(letters) => format!("parked: no replay takes its {letters} letters"),
+        None => "it is parked already".to_owned(),
+    };
+    told(group, parked, json, &text)
 }
 
-pub(super) async fn release(desk: &Desk, group: &str) -> anyhow::Result<Ended> {
-    match desk.letters.release(group, &desk.actor).await? {
-        Some(letters) => {
-            eprintln!("released with its {letters} letters");
-            Ok(Ended::Done)
-        }
-        None => {
-            eprintln!("it is not parked");
-            Ok(Ended::Nothing)
-        }
+pub(super) async fn release(desk: &Desk, group: &str, json: bool) -> anyhow::Result<Ended> {
+    let released = desk.letters.release(group, &desk.actor).await?;
+    let text = match released {
+        Some(letters) => format!("released with its {letters} letters"),
+        None => "it is not parked".to_owned(),
+    };
+    told(group, released, json, &text)
+}
+
+/// Says what was done to a group of so many letters, if anything.
+fn told(group: &str, letters: Option<u64>, json: bool, text: &str) -> anyhow::Result<Ended> {
+    print::note(text);
+    if print::is_for_programs(json) {
+        let changed = letters.is_some();
+        print::json(&json!({ "group": group, "changed": changed, "letters": letters }))?;
     }
+    Ok(if letters.is_some() { Ended::Done } else { Ended::Nothing })
 }
 
 pub(super) async fn list(desk: &Desk, json: bool) -> anyhow::Result<Ended> {
@@ -60,7 +70,7 @@ pub(super) async fn list(desk: &Desk, json: bool) -> anyhow::Result<Ended> {
         print::say(&print::table(["GROUP", "WAITING", "SINCE", "BY", "REASON"], &rows))?;
     }
     if parked.is_empty() {
-        eprintln!("no group is parked");
+        print::note("no group is parked");
         return Ok(Ended::Nothing);
     }
     Ok(Ended::Done)

@@ -1,43 +1,52 @@
 //! Letters on a terminal and for programs.
 
-use std::io::IsTerminal as _;
-
 use anyhow::Context as _;
 use domain::Timestamp;
 use serde_json::{Value, json};
-use store::dead_letters::{Act, Count, Letter};
+use store::dead_letters::{Act, Count, Filter, Letter};
 use wire::Decoded;
 
-use super::{Desk, Ended, Which};
-use crate::print::{age, time};
+use super::{Desk, Ended};
+use crate::print::{self, age, time};
 
 /// A reason may be long: a table shows its beginning.
 const REASON_CHARS: usize = 60;
+/// The commonest reasons are told, up to so many.
+const REASONS: i64 = 10;
+/// Columns of a histogram.
+const WIDTH: i64 = 30;
 
 pub(super) async fn list(
     desk: &Desk,
-    which: &Which,
+    filter: &Filter,
     limit: i64,
     json: bool,
 ) -> anyhow::Result<Ended> {
-    let filter = which.filter()?;
-    let counts = desk.letters.counts(&filter).await?;
-    let letters = desk.letters.list(&filter, limit.max(0)).await?;
+    let counts = desk.letters.counts(filter).await?;
+    let reasons = desk.letters.reasons(filter, REASONS).await?;
+    let ages = desk.letters.ages(filter).await?;
+    let letters = desk.letters.newest(filter, limit).await?;
     let now = Timestamp::now();
-    if json || !std::io::stdout().is_terminal() {
-        let all = json!({
+    if print::is_for_programs(json) {
+        print::json(&json!({
             "counts": counts.iter().map(count_json).collect::<Vec<_>>(),
+            "reasons": histogram_json("reason", &reasons),
+            "ages": histogram_json("age", &ages),
             "letters": letters.iter().map(letter_json).collect::<Vec<_>>(),
-        });
-        println!("{}", serde_json::to_string_pretty(&all)?);
+        }))?;
     } else if !letters.is_empty() {
-        print_counts(&counts, now);
-        println!();
-        print_letters(&letters, now);
+        print_counts(&counts, now)?;
+        print_histogram(&ages)?;
+        print_histogram(&reasons)?;
+        print_letters(&letters, now)?;
     }
     if letters.is_empty() {
-        eprintln!("no dead letters");
+        print::note("no dead letters");
         return Ok(Ended::Nothing);
+    }
+    let all: i64 = counts.iter().map(|count| count.letters).sum();
+    if all > limit {
+        print::note(&format!("{} older ones are not shown (--limit)", all - limit));
     }
     Ok(Ended::Done)
 }
@@ -48,9 +57,9 @@ pub(super) async fn one(
     reveal: bool,
     json: bool,
 ) -> anyhow::Result<Ended> {
-    let filter = store::dead_letters::Filter { numbers: Some(vec![number]), ..Default::default() };
+    let filter = Filter { numbers: Some(vec![number]), ..Filter::default() };
     let Some(letter) = desk.letters.list(&filter, 1).await?.pop() else {
-        eprintln!("no dead letter {number}");
+        print::note(&format!("no dead letter {number}"));
         return Ok(Ended::Nothing);
     };
     if reveal {
@@ -60,21 +69,21 @@ pub(super) async fn one(
     let body = desk.letters.body(number).await?;
     let acts = desk.letters.acts(number).await?;
     let says = says(&body, reveal);
-    if json || !std::io::stdout().is_terminal() {
-        let mut whole = letter_json(&letter);
+    let mut whole = letter_json(&letter);
+    if print::is_for_programs(json) {
         whole["envelope"] = says.into();
         whole["acts"] = acts.iter().map(act_json).collect();
-        println!("{}", serde_json::to_string_pretty(&whole)?);
+        print::json(&whole)?;
         return Ok(Ended::Done);
     }
-    let whole = letter_json(&letter);
     for (name, value) in whole.as_object().context("a letter is an object")? {
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        println!("{name:>14}  {text}");
+        print::say(&format!("{name:>14}  {text}"))?;
     }
-    println!("\n{says}");
+    print::say(&format!("\n{says}"))?;
     for act in acts {
-        println!("{}  {} by {}  {}", time(act.at), act.act, act.actor, act.detail);
+        let (at, act, actor, detail) = (time(act.at), act.act, act.actor, act.detail);
+        print::say(&format!("{at}  {act} by {actor}  {detail}"))?;
     }
     Ok(Ended::Done)
 }
@@ -101,6 +110,10 @@ fn count_json(count: &Count) -> Value {
         "letters": count.letters,
         "oldest": time(count.oldest),
     })
+}
+
+fn histogram_json(of: &str, counts: &[(String, i64)]) -> Value {
+    counts.iter().map(|(value, letters)| json!({ of: value, "letters": letters })).collect()
 }
 
 fn letter_json(letter: &Letter) -> Value {
@@ -131,32 +144,60 @@ fn act_json(act: &Act) -> Value {
     json!({"at": time(act.at), "act": act.act, "actor": act.actor, "detail": act.detail})
 }
 
-fn print_counts(counts: &[Count], now: Timestamp) {
-    let most = counts.iter().map(|count| count.letters).max().unwrap_or(1).max(1);
-    for count in counts {
-        let event = count.event_name.as_deref().unwrap_or("(undecodable)");
-        let bar = "#".repeat(((count.letters * 30 + most - 1) / most) as usize);
-        println!(
-            "{:<14}{event:<22}{:<11}{:>7}  oldest {:>5}  {bar}",
-            count.queue,
-            count.state.name(),
-            count.letters,
-            age(count.oldest, now),
-        );
-    }
+fn print_counts(counts: &[Count], now: Timestamp) -> anyhow::Result<()> {
+    let most = counts.iter().map(|count| count.letters).max().unwrap_or(1);
+    let rows: Vec<_> = counts
+        .iter()
+        .map(|count| {
+            [
+                count.queue.clone(),
+                event_name(count.event_name.as_deref()),
+                count.state.name().to_owned(),
+                count.letters.to_string(),
+                age(count.oldest, now),
+                bar(count.letters, most),
+            ]
+        })
+        .collect();
+    print::say(&print::table(["QUEUE", "EVENT", "STATE", "LETTERS", "OLDEST", ""], &rows))
 }
 
-fn print_letters(letters: &[Letter], now: Timestamp) {
-    println!("{:>8}  {:<10}{:<14}{:<20}{:>5}  REASON", "NUMBER", "STATE", "QUEUE", "EVENT", "AGE");
-    for letter in letters {
-        let event = letter.event_name.as_deref().unwrap_or("(undecodable)");
-        let reason: String = letter.reason.chars().take(REASON_CHARS).collect();
-        println!(
-            "{:>8}  {:<10}{:<14}{event:<20}{:>5}  {reason}",
-            letter.number,
-            letter.state.name(),
-            letter.queue,
-            age(letter.died_at, now),
-        );
+fn print_histogram(counts: &[(String, i64)]) -> anyhow::Result<()> {
+    let most = counts.iter().map(|(_, letters)| *letters).max().unwrap_or(1);
+    print::say("")?;
+    for (name, letters) in counts {
+        // What came from outside moves no cursor.
+        let name: String = name.chars().filter(|c| !c.is_control()).collect();
+        print::say(&format!("{name:<REASON_CHARS$} {letters:>7}  {}", bar(*letters, most)))?;
     }
+    Ok(())
+}
+
+fn bar(letters: i64, most: i64) -> String {
+    let most = most.max(1);
+    "#".repeat(((letters * WIDTH + most - 1) / most) as usize)
+}
+
+fn print_letters(letters: &[Letter], now: Timestamp) -> anyhow::Result<()> {
+    let rows: Vec<_> = letters
+        .iter()
+        .map(|letter| {
+            [
+                letter.number.to_string(),
+                letter.state.name().to_owned(),
+                letter.queue.clone(),
+                letter.group.clone(),
+                event_name(letter.event_name.as_deref()),
+                age(letter.died_at, now),
+                letter.reason.chars().take(REASON_CHARS).collect(),
+            ]
+        })
+        .collect();
+    let header = ["NUMBER", "STATE", "QUEUE", "GROUP", "EVENT", "AGE", "REASON"];
+    print::say("")?;
+    print::say(&print::table(header, &rows))
+}
+
+fn event_name(name: Option<&str>) -> String {
+    name.unwrap_or("(undecodable)").to_owned()
 }

@@ -3,13 +3,13 @@
 use anyhow::Context as _;
 use serde_json::json;
 
-use super::Sight;
+use super::{Sight, tenants};
 use crate::ended::Ended;
 use crate::print;
 
 pub(super) async fn show(sight: &Sight, tenant: Option<&str>, json: bool) -> anyhow::Result<Ended> {
     let mut agents = Vec::new();
-    for (tenant, slug) in sight.meant(tenant).await? {
+    for (tenant, slug) in tenants::meant(&sight.store, tenant).await? {
         let tx = sight.store.tenant(tenant).await.context("enter a tenant")?;
         let enabled = store::agents::enabled(&tx).await.context("read the agents")?;
         agents.extend(enabled.into_iter().map(|agent| (slug.clone(), agent)));
@@ -39,7 +39,7 @@ pub(super) async fn show(sight: &Sight, tenant: Option<&str>, json: bool) -> any
         print::say(&print::table(["TENANT", "AGENT", "KIND", "VERSION"], &rows))?;
     } else {
         // Nobody configured any: the orchestrator's own serve.
-        eprintln!("no agents of their own");
+        print::note("no agents of their own");
     }
     Ok(if agents.is_empty() { Ended::Nothing } else { Ended::Done })
 }

@@ -9,7 +9,7 @@ use domain::{CallSid, Timestamp};
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::sight::open_cache;
+use crate::access::Access;
 use crate::ended::Ended;
 use crate::print;
 
@@ -25,13 +25,14 @@ struct Live {
 }
 
 pub(super) async fn show(environment: &Environment, json: bool) -> anyhow::Result<Ended> {
-    let (cache, prefix) = open_cache(environment)?;
+    let access = Access::read(environment).await?;
+    let (cache, prefix) = (access.cache().await?, &access.settings.queue_prefix);
     let mut live = Vec::new();
     for (queue, task_lives) in cache.edges().await.context("ask for the edge tasks")? {
         for call in cache.calls_of_edge(&queue).await.context("ask for a task's calls")? {
             let record = cache.call_record(&call).await.context("ask for a call")?;
             if record.phase != CallPhase::Ended {
-                live.push(Live { call, task: task_of(&queue, &prefix), task_lives, record });
+                live.push(Live { call, task: task_of(&queue, prefix), task_lives, record });
             }
         }
     }
@@ -74,7 +75,7 @@ pub(super) async fn show(environment: &Environment, json: bool) -> anyhow::Resul
         print::say(&print::table(header, &rows))?;
     }
     if live.is_empty() {
-        eprintln!("no live calls");
+        print::note("no live calls");
         return Ok(Ended::Nothing);
     }
     Ok(Ended::Done)
@@ -86,13 +87,14 @@ pub(super) async fn drain(
     yes: bool,
     wait: Duration,
 ) -> anyhow::Result<Ended> {
-    let (cache, prefix) = open_cache(environment)?;
+    let access = Access::read(environment).await?;
+    let (cache, prefix) = (access.cache().await?, &access.settings.queue_prefix);
     let edges = cache.edges().await.context("ask for the edge tasks")?;
     let alive: Vec<&str> =
         edges.iter().filter(|(_, lives)| *lives).map(|(queue, _)| queue.as_str()).collect();
-    let Some(queue) = alive.iter().find(|queue| task_of(queue, &prefix) == task) else {
-        let names: Vec<_> = alive.iter().map(|queue| task_of(queue, &prefix)).collect();
-        eprintln!("no edge task {task} is alive; there are {}", names.join(", "));
+    let Some(queue) = alive.iter().find(|queue| task_of(queue, prefix) == task) else {
+        let names: Vec<_> = alive.iter().map(|queue| task_of(queue, prefix)).collect();
+        print::note(&format!("no edge task {task} is alive; there are {}", names.join(", ")));
         return Ok(Ended::Nothing);
     };
     ensure!(
@@ -101,17 +103,17 @@ pub(super) async fn drain(
     );
     let calls = cache.calls_of_edge(queue).await.context("ask for a task's calls")?.len();
     cache.ask_edge_to_stop(queue).await.context("ask the task to hand its calls over")?;
-    eprintln!("{task} hands over {calls} calls at their next pause, and ends");
+    print::note(&format!("{task} hands over {calls} calls at their next pause, and ends"));
     let give_up_at = Instant::now() + wait;
     while Instant::now() < give_up_at {
         let edges = cache.edges().await.context("ask for the edge tasks")?;
         if !edges.iter().any(|(of, lives)| of == queue && *lives) {
-            eprintln!("{task} has ended");
+            print::note(&format!("{task} has ended"));
             return Ok(Ended::Done);
         }
         tokio::time::sleep(POLL).await;
     }
-    eprintln!("{task} has not ended yet; it goes on handing over");
+    print::note(&format!("{task} has not ended yet; it goes on handing over"));
     Ok(Ended::Stopped)
 }
 

@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use boot::Environment;
 use clap::Subcommand;
 use domain::{TenantId, Timestamp};
@@ -11,8 +11,8 @@ use serde_json::json;
 use store::knowledge::{self, NewDocument};
 use uuid::Uuid;
 
-use super::Sight;
-use crate::ended::Ended;
+use super::{Sight, tenants};
+use crate::ended::{AskedWrongly, Ended};
 use crate::print;
 
 /// Documents read with one question to the database.
@@ -67,12 +67,14 @@ pub enum Command {
 pub(super) async fn run(command: Command, environment: &Environment) -> anyhow::Result<Ended> {
     match command {
         Command::Put { file, tenant, title, source, id, actor } => {
-            ensure!(!title.trim().is_empty(), "--title: must not be empty");
+            if title.trim().is_empty() {
+                return Err(AskedWrongly("--title: must not be empty".to_owned()).into());
+            }
             let text = read(&file)?;
             ensure!(!text.trim().is_empty(), "{}: there is no text in it", file.display());
             let actor = named(actor, environment)?;
             let sight = Sight::open(environment).await?;
-            let tenant = one(&sight, &tenant).await?;
+            let tenant = tenants::one(&sight.store, &tenant).await?;
             let id = id.unwrap_or_else(|| Uuid::new_v5(tenant.as_uuid(), title.as_bytes()));
             let source = source.as_deref().unwrap_or(&title);
             let document = NewDocument { id, title: &title, source, text: &text, file: None };
@@ -84,7 +86,7 @@ pub(super) async fn run(command: Command, environment: &Environment) -> anyhow::
         Command::Remove { id, tenant, actor } => {
             let actor = named(actor, environment)?;
             let sight = Sight::open(environment).await?;
-            let tenant = one(&sight, &tenant).await?;
+            let tenant = tenants::one(&sight.store, &tenant).await?;
             remove(&sight, tenant, id, &actor).await
         }
     }
@@ -117,7 +119,7 @@ async fn put(
 
 async fn list(sight: &Sight, tenant: Option<&str>, json: bool) -> anyhow::Result<Ended> {
     let mut documents = Vec::new();
-    for (tenant, slug) in sight.meant(tenant).await? {
+    for (tenant, slug) in tenants::meant(&sight.store, tenant).await? {
         let tx = sight.store.tenant(tenant).await.context("enter a tenant")?;
         let mut after = None;
         loop {
@@ -161,7 +163,7 @@ async fn list(sight: &Sight, tenant: Option<&str>, json: bool) -> anyhow::Result
         let header = ["TENANT", "ID", "TITLE", "SOURCE", "EMBEDDED", "AGE"];
         print::say(&print::table(header, &rows))?;
     } else {
-        eprintln!("no documents");
+        print::note("no documents");
     }
     Ok(if documents.is_empty() { Ended::Nothing } else { Ended::Done })
 }
@@ -169,7 +171,7 @@ async fn list(sight: &Sight, tenant: Option<&str>, json: bool) -> anyhow::Result
 async fn remove(sight: &Sight, tenant: TenantId, id: Uuid, actor: &str) -> anyhow::Result<Ended> {
     let tx = sight.store.tenant(tenant).await.context("enter the tenant")?;
     if !knowledge::remove(&tx, id).await.context("remove the document")? {
-        eprintln!("no document {id}");
+        print::note(&format!("no document {id}"));
         return Ok(Ended::Nothing);
     }
     store::audit::note(&tx, actor, "knowledge.remove", &id.to_string(), &json!({}))
@@ -180,17 +182,11 @@ async fn remove(sight: &Sight, tenant: TenantId, id: Uuid, actor: &str) -> anyho
     Ok(Ended::Done)
 }
 
-/// The one tenant that is meant.
-async fn one(sight: &Sight, tenant: &str) -> anyhow::Result<TenantId> {
-    match sight.meant(Some(tenant)).await?[..] {
-        [(tenant, _)] => Ok(tenant),
-        _ => bail!("--tenant {tenant}: several tenants have this name"),
-    }
-}
-
 fn named(actor: Option<String>, environment: &Environment) -> anyhow::Result<String> {
     let actor = actor.or_else(|| environment.get("USER").map(str::to_owned)).unwrap_or_default();
-    ensure!(!actor.trim().is_empty(), "--as: say who does it, for the record");
+    if actor.trim().is_empty() {
+        return Err(AskedWrongly("--as: say who does it, for the record".to_owned()).into());
+    }
     Ok(format!("operator:{}", actor.trim()))
 }
 

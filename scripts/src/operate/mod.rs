@@ -7,7 +7,7 @@ mod knowledge;
 mod sight;
 mod status;
 mod tail;
-mod tenants;
+pub(crate) mod tenants;
 mod trace;
 
 use std::time::Duration;
@@ -60,8 +60,8 @@ pub enum Command {
     },
     /// Show what became of a call, a chat or one turn of it, hop by hop.
     ///
-    /// From the history in PostgreSQL, and from Redis where it is live. No words of anybody are shown. Ends with 3 when
-    /// it is not known.
+    /// From the history in PostgreSQL, and from Redis where it is live; from Redis alone while PostgreSQL is away. No
+    /// words of anybody are shown. Ends with 3 when it is not known.
     #[command(after_help = "Examples:
   switchboardctl trace CA0123456789abcdef0123456789abcdef
   switchboardctl trace 5f0c2a7e-5a4f-5a6b-9b1e-8f3f6a1d2c3b --tenant demo
@@ -117,6 +117,9 @@ pub enum Command {
 #[derive(Debug, Subcommand)]
 pub enum CallsAct {
     /// Have an edge task hand over its calls at their next pause and end; it is started again by whoever runs it.
+    #[command(after_help = "Examples:
+  switchboardctl calls drain edge-2
+  switchboardctl calls drain edge-2 --wait-seconds 600 && echo it has ended")]
     Drain {
         /// The task's name, such as `edge-2`.
         task: String,
@@ -151,8 +154,7 @@ pub async fn run(command: Command, environment: &Environment) -> anyhow::Result<
             calls::drain(environment, &task, yes, Duration::from_secs(wait_seconds)).await
         }
         Command::Trace { what, tenant, form } => {
-            let sight = Sight::open(environment).await?;
-            trace::show(&sight, environment, &what, tenant.as_deref(), form.json).await
+            trace::show(environment, &what, tenant.as_deref(), form.json).await
         }
         Command::Tail(arguments) => tail::follow(environment, &arguments).await,
         Command::Tenants { form } => {

@@ -1,11 +1,12 @@
 //! What runs and what does not.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use boot::{CommonSettings, Environment};
-use bus::{Bus, BusSettings, Depth, Queue};
+use boot::Environment;
+use bus::{Depth, Queue};
 use domain::Timestamp;
 use futures::future::join_all;
 use serde::Deserialize;
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 use store::dead_letters::{Filter, State};
 
 use super::exposition::{Sample, samples};
-use super::sight::open_letters;
+use crate::access::Access;
 use crate::ended::Ended;
 use crate::{instance, print};
 
@@ -51,10 +52,16 @@ impl TaskState {
     }
 }
 
+impl Task {
+    fn is_v6(&self) -> bool {
+        self.address.parse().is_ok_and(|address: SocketAddr| address.is_ipv6())
+    }
+}
+
 struct QueueState {
     name: &'static str,
-    depth: Depth,
-    dead: Depth,
+    /// What lies in it and in its dead letters, or why that cannot be counted.
+    depths: Result<(Depth, Depth), String>,
     /// s; nothing where no task tells.
     oldest: Option<f64>,
 }
@@ -71,23 +78,19 @@ pub(super) async fn show(
     json: bool,
 ) -> anyhow::Result<Ended> {
     let targets = addresses(environment, targets).await?;
+    let access = Access::read(environment).await?;
     let (tasks, queues, letters) =
-        tokio::join!(ask_all(&targets), queues(environment), waiting_letters(environment));
-    let mut ailments = Vec::new();
-    let queues = queues.unwrap_or_else(|error| {
-        ailments.push(format!("the queues cannot be counted: {error:#}"));
-        Vec::new()
-    });
+        tokio::join!(ask_all(&targets), queues(&access), waiting_letters(&access));
     let queues = with_ages(queues, &tasks);
     let letters = letters.map_err(|error| format!("{error:#}"));
-    ailments.extend(ailments_of(&tasks, &queues, letters.as_ref().ok().copied()));
+    let ailments = ailments_of(&tasks, &queues, &letters);
     let ended = if ailments.is_empty() { Ended::Done } else { Ended::Ailing };
     if quiet {
         for ailment in &ailments {
             print::say(ailment)?;
         }
     } else if print::is_for_programs(json) {
-        print::json(&as_json(&tasks, &queues, letters.as_ref().ok().copied(), &ailments))?;
+        print::json(&as_json(&tasks, &queues, &letters, &ailments))?;
     } else {
         print_tables(&tasks, &queues, &letters)?;
         for ailment in &ailments {
@@ -100,8 +103,11 @@ pub(super) async fn show(
     Ok(ended)
 }
 
-/// Where the tasks' operators' ports are. A name may stand for several.
-async fn addresses(environment: &Environment, given: &[String]) -> anyhow::Result<Vec<String>> {
+/// Where the tasks' operators' ports are: the addresses of each name, which may stand for several tasks.
+async fn addresses(
+    environment: &Environment,
+    given: &[String],
+) -> anyhow::Result<Vec<Vec<String>>> {
     let named: Vec<String> = match environment.get(TARGETS) {
         _ if !given.is_empty() => given.to_vec(),
         Some(list) => list.split(',').map(|part| part.trim().to_owned()).collect(),
@@ -115,21 +121,38 @@ async fn addresses(environment: &Environment, given: &[String]) -> anyhow::Resul
     };
     let mut found = Vec::new();
     for target in named.iter().filter(|target| !target.is_empty()) {
-        match tokio::net::lookup_host(target).await {
-            Ok(addresses) => found.extend(addresses.map(|address| address.to_string())),
+        found.push(match tokio::net::lookup_host(target).await {
+            Ok(addresses) => addresses.map(|address| address.to_string()).collect(),
             // It is told as a task that is away.
-            Err(_) => found.push(target.clone()),
-        }
+            Err(_) => vec![target.clone()],
+        });
     }
-    found.dedup();
     Ok(found)
 }
 
-async fn ask_all(targets: &[String]) -> Vec<Task> {
+async fn ask_all(targets: &[Vec<String>]) -> Vec<Task> {
     boot::install_tls();
     let http = reqwest::Client::builder().timeout(ANSWER_LIMIT).build().unwrap_or_default();
-    let mut tasks = join_all(targets.iter().map(|target| ask(&http, target))).await;
-    tasks.sort_by(|a, b| (&a.service, &a.name).cmp(&(&b.service, &b.name)));
+    let of_names = targets.iter().map(|addresses| {
+        let http = &http;
+        join_all(addresses.iter().map(move |address| ask(http, address)))
+    });
+    let mut tasks: Vec<_> = join_all(of_names).await.into_iter().flat_map(reached).collect();
+    tasks.sort_by(|a, b| (&a.service, &a.name, &a.address).cmp(&(&b.service, &b.name, &b.address)));
+    tasks.dedup_by(|a, b| a.address == b.address);
+    tasks
+}
+
+/// The tasks behind one name. It may have addresses of IPv4 and IPv6 for tasks that listen on one of them, as
+/// `localhost` has: where a whole family is away and the other answers, nobody is missing.
+fn reached(mut tasks: Vec<Task>) -> Vec<Task> {
+    let answers =
+        |tasks: &[Task], v6| tasks.iter().any(|t| t.is_v6() == v6 && t.state != TaskState::Away);
+    for away in [true, false] {
+        if !answers(&tasks, away) && answers(&tasks, !away) {
+            tasks.retain(|task| task.is_v6() != away);
+        }
+    }
     tasks
 }
 
@@ -162,20 +185,16 @@ async fn ask(http: &reqwest::Client, address: &str) -> Task {
     }
 }
 
-async fn queues(environment: &Environment) -> anyhow::Result<Vec<QueueState>> {
-    let mut reader = environment.reader();
-    let common = CommonSettings::read(&mut reader, "switchboardctl");
-    let common = reader.finish(common)?;
-    let settings = BusSettings::new(&common.queue_prefix, &common.s3_bucket);
-    let bus = Bus::new(&boot::aws_config().await, settings);
+async fn queues(access: &Access) -> Vec<QueueState> {
+    let bus = access.bus();
     let asked = Queue::ALL.iter().map(|queue| {
         let bus = &bus;
         async move {
-            let (depth, dead) = bus.depth(*queue).await?;
-            anyhow::Ok(QueueState { name: queue.name(), depth, dead, oldest: None })
+            let depths = bus.depth(*queue).await.map_err(|error| format!("{error:#}"));
+            QueueState { name: queue.name(), depths, oldest: None }
         }
     });
-    futures::future::try_join_all(asked).await
+    join_all(asked).await
 }
 
 /// How long the oldest message has waited, as the tasks that read its queue tell.
@@ -197,13 +216,17 @@ fn samples_of<'a>(tasks: &'a [Task], name: &str) -> impl Iterator<Item = (&'a Ta
 }
 
 /// Letters in PostgreSQL that nobody has done anything about.
-async fn waiting_letters(environment: &Environment) -> anyhow::Result<i64> {
-    let letters = open_letters(environment).await?;
+async fn waiting_letters(access: &Access) -> anyhow::Result<i64> {
+    let letters = access.letters().await?;
     let filter = Filter { states: Some(vec![State::Waiting]), ..Filter::default() };
     Ok(letters.counts(&filter).await?.iter().map(|count| count.letters).sum())
 }
 
-fn ailments_of(tasks: &[Task], queues: &[QueueState], letters: Option<i64>) -> Vec<String> {
+fn ailments_of(
+    tasks: &[Task],
+    queues: &[QueueState],
+    letters: &Result<i64, String>,
+) -> Vec<String> {
     let mut ailments = Vec::new();
     if tasks.is_empty() {
         ailments.push("no task is known".to_owned());
@@ -236,13 +259,21 @@ fn ailments_of(tasks: &[Task], queues: &[QueueState], letters: Option<i64>) -> V
         if let Some(age) = queue.oldest.filter(|age| *age > OLD_SECONDS) {
             ailments.push(format!("a message waits in {} since {age:.0} s", queue.name));
         }
-        let dead = queue.dead.visible + queue.dead.in_flight;
-        if dead > 0 {
-            ailments.push(format!("{dead} dead letters of {} are not kept yet", queue.name));
+        match &queue.depths {
+            Ok((_, dead)) if dead.visible + dead.in_flight > 0 => {
+                let dead = dead.visible + dead.in_flight;
+                ailments.push(format!("{dead} dead letters of {} are not kept yet", queue.name));
+            }
+            Ok(_) => {}
+            Err(why) => ailments.push(format!("{} cannot be counted: {why}", queue.name)),
         }
     }
-    if let Some(letters) = letters.filter(|letters| *letters > 0) {
-        ailments.push(format!("{letters} dead letters wait: switchboardctl dlq list"));
+    match letters {
+        Ok(0) => {}
+        Ok(letters) => {
+            ailments.push(format!("{letters} dead letters wait: switchboardctl dlq list"));
+        }
+        Err(why) => ailments.push(format!("dead letters cannot be counted: {why}")),
     }
     ailments
 }
@@ -257,7 +288,7 @@ fn live_calls(task: &Task) -> Option<f64> {
 fn as_json(
     tasks: &[Task],
     queues: &[QueueState],
-    letters: Option<i64>,
+    letters: &Result<i64, String>,
     ailments: &[String],
 ) -> Value {
     let task = |task: &Task| {
@@ -272,12 +303,13 @@ fn as_json(
         })
     };
     let queue = |queue: &QueueState| {
+        let depths = queue.depths.as_ref().ok();
         json!({
             "queue": queue.name,
-            "waiting": queue.depth.visible,
-            "in_flight": queue.depth.in_flight,
+            "waiting": depths.map(|(live, _)| live.visible),
+            "in_flight": depths.map(|(live, _)| live.in_flight),
             "oldest_seconds": queue.oldest,
-            "dead_letters": queue.dead.visible + queue.dead.in_flight,
+            "dead_letters": depths.map(|(_, dead)| dead.visible + dead.in_flight),
         })
     };
     let vendor = |(task, sample): (&Task, &Sample)| {
@@ -293,7 +325,7 @@ fn as_json(
         "tasks": tasks.iter().map(task).collect::<Vec<_>>(),
         "queues": queues.iter().map(queue).collect::<Vec<_>>(),
         "vendors": samples_of(tasks, BREAKER).map(vendor).collect::<Vec<_>>(),
-        "dead_letters_waiting": letters,
+        "dead_letters_waiting": letters.as_ref().ok(),
         "ailments": ailments,
     })
 }
@@ -320,12 +352,16 @@ fn print_tables(
     let rows: Vec<_> = queues
         .iter()
         .map(|queue| {
+            let counted = |count: fn(&(Depth, Depth)) -> u64| match &queue.depths {
+                Ok(depths) => count(depths).to_string(),
+                Err(_) => "?".to_owned(),
+            };
             [
                 queue.name.to_owned(),
-                queue.depth.visible.to_string(),
-                queue.depth.in_flight.to_string(),
+                counted(|(live, _)| live.visible),
+                counted(|(live, _)| live.in_flight),
                 queue.oldest.map(|age| print::seconds(age as u64)).unwrap_or_default(),
-                (queue.dead.visible + queue.dead.in_flight).to_string(),
+                counted(|(_, dead)| dead.visible + dead.in_flight),
             ]
         })
         .collect();
@@ -347,10 +383,8 @@ fn print_tables(
         print::say(&print::table(["VENDOR", "REQUEST", "TASK", "BREAKER"], &rows))?;
     }
     print::say("")?;
-    print::say(&match letters {
-        Ok(letters) => format!("dead letters that wait: {letters}"),
-        Err(why) => format!("dead letters cannot be counted: {why}"),
-    })
+    let letters = letters.as_ref().map_or_else(|_| "?".to_owned(), i64::to_string);
+    print::say(&format!("dead letters that wait: {letters}"))
 }
 
 #[cfg(test)]
@@ -382,13 +416,12 @@ messaging_queue_oldest_message_age_seconds{messaging_destination_name=\"speak\"}
         ];
         let queue = |name| QueueState {
             name,
-            depth: Depth::default(),
-            dead: Depth::default(),
+            depths: Ok((Depth::default(), Depth::default())),
             oldest: None,
         };
         let queues = with_ages(vec![queue("speak"), queue("writer")], &tasks);
         assert_eq!(
-            ailments_of(&tasks, &queues, Some(2)),
+            ailments_of(&tasks, &queues, &Ok(2)),
             [
                 "writer-1 is not ready: redis",
                 "10.0.0.1:9100 does not answer",
@@ -398,6 +431,50 @@ messaging_queue_oldest_message_age_seconds{messaging_destination_name=\"speak\"}
             ]
         );
         let tasks = [task("voice-2", TaskState::Ready, well)];
-        assert_eq!(ailments_of(&tasks, &[queue("speak")], Some(0)), [""; 0]);
+        assert_eq!(ailments_of(&tasks, &[queue("speak")], &Ok(0)), [""; 0]);
+    }
+
+    #[test]
+    fn what_cannot_be_counted_is_not_well_and_hides_nothing_else() {
+        let tasks = [task("voice-2", TaskState::Ready, "")];
+        let of = |name, depths| QueueState { name, depths, oldest: None };
+        let dead = Depth { visible: 1, in_flight: 0 };
+        let queues =
+            [of("speak", Err("no route".to_owned())), of("jobs", Ok((Depth::default(), dead)))];
+        let letters = Err("no login".to_owned());
+        let ailments = ailments_of(&tasks, &queues, &letters);
+        assert_eq!(
+            ailments,
+            [
+                "speak cannot be counted: no route",
+                "1 dead letters of jobs are not kept yet",
+                "dead letters cannot be counted: no login",
+            ]
+        );
+        let told = as_json(&tasks, &queues, &letters, &ailments);
+        assert_eq!(told["dead_letters_waiting"], Value::Null);
+        assert_eq!(
+            (&told["queues"][0]["waiting"], &told["queues"][1]["waiting"]),
+            (&Value::Null, &json!(0))
+        );
+    }
+
+    #[test]
+    fn a_family_of_addresses_nobody_listens_on_is_no_task_but_a_task_that_is_away_is() {
+        let at = |address: &str, state| {
+            let task = task("", state, "");
+            Task { address: address.to_owned(), ..task }
+        };
+        let addresses = |tasks: Vec<Task>| -> Vec<String> {
+            reached(tasks).into_iter().map(|task| task.address).collect()
+        };
+        let (away, ready) = (TaskState::Away, TaskState::Ready);
+        let localhost = vec![at("[::1]:9101", away), at("127.0.0.1:9101", ready)];
+        assert_eq!(addresses(localhost), ["127.0.0.1:9101"]);
+        let service = vec![at("10.0.0.1:9100", away), at("10.0.0.2:9100", ready)];
+        assert_eq!(addresses(service).len(), 2, "one of two tasks is away");
+        let nobody = vec![at("[::1]:9101", away), at("127.0.0.1:9101", away)];
+        assert_eq!(addresses(nobody).len(), 2);
+        assert_eq!(addresses(vec![at("edge.nowhere:9100", away)]), ["edge.nowhere:9100"]);
     }
 }

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use boot::Environment;
 use domain::{TenantId, Timestamp};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
-use super::Sight;
-use crate::ended::Ended;
+use super::{Sight, tenants};
+use crate::ended::{AskedWrongly, Ended};
 use crate::print;
 
 /// How often it is looked for what is new.
@@ -57,7 +58,7 @@ pub(super) async fn follow(
 ) -> anyhow::Result<Ended> {
     let sight = Sight::open(environment).await?;
     let mut followed = Vec::new();
-    for (tenant, slug) in sight.meant(arguments.tenant.as_deref()).await? {
+    for (tenant, slug) in meant(&sight, arguments.tenant.as_deref()).await? {
         let last = match arguments.since {
             Some(seconds) => {
                 let now_ms = Timestamp::now().as_micros() / 1_000;
@@ -110,6 +111,18 @@ pub(super) async fn follow(
     }
 }
 
+/// The tenants to follow. One that is named by its id needs no database.
+async fn meant(sight: &Sight, tenant: Option<&str>) -> anyhow::Result<Vec<(TenantId, String)>> {
+    let id = tenant.and_then(|tenant| Uuid::try_parse(tenant).ok());
+    match (tenants::meant(&sight.store, tenant).await, id) {
+        (Err(error), Some(id)) if !error.is::<AskedWrongly>() => {
+            print::note(&format!("whether there is such a tenant is not known: {error:#}"));
+            Ok(vec![(TenantId::from_uuid(id), id.to_string())])
+        }
+        (meant, _) => meant,
+    }
+}
+
 /// Before anything is shown: nobody reads what is not on record.
 async fn put_on_record(
     sight: &Sight,
@@ -119,7 +132,9 @@ async fn put_on_record(
 ) -> anyhow::Result<()> {
     let user = arguments.actor.as_deref().or_else(|| environment.get("USER"));
     let actor = user.unwrap_or_default().trim();
-    ensure!(!actor.is_empty(), "--as: say who asks, for the record");
+    if actor.is_empty() {
+        return Err(AskedWrongly("--as: say who asks, for the record".to_owned()).into());
+    }
     for of in followed {
         let tx = sight.store.tenant(of.tenant).await.context("enter a tenant")?;
         let actor = format!("operator:{actor}");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use boot::Environment;
 use cache::{CallRecord, Ledger};
 use domain::{CallSid, ConversationId, Stage, TenantId, Timestamp, Turn};
@@ -12,10 +12,9 @@ use store::dead_letters::Filter;
 use store::history::{self, Account, Call, Conversation, Message};
 use uuid::Uuid;
 
-use super::Sight;
 use super::calls::phase;
-use super::sight::open_letters;
-use crate::ended::Ended;
+use super::{Sight, tenants};
+use crate::ended::{AskedWrongly, Ended};
 use crate::print;
 
 /// Messages of a conversation that are looked at.
@@ -39,8 +38,9 @@ enum Of {
 
 /// All that is known of it.
 struct Found {
-    slug: String,
-    conversation: Uuid,
+    /// Whose it is and which, where that is known without the history.
+    slug: Option<String>,
+    conversation: Option<Uuid>,
     kept: Option<Conversation>,
     call: Option<Call>,
     record: Option<CallRecord>,
@@ -62,15 +62,15 @@ struct TracedTurn {
 }
 
 pub(super) async fn show(
-    sight: &Sight,
     environment: &Environment,
     what: &str,
     tenant: Option<&str>,
     json: bool,
 ) -> anyhow::Result<Ended> {
     let wanted = read(what)?;
-    let Some(found) = find(sight, environment, &wanted, tenant).await? else {
-        eprintln!("nothing is known of {what}");
+    let sight = Sight::open(environment).await?;
+    let Some(found) = find(&sight, &wanted, tenant).await? else {
+        print::note(&format!("nothing is known of {what}"));
         return Ok(Ended::Nothing);
     };
     if print::is_for_programs(json) {
@@ -79,17 +79,16 @@ pub(super) async fn show(
         print_found(&found)?;
     }
     for gap in &found.gaps {
-        eprintln!("not looked at: {gap}");
+        print::note(&format!("not looked at: {gap}"));
     }
     Ok(Ended::Done)
 }
 
-fn read(what: &str) -> anyhow::Result<Wanted> {
+fn read(what: &str) -> Result<Wanted, AskedWrongly> {
     let (id, turn) = match what.split_once(':') {
         Some((id, turn)) => {
-            let turn =
-                turn.parse().with_context(|| format!("{turn} is not the number of a turn"))?;
-            (id, Some(Turn(turn)))
+            let wrong = |_| AskedWrongly(format!("{turn} is not the number of a turn"));
+            (id, Some(Turn(turn.parse().map_err(wrong)?)))
         }
         None => (what, None),
     };
@@ -98,22 +97,30 @@ fn read(what: &str) -> anyhow::Result<Wanted> {
     let of = match (Uuid::try_parse(id), CallSid::parse(id).filter(|_| is_call)) {
         (Ok(conversation), _) => Of::Conversation(conversation),
         (Err(_), Some(call)) => Of::Call(call),
-        (Err(_), None) => bail!("{id} is neither a call's SID nor a conversation's id"),
+        (Err(_), None) => {
+            let why = format!("{id} is neither a call's SID nor a conversation's id");
+            return Err(AskedWrongly(why));
+        }
     };
     Ok(Wanted { of, turn })
 }
 
 async fn find(
     sight: &Sight,
-    environment: &Environment,
     wanted: &Wanted,
     tenant: Option<&str>,
 ) -> anyhow::Result<Option<Found>> {
-    for (tenant, slug) in sight.meant(tenant).await? {
+    let meant = match tenants::meant(&sight.store, tenant).await {
+        Err(error) if !error.is::<AskedWrongly>() => {
+            return in_redis(sight, wanted, tenant, error).await.map(Some);
+        }
+        meant => meant?,
+    };
+    for (tenant, slug) in meant {
         let tx = sight.store.tenant(tenant).await.context("enter a tenant")?;
         if let Some(mut found) = find_in(sight, &tx, wanted, tenant, &slug).await? {
             drop(tx);
-            match dead_letters(environment, &found).await {
+            match dead_letters(sight, &found).await {
                 Ok(letters) => found.letters = letters,
                 Err(error) => found.gaps.push(format!("dead letters: {error:#}")),
             }
@@ -121,6 +128,48 @@ async fn find(
         }
     }
     Ok(None)
+}
+
+/// What Redis has of it while the history cannot be read, and why it cannot; that alone where Redis has nothing.
+async fn in_redis(
+    sight: &Sight,
+    wanted: &Wanted,
+    tenant: Option<&str>,
+    why: anyhow::Error,
+) -> anyhow::Result<Found> {
+    let tenant = tenant.and_then(|id| Uuid::try_parse(id).ok()).map(TenantId::from_uuid);
+    let (conversation, record) = match &wanted.of {
+        Of::Conversation(id) => (Some(ConversationId::from_uuid(*id)), None),
+        Of::Call(call) => {
+            let record = sight.cache.call_record(call).await.ok();
+            let conversation = tenant.map(|tenant| ConversationId::of_call(tenant, call));
+            (conversation, record.filter(|record| record.began_at.is_some()))
+        }
+    };
+    let taken = record.as_ref().map(|record| record.taken);
+    let turn = wanted.turn.or(taken.filter(|taken| taken.0 > 0));
+    let ledger = match conversation.zip(turn) {
+        Some((conversation, turn)) => sight.cache.ledger(conversation, turn).await.ok().flatten(),
+        None => None,
+    };
+    if record.is_none() && ledger.is_none() {
+        return Err(why);
+    }
+    let turns = turn.zip(ledger).map(|(turn, ledger)| TracedTurn {
+        turn: turn.0,
+        ledger: Some(ledger),
+        ..TracedTurn::default()
+    });
+    Ok(Found {
+        slug: None,
+        conversation: conversation.map(|conversation| *conversation.as_uuid()),
+        kept: None,
+        call: None,
+        record,
+        turns: turns.into_iter().collect(),
+        letters: Vec::new(),
+        gaps: vec![format!("the history and the dead letters: {why:#}")],
+    })
 }
 
 async fn find_in(
@@ -174,9 +223,9 @@ async fn find_in(
     if wanted.turn.is_some() && traced.is_empty() {
         return Ok(None);
     }
-    let slug = slug.to_owned();
+    let (slug, conversation) = (Some(slug.to_owned()), Some(id));
     let letters = Vec::new();
-    Ok(Some(Found { slug, conversation: id, kept, call, record, turns: traced, letters, gaps }))
+    Ok(Some(Found { slug, conversation, kept, call, record, turns: traced, letters, gaps }))
 }
 
 async fn turns(
@@ -202,9 +251,10 @@ async fn turns(
 }
 
 /// Those of this conversation: their numbers.
-async fn dead_letters(environment: &Environment, found: &Found) -> anyhow::Result<Vec<i64>> {
-    let letters = open_letters(environment).await?;
-    let filter = Filter { group: Some(found.conversation.to_string()), ..Filter::default() };
+async fn dead_letters(sight: &Sight, found: &Found) -> anyhow::Result<Vec<i64>> {
+    let Some(conversation) = found.conversation else { return Ok(Vec::new()) };
+    let letters = sight.access.letters().await?;
+    let filter = Filter { group: Some(conversation.to_string()), ..Filter::default() };
     Ok(letters.list(&filter, LETTERS).await?.iter().map(|letter| letter.number).collect())
 }
 
@@ -272,12 +322,15 @@ fn as_json(found: &Found) -> Value {
         "live": live,
         "turns": found.turns.iter().map(turn).collect::<Vec<_>>(),
         "dead_letters": found.letters,
+        "gaps": found.gaps,
     })
 }
 
 fn print_found(found: &Found) -> anyhow::Result<()> {
     let channel = found.kept.as_ref().map_or("", |kept| kept.channel.as_str());
-    print::say(&format!("{}  {channel}  conversation {}", found.slug, found.conversation))?;
+    let slug = found.slug.as_deref().unwrap_or("?");
+    let conversation = found.conversation.map_or_else(|| "?".to_owned(), |id| id.to_string());
+    print::say(&format!("{slug}  {channel}  conversation {conversation}"))?;
     if let Some(call) = &found.call {
         let at = |at: Option<Timestamp>| at.map_or_else(|| "?".to_owned(), print::time);
         let ended = match (call.ended_at, call.end_reason.as_deref()) {

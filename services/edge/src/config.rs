@@ -6,7 +6,7 @@ use boot::{CommonSettings, ConfigError, Environment};
 use bus::Queue;
 use vault::{RotatingSecret, SecretError, Secrets};
 
-use crate::guard::client_address::TrustedProxies;
+use crate::guard::client_address::{Ranges, TrustedProxies, VendorSources};
 
 /// Connections a task may have (D1).
 const MAX_DATABASE_CONNECTIONS: usize = 20;
@@ -22,6 +22,8 @@ pub struct Config {
     pub public_base_url: String,
     /// Whose `X-Forwarded-For` is believed (`SB_TRUSTED_PROXIES`).
     pub trusted_proxies: TrustedProxies,
+    /// From where vendors' webhooks may come (`SB_WHATSAPP_SOURCES`, `SB_TWILIO_SOURCES`; E3).
+    pub vendor_sources: VendorSources,
     /// Whether a media socket must be signed as well as carry its token (`SB_STREAM_SIGNATURE`). A wrong signature is
     /// refused in any case.
     pub stream_signature: StreamSignature,
@@ -95,11 +97,17 @@ impl Config {
     pub fn read(environment: &Environment) -> Result<Self, ConfigError> {
         let mut r = environment.reader();
         let common = CommonSettings::read(&mut r, "edge");
-        let proxies = r.list("SB_TRUSTED_PROXIES", "");
-        let trusted_proxies = TrustedProxies::parse(&proxies).unwrap_or_else(|fault| {
-            r.fault("SB_TRUSTED_PROXIES", fault.to_string());
-            TrustedProxies::default()
-        });
+        let mut ranges = |name| {
+            Ranges::parse(&r.list(name, "")).unwrap_or_else(|fault| {
+                r.fault(name, fault.to_string());
+                Ranges::default()
+            })
+        };
+        let trusted_proxies = TrustedProxies(ranges("SB_TRUSTED_PROXIES"));
+        let vendor_sources = VendorSources {
+            whatsapp: ranges("SB_WHATSAPP_SOURCES"),
+            twilio: ranges("SB_TWILIO_SOURCES"),
+        };
         let consumed = r.list("SB_EDGE_CONSUMES", "outbound,media,escalations,live");
         let consumes = consumes(&consumed).unwrap_or_else(|wrong| {
             r.fault("SB_EDGE_CONSUMES", format!("{wrong:?} is no queue of edge's"));
@@ -111,6 +119,7 @@ impl Config {
             listen: r.parsed("SB_EDGE_LISTEN", SocketAddr::from(([0, 0, 0, 0], 8000))),
             public_base_url: r.url("SB_PUBLIC_BASE_URL", None),
             trusted_proxies,
+            vendor_sources,
             stream_signature: r.parsed("SB_STREAM_SIGNATURE", StreamSignature::IfPresent),
             twilio_api_base_url: r.url("TWILIO_API_BASE_URL", Some("https://api.twilio.com")),
             twilio_account_sid: r.optional("TWILIO_ACCOUNT_SID"),
@@ -205,6 +214,7 @@ mod tests {
         let env: Environment = [
             ("SB_EDGE_LISTEN", "everywhere"),
             ("SB_TRUSTED_PROXIES", "10.0.0.0/16, balancer"),
+            ("SB_TWILIO_SOURCES", "twilio.com"),
             ("SB_STREAM_SIGNATURE", "maybe"),
             ("SB_CORS_ORIGINS", "https://a.example, *"),
             ("SB_EDGE_CONSUMES", "outbound, writer"),
@@ -215,6 +225,7 @@ mod tests {
         for key in [
             "SB_EDGE_LISTEN",
             "SB_TRUSTED_PROXIES",
+            "SB_TWILIO_SOURCES",
             "SB_STREAM_SIGNATURE",
             "SB_PUBLIC_BASE_URL",
             "SB_CORS_ORIGINS",

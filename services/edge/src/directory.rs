@@ -50,6 +50,14 @@ impl Directory {
         self.address(channel, address).map(|a| a.tenant)
     }
 
+    /// The address that a tenant writes from on `channel`, where it has one: of several always the same.
+    pub fn address_of(&self, tenant: TenantId, channel: &Channel) -> Option<String> {
+        let snapshot = self.snapshot();
+        let own = snapshot.addresses.values();
+        let own = own.filter(|a| a.tenant == tenant && a.channel == *channel);
+        own.map(|a| a.address.clone()).min()
+    }
+
     /// A tenant's settings.
     pub fn settings(&self, tenant: TenantId) -> Option<Arc<TenantSettings>> {
         self.snapshot().settings.get(&tenant).cloned()

@@ -22,7 +22,10 @@ use crate::{
         UserKey, VendorRequest,
     },
     consumers::media,
-    guard::{Guard, client_address::TrustedProxies},
+    guard::{
+        Guard,
+        client_address::{TrustedProxies, VendorSources},
+    },
     publisher::Publisher,
     read_marks::ReadMarks,
 };
@@ -44,6 +47,8 @@ pub struct Border {
     pub guard: Arc<Guard>,
     /// Whose `X-Forwarded-For` is believed.
     pub proxies: TrustedProxies,
+    /// From where vendors may ask.
+    pub sources: VendorSources,
     /// Where jobs go, and what nobody waits for.
     pub bus: Bus,
     /// Where events go.
@@ -105,6 +110,8 @@ pub fn source_of(proxies: &TrustedProxies, request: &HttpRequest) -> IpAddr {
 /// Why a request was not taken in.
 enum Refusal {
     Blocked,
+    /// The vendor does not ask from there.
+    ForeignSource,
     TooLarge,
     TooSlow,
     Forged(Forgery),
@@ -152,6 +159,9 @@ impl Border {
             return Err(Refusal::Starting);
         }
         let source = self.source_of(request);
+        if !self.sources.allow(&adapter.channel(), source) {
+            return Err(Refusal::ForeignSource);
+        }
         if self.guard.is_blocked(source).await {
             return Err(Refusal::Blocked);
         }
@@ -230,7 +240,7 @@ impl Border {
                         let channel = adapter.channel().to_string();
                         metrics::counter!("edge_over_limit_total", "channel" => channel.clone())
                             .increment(1);
-                        tracing::warn!(kind = "over_limit", channel, user = %user.0, "request dropped");
+                        tracing::warn!(kind = "over_limit", channel, limit = "requests", user = %user.0, "request dropped");
                     }
                 }
                 Notice::Delivery { event, .. } => events.push(*event),
@@ -422,6 +432,7 @@ fn response_of(answer: &Answer) -> HttpResponse {
 fn refused(channel: &str, path: &'static str, refusal: &Refusal) -> HttpResponse {
     let (status, kind, told) = match refusal {
         Refusal::Blocked => (StatusCode::UNAUTHORIZED, "blocked_address", String::new()),
+        Refusal::ForeignSource => (StatusCode::FORBIDDEN, "foreign_source", String::new()),
         Refusal::Forged(forgery @ (Forgery::WrongToken | Forgery::ForeignPage)) => {
             (StatusCode::FORBIDDEN, forgery.kind(), String::new())
         }

@@ -18,6 +18,7 @@ pub mod config;
 pub mod consumers;
 pub mod directory;
 pub mod guard;
+mod handover;
 pub mod http;
 mod publisher;
 mod read_marks;
@@ -265,7 +266,7 @@ impl Edge {
             bucket: common.s3_bucket.clone(),
         };
         consume(Queue::Media, Arc::new(media), redis.clone());
-        let escalations = Escalations::new(store.clone());
+        let escalations = Escalations::new(store.clone(), cache.clone(), directory.clone());
         consume(Queue::Escalations, Arc::new(escalations), Arc::new(store.clone()));
         consume(Queue::Live, Arc::new(LiveEvents::new(cache.clone())), redis);
 
@@ -290,7 +291,6 @@ impl Edge {
             dependencies: dependencies.clone(),
             settings: ApiSettings {
                 requests_per_minute: config.api_requests_per_minute,
-                queue_prefix: common.queue_prefix.clone(),
                 bucket: common.s3_bucket.clone(),
             },
         });
@@ -298,9 +298,10 @@ impl Edge {
             adapters,
             guard,
             proxies: config.trusted_proxies.clone(),
+            sources: config.vendor_sources.clone(),
             bus: bus.clone(),
             publisher: Publisher::new(bus.clone()),
-            read_marks: ReadMarks::default(),
+            read_marks: ReadMarks::new(cache.clone()),
             cache,
             calls: calls.clone(),
             dependencies: dependencies.clone(),

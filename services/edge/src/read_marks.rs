@@ -2,7 +2,8 @@
 //! (PROTOCOLS 2.3).
 //!
 //! The first message is marked at once, and that an answer is being written. What follows within a second waits for its end,
-//! and is marked alone: by then the answer may be there, after which nobody is writing.
+//! and is marked alone: by then the answer may be there, after which nobody is writing. While a human has the chat no agent is
+//! writing either.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -10,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use cache::Cache;
 use tokio::runtime::Handle;
 
 use crate::channel::{ChannelAdapter, Seen, UserKey};
@@ -17,12 +19,18 @@ use crate::channel::{ChannelAdapter, Seen, UserKey};
 const IN_A_ROW: Duration = Duration::from_secs(1);
 
 /// Who is marked at the moment, and what waits to be. Cheap to clone.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct ReadMarks {
+    cache: Cache,
     rows: Arc<Mutex<HashMap<UserKey, Option<Seen>>>>,
 }
 
 impl ReadMarks {
+    /// Marks of chats that `cache` knows to be with a human or not.
+    pub fn new(cache: Cache) -> Self {
+        Self { cache, rows: Arc::default() }
+    }
+
     /// Shows `user` that `seen` was. Best effort, and beside the answer: the vendor waits for it.
     pub fn mark(
         &self,
@@ -40,6 +48,10 @@ impl ReadMarks {
         };
         let (marks, adapter) = (self.clone(), adapter.clone());
         runtime.spawn(async move {
+            let mut seen = seen;
+            // Without Redis the agents answer.
+            seen.is_answered_now = seen.is_answered_now
+                && !marks.cache.is_with_human(seen.conversation).await.unwrap_or(false);
             adapter.mark_seen(&seen).await;
             loop {
                 tokio::time::sleep(IN_A_ROW).await;

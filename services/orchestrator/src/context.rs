@@ -6,10 +6,10 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 use cache::{Cache, Written};
 use dialogue_core::{
-    Contact, DayPart, Desk, Enquiry, HISTORY_UTTERANCES_MAX, Offer, Past, Question, Role, State,
-    Task, TimeOfDay, Utterance,
+    Contact, DayPart, Desk, Enquiry, HISTORY_UTTERANCES_MAX, Offer, Past, Question, Quoted, Role,
+    State, Task, TimeOfDay, Utterance,
 };
-use domain::{ConversationId, Envelope, Payload, Personal, Turn};
+use domain::{ConversationId, Envelope, MessageKind, MessageReceived, Payload, Personal, Turn};
 use serde::{Deserialize, Serialize};
 use store::{
     Store, StoreError,
@@ -56,6 +56,12 @@ impl Context {
             }
         };
         Self { state: reload(store, desk, message).await, seen }
+    }
+
+    /// Whether Redis had it. What Redis has nothing of it may have lost.
+    pub(crate) fn was_in_redis(&self) -> bool {
+        // The versions that are written begin with 1.
+        self.seen.is_some_and(|version| version > 0)
     }
 
     /// Writes the context back for the next 30 minutes. A Redis that is away costs nothing but a
@@ -115,26 +121,60 @@ async fn history(store: &Store, message: &Envelope) -> Result<Vec<Line>, StoreEr
     messages::transcript(&tx, message.conversation, limit).await
 }
 
+/// The message that `event` replies to, where the person pointed at one that is in the history. What was chosen says by itself
+/// what it is about.
+pub(crate) async fn quoted(
+    store: &Store,
+    envelope: &Envelope,
+    event: &MessageReceived,
+) -> Option<Quoted> {
+    let external_id = event.quotes.as_deref()?;
+    if matches!(event.kind, MessageKind::Choice(_)) {
+        return None;
+    }
+    let chats = event.chats(envelope.tenant, &envelope.channel, envelope.conversation);
+    let find = async {
+        let tx = store.tenant(envelope.tenant).await?;
+        messages::quoted(&tx, &chats, external_id).await
+    };
+    let found = match timeout(RELOAD_TIMEOUT, find).await {
+        Ok(found) => found.context("find the message that is replied to"),
+        Err(_) => Err(anyhow!("the message that is replied to was not found in time")),
+    };
+    let (speaker, text) = found.unwrap_or_else(|error| {
+        tracing::warn!(error = format!("{error:#}"), "going on without what is replied to");
+        None
+    })?;
+    Some(Quoted { is_ours: speaker != Speaker::User, text }).filter(|q| !q.text.is_empty())
+}
+
 /// The state before `message`, which the writer may have been quicker to take in.
 fn rebuild(desk: &Desk, lines: &[Line], message: &Envelope) -> State {
     let spoken = message.channel.is_spoken();
     let mut last = Turn::GREETING;
     let mut past = Vec::new();
     let mut pending = None;
-    // Of a chat, what stands before the message. Where it is not there yet, neither is what came later.
-    let own = message.event_id.as_uuid();
-    for line in lines.iter().take_while(|line| spoken || line.message != *own) {
-        if spoken && line.turn.is_some_and(|turn| turn >= message.turn) {
+    // Of a chat, what stands before the message, and of one that is replayed also what has been said since. Where it is not
+    // there yet, neither is what came later.
+    let (own, takes_all) = (message.event_id.as_uuid(), spoken || message.replays > 0);
+    for line in lines.iter().take_while(|line| takes_all || line.message != *own) {
+        let is_later = spoken && line.turn.is_some_and(|turn| turn >= message.turn);
+        if is_later || line.message == *own {
             continue;
         }
-        last = line.turn.unwrap_or(last);
+        // What we wrote of our own accord belongs to no turn.
+        last = line.turn.map_or(last, |turn| turn.max(last));
+        if line.is_withdrawn {
+            continue;
+        }
         let role = if line.speaker == Speaker::User { Role::Person } else { Role::Agent };
         let utterance = Utterance { role, text: line.text.clone(), turn: last };
         let is_unheard = spoken && role == Role::Agent && line.heard_whole.is_none();
         if is_unheard {
             pending = Some(utterance);
         } else {
-            past.push(Past { utterance, agent: line.agent.clone(), at: line.at });
+            let is_place = role == Role::Person && line.kind == "location";
+            past.push(Past { utterance, is_place, agent: line.agent.clone(), at: line.at });
         }
     }
     let from = match &message.payload {
@@ -329,9 +369,7 @@ impl StoredUtterance {
 #[cfg(test)]
 mod tests {
     use dialogue_core::{Message, Step, default_agents};
-    use domain::{
-        Channel, EventId, Heard, MessageKind, MessageReceived, TenantId, TenantSettings, Timestamp,
-    };
+    use domain::{Channel, EventId, Heard, TenantId, TenantSettings, Timestamp};
 
     use super::*;
 
@@ -351,6 +389,9 @@ mod tests {
                 heard: Some(heard),
                 spoken: true,
                 from: "".into(),
+                attachment: None,
+                quoted: None,
+                referral: None,
             };
             let choice = desk().choose(&state, &message).unwrap();
             let Step::Answer(answer) =
@@ -398,11 +439,13 @@ mod tests {
         Line {
             speaker,
             turn: Some(Turn(turn)),
+            kind: "text".into(),
             text: text.into(),
             heard_whole,
             agent: None,
             at: Timestamp::from_micros(i64::from(turn)),
             message: uuid::Uuid::nil(),
+            is_withdrawn: false,
         }
     }
 
@@ -466,5 +509,42 @@ mod tests {
         let before = ["I need an appointment", "Sure. What name is it for?"];
         assert_eq!(texts(&lines), before);
         assert_eq!(texts(&lines[..2]), before, "the writer has not taken it in yet");
+    }
+
+    #[test]
+    fn what_a_person_changed_or_took_back_is_known_as_it_is_now() {
+        let message = Envelope { channel: Channel::WHATSAPP, ..received(0) };
+        let gone = |text| Line { is_withdrawn: true, ..line(Speaker::User, 3, text, None) };
+        let lines = [
+            line(Speaker::User, 1, "My PIN is at the desk", None),
+            line(Speaker::User, 2, "At three", None),
+            gone("At two"),
+            gone(""),
+        ];
+        let state = rebuild(&desk(), &lines, &message);
+        let known: Vec<_> = state.history.iter().map(|said| said.text.reveal()).collect();
+        assert_eq!(known, ["My PIN is at the desk", "At three"]);
+    }
+
+    #[test]
+    fn a_place_and_a_file_of_the_history_are_no_answers_to_what_was_asked() {
+        let message = Envelope { channel: Channel::WHATSAPP, ..received(0) };
+        let place = Line {
+            kind: "location".into(),
+            ..line(Speaker::User, 2, "Suite 10, Friday Street (43.65, -79.38)", None)
+        };
+        let file = Line { kind: "image".into(), ..line(Speaker::User, 3, "", None) };
+        let lines = [
+            line(Speaker::User, 1, "I need an appointment", None),
+            line(Speaker::Agent, 1, "Sure. What name is it for?", None),
+            place,
+            file,
+        ];
+        let state = rebuild(&desk(), &lines, &message);
+        assert_eq!((state.asked, state.enquiry.day), (Some(Question::Name), None));
+        assert_eq!(state.misses, 0);
+        let told = state.history.last().unwrap().text.reveal();
+        assert_eq!(told, "[shared a location: Suite 10, Friday Street (43.65, -79.38)]");
+        assert_eq!(state.last_turn, Turn(3));
     }
 }

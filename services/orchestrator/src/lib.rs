@@ -2,6 +2,7 @@
 //! sentence by sentence (DESIGN 3.4). `design.md` beside this crate says how a turn survives the
 //! task that runs it.
 
+mod attachments;
 mod config;
 mod context;
 mod handlers;
@@ -32,6 +33,7 @@ pub use llm::{BedrockSettings, EmbeddingSettings, OpenAiSettings, Price, SonicSe
 pub use tools::{HeldBookings, OwnToolSettings, WeatherSettings};
 
 use crate::{
+    attachments::Files,
     hooks::CallHook,
     llm::{
         AwsIdentity, Bedrock, BedrockAccess, Embeddings, Guarded, LanguageModel, OpenAi,
@@ -45,6 +47,8 @@ use crate::{
 pub(crate) struct Shell {
     pub(crate) cache: Cache,
     pub(crate) store: Store,
+    /// What people sent.
+    pub(crate) files: Files,
     pub(crate) tenants: Arc<Tenants>,
     /// In the order they are asked.
     pub(crate) models: Vec<Arc<dyn LanguageModel>>,
@@ -53,7 +57,7 @@ pub(crate) struct Shell {
 }
 
 impl Orchestrator {
-    /// An orchestrator over Redis and PostgreSQL. It reads the tenants until `stop`.
+    /// An orchestrator over Redis, PostgreSQL and the S3 that `aws` names. It reads the tenants until `stop`.
     ///
     /// # Errors
     /// When a model's key cannot be had, or its client not be built.
@@ -121,8 +125,9 @@ impl Orchestrator {
         let weather = OpenMeteo::new(config.weather.clone())?;
         let own = OwnTools::new(config.own_tools.clone(), Some(secrets.clone()))?;
         let tools = Tools::new(weather, embeddings, config.database_connections).with_own(own);
-        let hooks = hooks::all();
-        Ok(Self { shell: Arc::new(Shell { cache, store, tenants, models, tools, hooks }) })
+        let (files, hooks) = (Files::new(aws), hooks::all());
+        let shell = Shell { cache, store, files, tenants, models, tools, hooks };
+        Ok(Self { shell: Arc::new(shell) })
     }
 
     /// The handler of the bookings that this orchestrator's turns held.

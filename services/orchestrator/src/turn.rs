@@ -17,7 +17,7 @@ use boot::crash_point;
 use bus::{Destination, Queue};
 use cache::Standing;
 use dialogue_core::{
-    Choice, Reply, ReplyAction, ReplyInput, join,
+    Attachment, Choice, Quoted, Reply, ReplyAction, ReplyInput, join,
     tool::{ArgumentError, Outcome, ToolRequest},
 };
 use domain::{
@@ -56,6 +56,9 @@ const SPEAK_WITHIN: Duration = Duration::from_secs(10);
 const SPOKEN_STREAM_MAX: Duration = Duration::from_secs(10);
 const WRITTEN_STREAM_MAX: Duration = Duration::from_secs(60);
 
+/// The name, under the message's id, of the reply for the history and for who sends it.
+pub(crate) const REPLY: &str = "message-sent";
+
 /// The ledger's names for the agent chosen and for the model whose sentences stand there.
 const CHOICE: &str = "choice";
 const MODEL: &str = "model";
@@ -69,6 +72,10 @@ pub(crate) struct TurnRun<'a> {
     pub(crate) tenant: &'a Tenant,
     pub(crate) envelope: &'a Envelope,
     pub(crate) message: &'a MessageReceived,
+    /// What there is of its file.
+    pub(crate) attachment: Option<Attachment>,
+    /// What it replies to.
+    pub(crate) quoted: Option<Quoted>,
     pub(crate) turn: Turn,
     /// The live call; `None` on a chat.
     pub(crate) call: Option<CallSid>,
@@ -112,6 +119,9 @@ impl TurnRun<'_> {
             heard: self.message.heard.clone(),
             spoken: self.call.is_some(),
             from: self.message.from.clone(),
+            attachment: self.attachment.clone(),
+            quoted: self.quoted.clone(),
+            referral: self.message.referral.clone(),
         };
         let mut spent = Spent::default();
         let chosen = self.choose(&ledger, &context.state, &message, &mut spent).await;
@@ -524,7 +534,7 @@ impl TurnRun<'_> {
     }
 
     /// Whether the caller has waited so long that nothing said now would be spoken.
-    fn is_late(&self) -> bool {
+    pub(crate) fn is_late(&self) -> bool {
         let late_at = self.envelope.occurred_at.plus(SPEAK_WITHIN);
         self.call.is_some() && Timestamp::now() >= late_at
     }

@@ -79,7 +79,7 @@ async fn converse(world: web::Data<World>, request: HttpRequest, body: Bytes) ->
         .streaming(play(script, entry))
 }
 
-/// What Bedrock refuses: a talk that the user does not begin, roles that do not alternate, blank texts.
+/// What Bedrock refuses: a talk that the user does not begin, roles that do not alternate, blank texts, files without bytes.
 fn is_valid(body: &Value) -> bool {
     let Some(messages) = body["messages"].as_array().filter(|m| !m.is_empty()) else {
         return false;
@@ -90,6 +90,8 @@ fn is_valid(body: &Value) -> bool {
     let is_said = |block: &Value| {
         block["text"].as_str().is_none_or(|text| !text.trim().is_empty())
             && (block.get("text").is_some()
+                || block["image"]["source"]["bytes"].is_string()
+                || block["document"]["source"]["bytes"].is_string()
                 || block["toolUse"]["input"].is_object()
                 || block["toolResult"]["content"].is_array())
     };

@@ -188,6 +188,9 @@ pub(crate) async fn cut_off() -> std::io::Error {
     std::io::Error::other("cut on purpose")
 }
 
+/// What Meta words failures of its own under; the last is on no list.
+const GRAPH_CODES: [u32; 4] = [1, 2, 131_016, 135_000];
+
 /// An error as this vendor words it (PROTOCOLS 1.6, 2.4, 3.5, 4).
 fn vendor_error(vendor: &str, status: StatusCode) -> HttpResponse {
     let mut response = HttpResponse::build(status);
@@ -199,10 +202,17 @@ fn vendor_error(vendor: &str, status: StatusCode) -> HttpResponse {
     match vendor {
         "openai" => response.json(crate::openai::error(status, message)),
         "deepgram" => response.content_type("text/plain").body(message),
-        "twilio" => response.json(json!({"code": 20000 + u32::from(code), "message": message, "status": code})),
-        "graph" => response.json(json!({"error": {
-            "message": format!("(#2) {message}"), "type": "OAuthException", "code": 2, "fbtrace_id": "simulated",
-        }})),
+        "twilio" => response
+            .json(json!({"code": 20000 + u32::from(code), "message": message, "status": code})),
+        "graph" => {
+            let code = match status.is_server_error() {
+                true => GRAPH_CODES[rand::rng().random_range(0..GRAPH_CODES.len())],
+                false => 2,
+            };
+            response.json(json!({"error": {
+                "message": format!("(#{code}) {message}"), "type": "OAuthException", "code": code, "fbtrace_id": "simulated",
+            }}))
+        }
         "polly" | "transcribe" | "bedrock" => {
             let kind = match status {
                 StatusCode::TOO_MANY_REQUESTS => "ThrottlingException",

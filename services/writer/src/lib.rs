@@ -63,13 +63,20 @@ pub async fn run(
     let traces = Traces::new(s3, config.common.s3_bucket.clone(), store.clone());
     let delivering = tokio::spawn(due::deliver(store.clone(), bus.clone(), stop.clone()));
     let batches = Batches::start(store.clone(), config.batches_at_once);
-    let archiver = tokio::spawn(archiver::run(bus.clone(), store.clone(), stop.clone()));
+    let starts = Arc::new(cache);
+    let archiver = tokio::spawn(archiver::run(
+        bus.clone(),
+        store.clone(),
+        starts.clone(),
+        config.dead_letters_kept_for,
+        stop.clone(),
+    ));
     tracing::info!(task = config.common.task, "the writer takes events");
     Consumer::new(
         bus,
         Source::Shared(Queue::Writer),
         Arc::new(handlers::Recorder::new(batches, traces)),
-        Arc::new(cache),
+        starts,
     )
     .concurrency(config.events_at_once)
     .depends_on(Arc::new(store))

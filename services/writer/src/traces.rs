@@ -6,13 +6,22 @@ use anyhow::Context as _;
 use aws_sdk_s3::Client;
 use domain::{ConversationId, Envelope, Timestamp, TraceRequested};
 use serde_json::{Value, json};
-use store::{Store, StoreError, TenantTx, due, history, messages::Speaker, tenants, turn_timings};
+use store::{
+    Store, StoreError, TenantTx, due,
+    effects::{self, Effect},
+    escalations::{self, Escalation},
+    history,
+    messages::Speaker,
+    tenants, turn_timings,
+};
 
 /// What belongs to a call arrives within this after its end: the last delivery, the recording.
 const AFTER_A_CALL: Duration = Duration::from_secs(60);
 /// A chat that rests so long is over (C4).
 const AFTER_A_CHAT: Duration = Duration::from_secs(30 * 60);
 const PAGE: i64 = 500;
+/// Requests for a human in one conversation, at most: it has one at a time.
+const ESCALATIONS_MAX: i64 = 100;
 
 /// Sees to it that the conversation of `of` is written to S3 once it is over: so long after this event, unless a later
 /// one puts it off.
@@ -92,13 +101,21 @@ async fn trace_of(
         }
     }
     let timed = turn_timings::of_conversation(tx, conversation).await.context("read the turns")?;
+    let trace_ids =
+        turn_timings::trace_ids(tx, conversation).await.context("read the turns' traces")?;
     let turns: Vec<Value> = timed
         .iter()
         .map(|(turn, stages)| {
             let stages = stages.iter().map(|s| json!({"name": s.name, "at": moment(s.at)}));
-            json!({"turn": turn.0, "stages": stages.collect::<Vec<_>>()})
+            let trace_id = trace_ids.iter().find(|(of, _)| of == turn).map(|(_, id)| id);
+            json!({"turn": turn.0, "trace_id": trace_id, "stages": stages.collect::<Vec<_>>()})
         })
         .collect();
+    let done = effects::of_conversation(tx, conversation).await.context("read what tools did")?;
+    let tools: Vec<Value> = done.iter().map(|effect| tool(effect, with_text)).collect();
+    let asked = escalations::of_conversation(tx, conversation, ESCALATIONS_MAX).await;
+    let asked = asked.context("read the requests for a human")?;
+    let escalations: Vec<Value> = asked.iter().map(|e| escalation(e, with_text)).collect();
     let trace = json!({
         "conversation": id,
         "channel": found.channel,
@@ -110,6 +127,8 @@ async fn trace_of(
         "ended_at": found.ended_at.map(moment),
         "messages": messages,
         "turns": turns,
+        "tools": tools,
+        "escalations": escalations,
     });
     Ok(Some((found.started_at, trace)))
 }
@@ -139,12 +158,48 @@ fn message(m: &history::Message, with_text: bool) -> Value {
         "speaker": speaker,
         "turn": m.turn,
         "kind": m.kind,
+        "kind_value": m.kind_value,
+        "external_id": m.external_id,
+        "in_reply_to": m.in_reply_to,
         "text": with_text.then(|| m.text.reveal()),
         "intended": m.intended.as_ref().filter(|_| with_text).map(|text| text.reveal()),
         "heard": m.heard.map(|(chars, whole)| json!({"chars": chars, "whole": whole})),
         "account": account,
         "delivery": delivery,
+        "file": m.file.as_ref().map(|(media_type, bytes)| {
+            json!({"media_type": media_type, "bytes": bytes})
+        }),
+        "file_fault": m.file_fault,
+        "edited_at": m.edited_at.map(moment),
+        "revoked_at": m.revoked_at.map(moment),
         "at": moment(m.at),
+    })
+}
+
+/// What a tool did: its answer may say as much of the person as a text.
+fn tool(effect: &Effect, with_text: bool) -> Value {
+    let result = serde_json::from_str::<Value>(effect.result.reveal()).ok();
+    json!({
+        "turn": effect.turn,
+        "call": effect.call,
+        "result": result.filter(|_| with_text),
+        "at": moment(effect.at),
+    })
+}
+
+fn escalation(e: &Escalation, with_text: bool) -> Value {
+    json!({
+        "id": e.id,
+        "reason": e.reason,
+        "summary": with_text.then(|| e.summary.reveal()),
+        "status": e.status,
+        "requested_at": moment(e.requested_at),
+        "asked_again_at": e.asked_again_at.map(moment),
+        "taken_by": e.taken_by,
+        "taken_at": e.taken_at.map(moment),
+        "closed_at": e.closed_at.map(moment),
+        "closed_by": e.closed_by,
+        "timed_out": e.timed_out,
     })
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::anyhow;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName as System};
-use domain::{Dependency, Envelope, EventId, StartCounter, Starts, Timestamp};
+use domain::{Dependency, Envelope, EventId, ReplayEnd, StartCounter, Starts, Timestamp};
 use futures::{
     FutureExt as _,
     future::{self, MaybeDone, maybe_done},
@@ -15,14 +15,12 @@ use futures::{
 use tokio::{task::JoinSet, time};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
-use wire::Decoded;
 
 use crate::{
     age::Ages,
     backoff::Backoff,
     batch::MAX_ENTRIES,
-    claim,
-    dead_letter::replay_id,
+    claim::{self, Unopened},
     deletions::{self, Deletions},
     depth,
     groups::Groups,
@@ -346,13 +344,9 @@ impl Worker {
             "messaging_destination_name" => self.label)
         .record(lag.as_secs_f64());
         (self.consumer.bus.inner.settings.on_point)("bus.received");
-        let envelope = match self.open(&held.body).await {
-            Ok(Ok(envelope)) => envelope,
-            Ok(Err(undecodable)) => {
-                let reason = format!("undecodable: {undecodable}");
-                return self.bury(&held, None, &reason, 0).await;
-            }
-            Err(cause) => return self.failed(&held, None, 0, cause, Outcome::RETRY_AFTER).await,
+        let envelope = match claim::open(&self.consumer.bus.inner.s3, &held.body).await {
+            Ok(envelope) => envelope,
+            Err(why) => return self.unopened(&held, why).await,
         };
         let sender = envelope.traceparent.as_deref().and_then(TraceContext::parse);
         // A replay is another story, hours later; it is linked to the first.
@@ -384,22 +378,28 @@ impl Worker {
         handled.instrument(exported.clone()).await
     }
 
-    /// The envelope in a body, fetched from S3 where it lies there.
-    async fn open(&self, body: &str) -> anyhow::Result<Result<Envelope, wire::DecodeError>> {
-        let decoded = match wire::from_body(body).and_then(|bytes| wire::decode(&bytes)) {
-            Ok(decoded) => decoded,
-            Err(e) => return Ok(Err(e)),
-        };
-        match decoded {
-            Decoded::Whole(envelope) => Ok(Ok(envelope)),
-            Decoded::Claimed(check) => {
-                let bytes = claim::fetch(&self.consumer.bus.inner.s3, &check).await?;
-                Ok(match wire::decode(&bytes) {
-                    Ok(Decoded::Whole(envelope)) => Ok(envelope),
-                    Ok(Decoded::Claimed(_)) => Err(wire::DecodeError::UnknownPayload),
-                    Err(e) => Err(e),
-                })
+    /// What becomes of a message whose envelope cannot be had.
+    async fn unopened(&self, held: &Held, why: Unopened) -> Next {
+        let head = wire::from_body(&held.body).and_then(|encoded| wire::head(&encoded)).ok();
+        let counted = head.as_ref().map(|head| head.event_id.of_replay(head.replays));
+        let counter = &self.consumer.starts;
+        match why {
+            Unopened::Never(reason) => {
+                // Its letter cannot say of which event it is, so nobody would see there that the replay failed.
+                if let (Some(replay), Some(1..)) = (counted, head.map(|head| head.replays)) {
+                    let end = ReplayEnd::Failed(reason.clone());
+                    counter.replay_ended(&self.queue, replay, &end).await;
+                }
+                self.bury(held, None, &reason, 0).await
             }
+            Unopened::Refused(cause) => {
+                let starts = match counted {
+                    Some(event) => counter.started(&self.queue, event).await.map_or(0, |s| s.0),
+                    None => 0,
+                };
+                self.failed(held, None, starts, cause, Outcome::RETRY_AFTER).await
+            }
+            Unopened::Away(cause) => self.failed(held, None, 0, cause, Outcome::RETRY_AFTER).await,
         }
     }
 
@@ -410,6 +410,7 @@ impl Worker {
                 "messaging_destination_name" => self.label, "event" => event)
             .increment(1);
             tracing::info!("expired: dropped");
+            self.note_end(&envelope, || ReplayEnd::Failed("expired".to_owned())).await;
             return self.done(held).await;
         }
         let counter = &self.consumer.starts;
@@ -453,8 +454,9 @@ impl Worker {
         let starts = count(counting);
         let held = Held { lease: context.lease, ..held };
         let error_type = match &outcome {
-            Outcome::Done => "",
+            Outcome::Done | Outcome::PassedOver(_) => "",
             Outcome::Retry { .. } => "retry",
+            Outcome::NotYet { .. } => "not_yet",
             Outcome::Reject(_) => "reject",
         };
         metrics::histogram!("messaging_process_duration_seconds",
@@ -463,15 +465,31 @@ impl Worker {
         tracing::debug!(error_type, took_ms = begun.elapsed().as_millis(), "handled");
         match outcome {
             Outcome::Done => {
-                if envelope.replays > 0 {
-                    counter.replay_done(&self.queue, counted(&envelope)).await;
-                }
+                self.note_end(&envelope, || ReplayEnd::Handled).await;
+                self.done(held).await
+            }
+            Outcome::PassedOver(why) => {
+                tracing::info!(why, "passed over");
+                self.note_end(&envelope, || ReplayEnd::Failed(why.to_owned())).await;
                 self.done(held).await
             }
             Outcome::Reject(reason) => self.bury(&held, Some(&envelope), &reason, starts).await,
             Outcome::Retry { after, cause } => {
                 self.failed(&held, Some(&envelope), starts, cause, after).await
             }
+            Outcome::NotYet { after, cause } => {
+                counter.given_back(&self.queue, counted(&envelope)).await;
+                tracing::info!(reason = format!("{cause:#}"), "not yet: waits");
+                self.hide(&held, after).await;
+                Next::Back(after)
+            }
+        }
+    }
+
+    /// Notes how a replay ended.
+    async fn note_end(&self, envelope: &Envelope, end: impl FnOnce() -> ReplayEnd) {
+        if envelope.replays > 0 {
+            self.consumer.starts.replay_ended(&self.queue, counted(envelope), &end()).await;
         }
     }
 
@@ -574,7 +592,7 @@ fn hold(message: Message, keeper: &Arc<Keeper>, now: Instant) -> Held {
 
 /// What starts are counted under.
 fn counted(envelope: &Envelope) -> EventId {
-    replay_id(envelope.event_id, envelope.replays)
+    envelope.event_id.of_replay(envelope.replays)
 }
 
 /// How often a message has been begun; 0 when the counter could not be reached.

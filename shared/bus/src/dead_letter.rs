@@ -1,16 +1,17 @@
 //! Dead letters: burying a message with its reason, taking it out for the archive, sending it again.
 
+use std::collections::HashSet;
+
 use anyhow::Context as _;
 use aws_sdk_sqs::types::{
     Message, MessageAttributeValue, MessageSystemAttributeName as System,
     SendMessageBatchRequestEntry,
 };
-use domain::{Envelope, EventId, Timestamp};
-use wire::Decoded;
+use domain::{Envelope, Timestamp};
 
 use crate::{
     batch::{self, MAX_ENTRIES},
-    claim,
+    claim::{self, Unopened},
     held::Held,
     send::{Bus, QUEUE_REQUEST_BYTES, deduplication_id},
     topology::Queue,
@@ -41,7 +42,9 @@ pub struct DeadLetter {
     pub sent_at: Option<Timestamp>,
     /// When it became a dead letter.
     pub died_at: Timestamp,
-    /// What it says; `None` when it cannot be decoded.
+    /// The release of the task that gave it up; `None` where the broker itself did.
+    pub build: Option<String>,
+    /// What it says; `None` when it cannot be decoded, or S3 no longer has it.
     pub envelope: Option<Envelope>,
     /// Its body as it was received.
     pub body: String,
@@ -55,15 +58,6 @@ pub struct Replay {
     pub group: String,
     /// Its body as it was buried.
     pub body: String,
-}
-
-/// What the starts of a replay are counted under, and its end is noted under: a replay keeps its event id and begins a
-/// count of its own, or the letter that failed five times would be buried again unread.
-pub fn replay_id(event: EventId, replays: u32) -> EventId {
-    match replays {
-        0 => event,
-        n => event.child(&format!("replay:{n}")),
-    }
 }
 
 impl Bus {
@@ -93,6 +87,7 @@ impl Bus {
             .message_attributes("starts", attribute(starts.to_string())?)
             .message_attributes("receives", attribute(held.receives.to_string())?)
             .message_attributes("sent_at_us", attribute(held.sent_at.as_micros().to_string())?)
+            .message_attributes("build", attribute(env!("CARGO_PKG_VERSION").to_owned())?)
             .send()
             .await
             .with_context(|| format!("bury a message of {}", queue.name()))?;
@@ -103,10 +98,11 @@ impl Bus {
     }
 
     /// Up to ten dead letters of `queue`, oldest first, in order within each group. They are hidden from others for half a
-    /// minute: keep them, then [remove](Self::remove_dead_letter) them.
+    /// minute: keep them, then [remove](Self::remove_dead_letter) them. A large one that S3 cannot be asked for is left out,
+    /// with those of its group behind it: they are there the next time.
     ///
     /// # Errors
-    /// When the broker cannot be reached, or S3 for a large one.
+    /// When the broker cannot be reached.
     pub async fn take_dead_letters(&self, queue: Queue) -> anyhow::Result<Vec<DeadLetter>> {
         let url = self.queue_url(&self.inner.topology.dlq_name(queue)).await?;
         let answer = self
@@ -123,8 +119,20 @@ impl Bus {
             .await
             .with_context(|| format!("receive dead letters of {}", queue.name()))?;
         let mut letters = Vec::with_capacity(answer.messages().len());
+        let mut left_out = HashSet::new();
         for message in answer.messages() {
-            letters.push(self.read(queue, message).await?);
+            let group = of_broker(message, &System::MessageGroupId).unwrap_or_default();
+            if left_out.contains(group) {
+                continue;
+            }
+            match self.read(queue, message).await {
+                Ok(letter) => letters.push(letter),
+                Err(error) => {
+                    let (queue, error) = (queue.name(), format!("{error:#}"));
+                    tracing::warn!(queue, error, "a dead letter cannot be read yet");
+                    left_out.insert(group);
+                }
+            }
         }
         Ok(letters)
     }
@@ -151,28 +159,30 @@ impl Bus {
     /// (DESIGN 2, "Replay").
     ///
     /// # Errors
-    /// When one cannot be decoded, before any is sent; when the broker cannot be reached: some may have been sent, and
-    /// sending all again is right.
+    /// When one cannot be decoded, before any is sent; when the broker cannot be reached or refuses one: some may have been
+    /// sent, of each group the first ones, and sending all again is right.
     pub async fn replay(&self, queue: Queue, letters: &[Replay]) -> anyhow::Result<()> {
         let now = Timestamp::now();
         let mut entries = Vec::with_capacity(letters.len());
         for (n, letter) in letters.iter().enumerate() {
             let encoded = wire::from_body(&letter.body).context("decode a dead letter")?;
-            let envelope = self.whole(&encoded).await?.context("a dead letter nobody can read")?;
-            let replays = envelope.replays + 1;
-            let expires_at = envelope.expires_at.map(|at| now.plus(at.since(envelope.occurred_at)));
+            // What lies in S3 is not asked for: whoever handles the replay finds out whether it is still there.
+            let head = wire::head(&encoded).context("decode a dead letter")?;
+            let replays = head.replays + 1;
+            let expires_at = head.expires_at.map(|at| now.plus(at.since(head.occurred_at)));
             entries.push(
                 SendMessageBatchRequestEntry::builder()
                     .id(n.to_string())
                     .message_body(wire::to_body(&wire::readdress(&encoded, replays, expires_at)))
                     .message_group_id(&letter.group)
-                    .message_deduplication_id(format!("replay:{}:{replays}", envelope.event_id))
+                    .message_deduplication_id(format!("replay:{}:{replays}", head.event_id))
                     .build()?,
             );
         }
         let url = self.queue_url(&self.inner.topology.queue_name(queue)).await?;
         let sizes: Vec<usize> = entries.iter().map(|entry| entry.message_body.len()).collect();
-        for run in batch::runs(&sizes, QUEUE_REQUEST_BYTES) {
+        let groups: Vec<&str> = letters.iter().map(|letter| letter.group.as_str()).collect();
+        for run in batch::runs_of_one_each(&groups, &sizes, QUEUE_REQUEST_BYTES) {
             let answer = self
                 .inner
                 .sqs
@@ -195,39 +205,33 @@ impl Bus {
             let attribute = message.message_attributes().and_then(|a| a.get(name));
             attribute.and_then(|a| a.string_value())
         };
-        let of_broker = |name: System| message.attributes().and_then(|a| a.get(&name));
         let number = |name: &str| text(name).and_then(|n| n.parse().ok()).unwrap_or_default();
-        let died_ms = of_broker(System::SentTimestamp).and_then(|ms| ms.parse::<i64>().ok());
+        let died_ms =
+            of_broker(message, &System::SentTimestamp).and_then(|ms| ms.parse::<i64>().ok());
         let body = message.body().unwrap_or_default().to_owned();
-        let envelope = match wire::from_body(&body) {
-            Ok(encoded) => self.whole(&encoded).await?,
-            Err(_) => None,
+        let envelope = match claim::open(&self.inner.s3, &body).await {
+            Ok(envelope) => Some(envelope),
+            Err(Unopened::Never(_) | Unopened::Refused(_)) => None,
+            Err(Unopened::Away(error)) => return Err(error),
         };
         Ok(DeadLetter {
             queue,
             message_id: message.message_id().unwrap_or_default().to_owned(),
-            group: of_broker(System::MessageGroupId).cloned().unwrap_or_default(),
+            group: of_broker(message, &System::MessageGroupId).unwrap_or_default().to_owned(),
             reason: text("reason").unwrap_or("the broker's receive limit").to_owned(),
             starts: number("starts"),
             receives: number("receives"),
             sent_at: text("sent_at_us").and_then(|us| us.parse().ok()).map(Timestamp::from_micros),
             died_at: died_ms.map_or_else(Timestamp::now, |ms| Timestamp::from_micros(ms * 1_000)),
+            build: text("build").map(str::to_owned),
             envelope,
             body,
             receipt: message.receipt_handle().unwrap_or_default().to_owned(),
         })
     }
+}
 
-    /// The envelope, from S3 where it lies there; `None` when nobody can read it.
-    async fn whole(&self, encoded: &[u8]) -> anyhow::Result<Option<Envelope>> {
-        let fetched = match wire::decode(encoded) {
-            Ok(Decoded::Whole(envelope)) => return Ok(Some(envelope)),
-            Ok(Decoded::Claimed(check)) => claim::fetch(&self.inner.s3, &check).await?,
-            Err(_) => return Ok(None),
-        };
-        Ok(match wire::decode(&fetched) {
-            Ok(Decoded::Whole(envelope)) => Some(envelope),
-            Ok(Decoded::Claimed(_)) | Err(_) => None,
-        })
-    }
+/// What the broker itself says of a message.
+fn of_broker<'a>(message: &'a Message, name: &System) -> Option<&'a str> {
+    message.attributes().and_then(|all| all.get(name)).map(String::as_str)
 }

@@ -33,6 +33,17 @@ impl Bus {
         };
         tokio::try_join!(asked(live), asked(dead))
     }
+
+    /// How many dead letters of a queue nobody has taken out yet.
+    ///
+    /// # Errors
+    /// As [`Self::depth`].
+    pub async fn dead_letters_left(&self, queue: Queue) -> anyhow::Result<u64> {
+        let name = self.inner.topology.dlq_name(queue);
+        let url = self.queue_url(&name).await?;
+        let left = read(&self.inner.sqs, &url).await.with_context(|| format!("count {name}"))?;
+        Ok(left.visible + left.in_flight)
+    }
 }
 
 async fn read(sqs: &aws_sdk_sqs::Client, url: &str) -> anyhow::Result<Depth> {

@@ -25,11 +25,22 @@ pub trait Handler: Send + Sync + 'static {
 pub enum Outcome {
     /// Its effect stands: it is deleted.
     Done,
+    /// It came too late to have an effect, for this reason, which is nobody's fault: it is deleted. Whoever replayed it is told
+    /// (F5).
+    PassedOver(&'static str),
     /// It may succeed later. Its group waits; after five starts it goes to the dead letters.
     Retry {
         /// How long it stays hidden.
         after: Duration,
         /// Why, for the log and for the dead letter's reason.
+        cause: anyhow::Error,
+    },
+    /// It is not its turn: there is a place to wait for, or something outside takes nothing at the moment. Its group waits,
+    /// and no start is counted, so the handler itself has to know when it has waited enough.
+    NotYet {
+        /// How long it stays hidden.
+        after: Duration,
+        /// What it waits for, for the log.
         cause: anyhow::Error,
     },
     /// It can never succeed: straight to the dead letters, and its group flows on.

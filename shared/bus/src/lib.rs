@@ -26,7 +26,7 @@ mod topology;
 mod trace;
 
 pub use consumer::Consumer;
-pub use dead_letter::{DeadLetter, Replay, replay_id};
+pub use dead_letter::{DeadLetter, Replay};
 pub use depth::Depth;
 pub use handler::{Context, Handler, LeaseLost, Outcome};
 pub use send::{Bus, Destination, SendError};

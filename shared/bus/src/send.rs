@@ -110,6 +110,11 @@ impl Bus {
         self.inner.topology.provision(&self.inner.sqs, &self.inner.sns).await
     }
 
+    /// The full name of a shared queue.
+    pub fn queue_name(&self, queue: Queue) -> String {
+        self.inner.topology.queue_name(queue)
+    }
+
     /// Publishes events to the topic, in order, in as few requests as they fit. `Ok` only when the
     /// broker has taken all of them; after an error some may have been taken, and publishing all
     /// again is right.

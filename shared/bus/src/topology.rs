@@ -74,6 +74,7 @@ impl Queue {
             Self::Orchestrator => {
                 json!({"event": [
                     "CallStarted", "CallEnded", "MessageReceived", "ReminderDue", "TransferUpdated",
+                    "AppointmentChanged",
                 ]})
             }
             Self::Writer => json!({"event": [
@@ -87,10 +88,10 @@ impl Queue {
                 "event": ["MessageSent", "MessageRefused"],
                 "channel": [{"anything-but": ["voice", "browser"]}],
             }),
-            Self::Escalations => json!({"event": ["EscalationRequested"]}),
+            Self::Escalations => json!({"event": ["EscalationRequested", "EscalationDue"]}),
             Self::Live => json!({"event": [
                 "CallStarted", "CallEnded", "MessageReceived", "MessageSent", "DeliveryUpdated",
-                "RecordingFinished", "EscalationRequested", "TransferUpdated",
+                "RecordingFinished", "EscalationRequested", "TransferUpdated", "MediaSettled",
             ]}),
             Self::Transcribe | Self::Speak | Self::Jobs | Self::Bookings | Self::Media => {
                 return None;

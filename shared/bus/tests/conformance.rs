@@ -18,8 +18,8 @@ use std::{
 use anyhow::anyhow;
 use async_trait::async_trait;
 use broker::{Broker, Down, Rig, conversation, event, job, text_of};
-use bus::{Context, Destination, Handler, Outcome, Queue, SendError, Source, replay_id};
-use domain::{Channel, Envelope, Payload, Ping, Timestamp};
+use bus::{Context, Destination, Handler, Outcome, Queue, Replay, SendError, Source};
+use domain::{Channel, Envelope, Payload, Ping, ReplayEnd, Timestamp};
 use tokio::sync::{Semaphore, mpsc};
 
 /// A handler made of a closure; every start is reported to the test.
@@ -141,6 +141,7 @@ async fn a_rejected_message_is_buried_and_those_behind_it_flow_on(broker: Broker
     let letter = rig.dead_letter(Queue::Orchestrator).await;
     assert_eq!(letter.reason, "field turn: is not a number");
     assert_eq!(letter.starts, 1);
+    assert_eq!(letter.build.as_deref(), Some(env!("CARGO_PKG_VERSION")));
     assert_eq!(text_of(&letter.envelope.unwrap()), "bad");
     running.stop().await;
 }
@@ -163,6 +164,26 @@ async fn a_failed_message_is_tried_again_and_not_overtaken(broker: Broker) {
     rig.bus.publish(&[event(group, "1"), event(group, "2"), event(group, "3")]).await.unwrap();
     let running = rig.consume(Source::Shared(Queue::Orchestrator), handler);
     for expected in ["1", "1", "1", "2", "3"] {
+        assert_eq!(text_of(&next(&mut starts).await), expected);
+    }
+    running.stop().await;
+}
+
+async fn what_waits_for_its_turn_uses_up_no_starts(broker: Broker) {
+    let rig = Rig::new(broker).await;
+    let waits = AtomicU32::new(7);
+    let (handler, mut starts) = told(move |e| {
+        let wait = text_of(e) == "1"
+            && waits.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok();
+        match wait {
+            true => Outcome::NotYet { after: Duration::ZERO, cause: anyhow!("no place in line") },
+            false => Outcome::Done,
+        }
+    });
+    let group = conversation();
+    rig.bus.publish(&[event(group, "1"), event(group, "2")]).await.unwrap();
+    let running = rig.consume(Source::Shared(Queue::Orchestrator), handler);
+    for expected in ["1", "1", "1", "1", "1", "1", "1", "1", "2"] {
         assert_eq!(text_of(&next(&mut starts).await), expected);
     }
     running.stop().await;
@@ -281,7 +302,76 @@ async fn a_replayed_letter_is_handled_and_counts_its_replays(broker: Broker) {
     rig.bus.publish(std::slice::from_ref(&last)).await.unwrap();
     assert_eq!(next(&mut starts).await.event_id, last.event_id);
     running.stop().await;
-    assert!(rig.counts.replays_done().contains(&replay_id(sent.event_id, 1)));
+    assert_eq!(rig.counts.end_of(sent.event_id, 1).await, ReplayEnd::Handled);
+}
+
+async fn a_replay_that_had_no_effect_says_why(broker: Broker) {
+    let rig = Rig::new(broker).await;
+    let (handler, _starts) = told(|e| match e.replays {
+        0 => Outcome::Reject("no route".into()),
+        _ => Outcome::PassedOver("overtaken"),
+    });
+    let running = rig.consume(Source::Shared(Queue::Orchestrator), handler.clone());
+    let sent = event(conversation(), "too late");
+    rig.bus.publish(std::slice::from_ref(&sent)).await.unwrap();
+    let letter = rig.dead_letter(Queue::Orchestrator).await;
+    rig.bus.remove_dead_letter(&letter).await.unwrap();
+    rig.replay(&letter).await;
+    let end = rig.counts.end_of(sent.event_id, 1).await;
+    assert_eq!(end, ReplayEnd::Failed("overtaken".to_owned()));
+    running.stop().await;
+    assert!(rig.bus.take_dead_letters(Queue::Orchestrator).await.unwrap().is_empty());
+
+    // It gets the time anew that it had at first: none.
+    let group = conversation();
+    let late = job(group, 1);
+    let late = late.clone().expiring_at(late.occurred_at);
+    let body = wire::to_body(&wire::encode(&late));
+    let again = Replay { group: group.to_string(), body };
+    rig.bus.replay(Queue::Speak, &[again]).await.unwrap();
+    let running = rig.consume(Source::Shared(Queue::Speak), handler);
+    let end = rig.counts.end_of(late.event_id, 1).await;
+    assert_eq!(end, ReplayEnd::Failed("expired".to_owned()));
+    running.stop().await;
+}
+
+async fn what_s3_no_longer_has_is_buried_and_holds_nobody_up(broker: Broker) {
+    let rig = Rig::new(broker).await;
+    let (handler, mut starts) = told(|_| Outcome::Done);
+    let group = conversation();
+    let large = event(group, &"word ".repeat(100_000));
+    rig.bus.publish(&[large.clone(), event(group, "the next")]).await.unwrap();
+    rig.forget_large().await;
+    let running = rig.consume(Source::Shared(Queue::Orchestrator), handler);
+    assert_eq!(text_of(&next(&mut starts).await), "the next");
+    let letter = rig.dead_letter(Queue::Orchestrator).await;
+    assert!(letter.reason.contains("gone from S3"), "{}", letter.reason);
+    assert!(letter.envelope.is_none());
+    rig.bus.remove_dead_letter(&letter).await.unwrap();
+    rig.replay(&letter).await;
+    let end = rig.counts.end_of(large.event_id, 1).await;
+    let ReplayEnd::Failed(why) = end else { panic!("{end:?}") };
+    assert!(why.contains("gone from S3"), "{why}");
+    running.stop().await;
+}
+
+async fn a_replayed_letter_too_large_for_the_topic_counts_its_replays_too(broker: Broker) {
+    let rig = Rig::new(broker).await;
+    let (handler, mut starts) = told(|e| match e.replays {
+        0 => Outcome::Reject("no route".into()),
+        _ => Outcome::Done,
+    });
+    let running = rig.consume(Source::Shared(Queue::Orchestrator), handler);
+    let large = event(conversation(), &"word ".repeat(100_000));
+    rig.bus.publish(std::slice::from_ref(&large)).await.unwrap();
+    assert_eq!(next(&mut starts).await.replays, 0);
+    let letter = rig.dead_letter(Queue::Orchestrator).await;
+    rig.bus.remove_dead_letter(&letter).await.unwrap();
+    rig.replay(&letter).await;
+    let again = next(&mut starts).await;
+    assert_eq!((again.event_id, again.replays), (large.event_id, 1));
+    assert_eq!(rig.counts.end_of(large.event_id, 1).await, ReplayEnd::Handled);
+    running.stop().await;
 }
 
 async fn a_letter_that_failed_five_times_has_all_its_starts_again_when_replayed(broker: Broker) {
@@ -453,6 +543,7 @@ on_both_brokers!(
     a_slow_group_blocks_itself_alone,
     a_rejected_message_is_buried_and_those_behind_it_flow_on,
     a_failed_message_is_tried_again_and_not_overtaken,
+    what_waits_for_its_turn_uses_up_no_starts,
     five_starts_bury_the_bad_one_and_none_of_the_innocent,
     a_panic_is_a_retry,
     what_cannot_be_decoded_is_buried_at_once,
@@ -460,6 +551,9 @@ on_both_brokers!(
     an_expired_job_is_never_done,
     an_event_too_large_for_the_topic_arrives_whole,
     a_replayed_letter_is_handled_and_counts_its_replays,
+    a_replay_that_had_no_effect_says_why,
+    what_s3_no_longer_has_is_buried_and_holds_nobody_up,
+    a_replayed_letter_too_large_for_the_topic_counts_its_replays_too,
     a_letter_that_failed_five_times_has_all_its_starts_again_when_replayed,
     the_topic_feeds_each_queue_with_what_it_asked_for,
     a_task_queue_answers_its_ping_and_is_gone_when_deleted,

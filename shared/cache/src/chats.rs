@@ -140,8 +140,8 @@ impl Cache {
         .await
     }
 
-    /// Notes that a human has the chat from now on: agents stay silent in it (DESIGN 4). For 12 hours, or until
-    /// [`Self::give_back`].
+    /// Notes that a human has the chat from now on: agents stay silent in it (DESIGN 4). For 12 hours after the last time this is
+    /// noted, or until [`Self::give_back`]; the database knows it for as long as it is so.
     ///
     /// # Errors
     /// When Redis is away.
@@ -171,7 +171,7 @@ impl Cache {
         .await
     }
 
-    /// Whether a human has the chat.
+    /// Whether a human has the chat, as far as Redis knows.
     ///
     /// # Errors
     /// When Redis is away.

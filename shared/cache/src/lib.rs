@@ -34,6 +34,7 @@
 //! | `p:{conversation}:turns` | string | the number of a chat's last turn | 30 days |
 //! | `p:{conversation}:turn-of:{event}` | string | the turn an event was given | 15 days |
 //! | `p:{conversation}:words:{event}` | string | what a voice note says; empty where nobody could understand it | 1 day |
+//! | `p:{conversation}:file:{event}` | hash | where the file of a message is kept: `bucket`, `key` (empty where it could not be had), `mime_type`, `bytes` | 1 day |
 //! | `p:{conversation}:written` | string | when the person wrote last, µs | 25 h |
 //! | `p:{conversation}:human` | string | that a human has the chat: agents stay silent | 12 h |
 //! | `p:{tenant}:live` | stream | what operators watch, about the last 10,000 events | 1 h after the last |
@@ -61,6 +62,7 @@ mod chats;
 mod connection;
 mod edge_leases;
 mod error;
+mod files;
 mod leases;
 mod ledger;
 mod limits;
@@ -81,6 +83,7 @@ pub use chats::{StoredContext, Written};
 pub use connection::{Cache, OPERATION_TIMEOUT};
 pub use edge_leases::Renewal;
 pub use error::CacheError;
+pub use files::SettledFile;
 pub use ledger::{Ledger, Record, Sequel};
 pub use limits::Admission;
 pub use live::LiveEntry;

@@ -50,6 +50,16 @@ impl Cache {
         .await
     }
 
+    /// Whom a ticket speaks for. It stays.
+    ///
+    /// # Errors
+    /// When Redis is away.
+    pub async fn ticket(&self, hash: &str) -> Result<Option<String>, CacheError> {
+        let key = self.key(&format!("ticket:{hash}"), "");
+        self.run("ticket", |mut c| async move { cmd("GET").arg(key).query_async(&mut c).await })
+            .await
+    }
+
     /// Whom a ticket speaks for. It is gone then.
     ///
     /// # Errors

@@ -47,6 +47,20 @@ static FAIL: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
+/// As `FAIL`, and counts.
+static PUT_OFF: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+        if redis.call('HEXISTS', KEYS[1], 'external_id') == 0 then
+            redis.call('HDEL', KEYS[1], 'since')
+        end
+        local times = redis.call('HINCRBY', KEYS[1], 'put_off', 1)
+        redis.call('EXPIRE', KEYS[1], ARGV[1])
+        return times
+        ",
+    )
+});
+
 /// Takes back a send that the vendor refused after it had taken it: once. By the refused id a second run of the same is
 /// told from the refusal of what was sent in its place.
 static REFUSE: LazyLock<Script> = LazyLock::new(|| {
@@ -149,6 +163,19 @@ impl Cache {
     pub async fn fail_send(&self, event: EventId) -> Result<(), CacheError> {
         let key = self.send_key(event);
         self.run("fail_send", |mut c| async move { FAIL.key(key).invoke_async(&mut c).await }).await
+    }
+
+    /// Forgets the send of `event` as [`Self::fail_send`] does, because the vendor takes nothing at the moment; how often that
+    /// was so, this time included.
+    ///
+    /// # Errors
+    /// When Redis is away.
+    pub async fn put_off_send(&self, event: EventId) -> Result<u32, CacheError> {
+        let key = self.send_key(event);
+        self.run("put_off_send", |mut c| async move {
+            PUT_OFF.key(key).arg(SEND_TTL_SECONDS).invoke_async(&mut c).await
+        })
+        .await
     }
 
     /// Notes that the vendor refused, after it had taken it as `external_id`, the send of `event`.

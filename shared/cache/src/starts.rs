@@ -1,12 +1,16 @@
 use std::sync::LazyLock;
 
 use deadpool_redis::redis::{AsyncCommands as _, Script};
-use domain::{BoxFuture, EventId, StartCounter, Starts};
+use domain::{BoxFuture, EventId, ReplayEnd, StartCounter, Starts};
 
 use crate::{Cache, CacheError};
 
 /// As long as an event can lie in a queue, and a day.
 const STARTS_TTL_SECONDS: u64 = 15 * 24 * 60 * 60;
+
+/// What stands where a replay that was handled is noted. In the place of one that had no effect stand this and the reason.
+const HANDLED: &str = "1";
+const FAILED: &str = "failed:";
 
 static COUNT: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
@@ -38,20 +42,18 @@ impl Cache {
         self.key(&format!("replayed:{event}"), &format!(":{queue}"))
     }
 
-    /// Whether these replays, by what their starts are counted under, have been handled on `queue`.
-    ///
-    /// # Errors
-    /// When Redis cannot be reached.
-    pub async fn are_replays_done(
+    async fn replay_end(
         &self,
         queue: &str,
-        events: &[EventId],
-    ) -> Result<Vec<bool>, CacheError> {
-        let asked = events.iter().map(async |event| {
-            let key = self.replay_key(queue, *event);
-            self.run("is_replay_done", |mut c| async move { c.exists(key).await }).await
-        });
-        futures::future::try_join_all(asked).await
+        replay: EventId,
+    ) -> Result<Option<ReplayEnd>, CacheError> {
+        let key = self.replay_key(queue, replay);
+        let noted: Option<String> =
+            self.run("replay_end", |mut c| async move { c.get(key).await }).await?;
+        Ok(noted.map(|noted| match noted.strip_prefix(FAILED) {
+            Some(why) => ReplayEnd::Failed(why.to_owned()),
+            None => ReplayEnd::Handled,
+        }))
     }
 
     async fn count_start(&self, queue: &str, event: EventId) -> Result<Starts, CacheError> {
@@ -83,17 +85,37 @@ impl StartCounter for Cache {
         })
     }
 
-    fn replay_done<'a>(&'a self, queue: &'a str, event: EventId) -> BoxFuture<'a, ()> {
+    fn replay_ended<'a>(
+        &'a self,
+        queue: &'a str,
+        replay: EventId,
+        end: &'a ReplayEnd,
+    ) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            let key = self.replay_key(queue, event);
+            let key = self.replay_key(queue, replay);
+            let end = match end {
+                ReplayEnd::Handled => HANDLED.to_owned(),
+                ReplayEnd::Failed(why) => format!("{FAILED}{why}"),
+            };
             let noted = self
-                .run("replay_done", |mut c| async move {
-                    c.set_ex::<_, _, ()>(key, 1, STARTS_TTL_SECONDS).await
+                .run("replay_ended", |mut c| async move {
+                    c.set_ex::<_, _, ()>(key, end, STARTS_TTL_SECONDS).await
                 })
                 .await;
             if let Err(error) = noted {
-                tracing::debug!(%error, "a replay that was handled is not noted");
+                tracing::debug!(%error, "how a replay ended is not noted");
             }
+        })
+    }
+
+    fn replays_ended<'a>(
+        &'a self,
+        queue: &'a str,
+        replays: &'a [EventId],
+    ) -> BoxFuture<'a, Option<Vec<Option<ReplayEnd>>>> {
+        Box::pin(async move {
+            let asked = replays.iter().map(|replay| self.replay_end(queue, *replay));
+            futures::future::try_join_all(asked).await.ok()
         })
     }
 }

@@ -9,6 +9,15 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Starts(pub u32);
 
+/// What became of the replay of a dead letter (F5).
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum ReplayEnd {
+    /// It was handled: its effect stands.
+    Handled,
+    /// It had no effect, for this reason.
+    Failed(String),
+}
+
 /// Counts how often a handler has begun a message, over all tasks.
 ///
 /// The broker's own count cannot serve: AWS counts a receive for every message of a group it hands
@@ -22,8 +31,22 @@ pub trait StartCounter: Send + Sync {
     /// Takes one start back: the message was given back without fault of its own.
     fn given_back<'a>(&'a self, queue: &'a str, event: EventId) -> BoxFuture<'a, ()>;
 
-    /// Notes that a replay has been handled, for whoever replayed it (F5). `event` is what its starts are counted under.
-    fn replay_done<'a>(&'a self, queue: &'a str, event: EventId) -> BoxFuture<'a, ()>;
+    /// Notes how a replay ended, for whoever replayed it (F5). `replay` is what its starts are counted under
+    /// ([`EventId::of_replay`]).
+    fn replay_ended<'a>(
+        &'a self,
+        queue: &'a str,
+        replay: EventId,
+        end: &'a ReplayEnd,
+    ) -> BoxFuture<'a, ()>;
+
+    /// How these replays ended, each in its place; `None` in the place of one that has not, as far as is known. `None` for all
+    /// when the counter cannot be reached.
+    fn replays_ended<'a>(
+        &'a self,
+        queue: &'a str,
+        replays: &'a [EventId],
+    ) -> BoxFuture<'a, Option<Vec<Option<ReplayEnd>>>>;
 }
 
 /// Something outside this process that work needs: the database, Redis, the queues. Health pages

@@ -65,6 +65,10 @@ payloads! {
     event TraceRequested,
     /// A vendor took a message, and told later that the person may not be written to freely.
     event MessageRefused,
+    /// A request for a human is to be looked at again.
+    event EscalationDue,
+    /// The business itself made, moved or called off an appointment.
+    event AppointmentChanged,
     /// Recognise a piece of the caller's speech.
     job TranscribeSegment,
     /// The words of a segment, for the call's edge task.
@@ -193,10 +197,32 @@ pub struct PausedSpan {
 /// A human is wanted (A7).
 #[derive(Clone, PartialEq, Debug)]
 pub struct EscalationRequested {
-    /// Why, as a short code: `no_answer`, `asked`, `ladder`.
+    /// Why, as a short code: `no_answer`, `not_understood`, `asked`, `ladder`.
     pub reason: String,
     /// What the human should know.
     pub summary: Personal,
+}
+
+/// A request for a human in a chat is to be looked at again (A7): nobody may have taken it, or whoever did may have left it.
+/// How it stands is looked up then.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct EscalationDue {
+    /// The id of the event that asked.
+    pub escalation: String,
+}
+
+impl EscalationDue {
+    /// The event that has `escalation`, of the chat on `channel`, looked at again at `at`.
+    pub fn of(
+        escalation: uuid::Uuid,
+        at: Timestamp,
+        (tenant, conversation, channel): (TenantId, ConversationId, Channel),
+    ) -> Envelope {
+        let name = format!("escalation-due:{escalation}:{}", at.as_micros());
+        let id = EventId::from_uuid(tenant.derive(&name));
+        let due = Self { escalation: escalation.to_string() };
+        Envelope::new(id, tenant, conversation, channel, at, due)
+    }
 }
 
 /// How the handing over of a call stands (A7).
@@ -477,5 +503,40 @@ impl ReminderDue {
         let id = EventId::from_uuid(tenant.derive(&format!("remind:{appointment}")));
         let reminder = Self { appointment: appointment.to_string() };
         (at > now).then(|| Envelope::new(id, tenant, conversation, channel, at, reminder))
+    }
+}
+
+/// The business itself, and no agent, changed an appointment: the person is to be told (A6).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AppointmentChanged {
+    /// The appointment's id; of one that was moved, the new one's.
+    pub appointment: String,
+    /// What was done.
+    pub change: AppointmentChange,
+}
+
+/// What was done to an appointment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AppointmentChange {
+    /// It was made.
+    Booked,
+    /// It has another time.
+    Moved,
+    /// It was called off.
+    Cancelled,
+}
+
+impl AppointmentChanged {
+    /// That `appointment` was changed at `now`. An appointment is made, moved on and called off once each, and so is each told.
+    pub fn of(
+        appointment: uuid::Uuid,
+        change: AppointmentChange,
+        (tenant, conversation, channel): (TenantId, ConversationId, Channel),
+        now: Timestamp,
+    ) -> Envelope {
+        let name = format!("appointment-changed:{appointment}:{change:?}");
+        let id = EventId::from_uuid(tenant.derive(&name));
+        let changed = Self { appointment: appointment.to_string(), change };
+        Envelope::new(id, tenant, conversation, channel, now, changed)
     }
 }

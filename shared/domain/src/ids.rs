@@ -90,6 +90,16 @@ impl EventId {
     pub fn child(&self, name: &str) -> Self {
         Self(self.derive(name))
     }
+
+    /// What the starts of a replay are counted under, and its end is noted under: a replay keeps its event id and begins a
+    /// count of its own, or the letter that failed five times would be buried again unread. The event itself where it was
+    /// not replayed.
+    pub fn of_replay(&self, replays: u32) -> Self {
+        match replays {
+            0 => *self,
+            n => self.child(&format!("replay:{n}")),
+        }
+    }
 }
 
 /// Twilio's name of a call (`CA` and 32 hex digits), or a browser call's own (`BR` and as many).

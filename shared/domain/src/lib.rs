@@ -21,7 +21,7 @@ mod time;
 mod turn;
 
 pub use channel::Channel;
-pub use delivery::{BoxFuture, Dependency, StartCounter, Starts};
+pub use delivery::{BoxFuture, Dependency, ReplayEnd, StartCounter, Starts};
 pub use envelope::Envelope;
 pub use event::*;
 pub use ids::{CallSid, ConversationId, EventId, TenantId};
@@ -29,8 +29,8 @@ pub use keys::{CipherError, FieldCipher, KeyError, KeyRing};
 pub use message::*;
 pub use personal::Personal;
 pub use tenant::{
-    Address, AddressMode, HttpTool, Selection, Template, Templates, TenantSettings, TurnTaking,
-    VendorVoice, Voice,
+    Address, AddressMode, ChatHandover, HttpTool, Selection, Template, Templates, TenantSettings,
+    TurnTaking, VendorVoice, Voice,
 };
 pub use time::Timestamp;
 pub use turn::{Heard, Stage, StageName, Turn};

@@ -109,8 +109,51 @@ pub enum MessageKind {
         /// The vendor's id of that message.
         original: String,
     },
+    /// The person has another number from now on.
+    NumberChanged {
+        /// That number, or the WhatsApp id made of it.
+        to: Personal,
+    },
+    /// A word that stands alone and means the same to every business on the channel. The border answers it; agents never see it.
+    Keyword(Keyword),
     /// Anything an agent cannot yet use; the value is the vendor's type name.
     Unsupported(String),
+}
+
+/// What everybody may write to a business by text message (PROTOCOLS 1.6).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Keyword {
+    /// No more messages from this number.
+    Stop,
+    /// Messages from this number again.
+    Start,
+    /// Who is this, and how does it end?
+    Help,
+}
+
+impl Keyword {
+    /// Its name, in the history and on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Start => "start",
+            Self::Help => "help",
+        }
+    }
+
+    /// The keyword of that name; `None` for one this release does not know.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Stop, Self::Start, Self::Help].into_iter().find(|word| word.as_str() == name)
+    }
+
+    /// Whether who writes it wants no messages from then on; `None` where it says nothing of that.
+    pub const fn opts_out(self) -> Option<bool> {
+        match self {
+            Self::Stop => Some(true),
+            Self::Start => Some(false),
+            Self::Help => None,
+        }
+    }
 }
 
 /// A file a person sent, as the vendor announces it (PROTOCOLS 2.2, 2.5).
@@ -225,6 +268,17 @@ pub struct Location {
     pub longitude: f64,
 }
 
+impl Location {
+    /// The place as people and agents read it, by its `name` where it has one: "City Hall (43.65, -79.38)".
+    pub fn told(&self, name: &Personal) -> Personal {
+        let Self { latitude, longitude } = self;
+        match name.is_empty() {
+            true => format!("{latitude}, {longitude}").into(),
+            false => format!("{} ({latitude}, {longitude})", name.reveal()).into(),
+        }
+    }
+}
+
 /// One of several answers an agent offers. A channel that has buttons or lists shows it so; elsewhere it stands in the
 /// text, numbered.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -236,6 +290,25 @@ pub struct OfferedChoice {
     /// A second line, where the channel has room for one.
     pub description: Option<Personal>,
 }
+
+impl OfferedChoice {
+    /// What a question that is answered by yes or no offers.
+    pub fn yes_or_no() -> Vec<Self> {
+        YES_OR_NO.map(Self::plain).to_vec()
+    }
+
+    /// Whether these are [`yes_or_no`](Self::yes_or_no). Where they cannot be buttons nobody has to be told how to answer.
+    pub fn are_yes_or_no(choices: &[Self]) -> bool {
+        choices.iter().map(|choice| choice.id.as_str()).eq(YES_OR_NO.map(|(id, _)| id))
+    }
+
+    fn plain((id, title): (&str, &str)) -> Self {
+        Self { id: id.to_owned(), title: title.into(), description: None }
+    }
+}
+
+/// By id and title.
+const YES_OR_NO: [(&str, &str); 2] = [("yes", "Yes"), ("no", "No")];
 
 /// An agent's whole reply to a turn. Outbound channels send it, the writer keeps it.
 #[derive(Clone, PartialEq, Debug)]
@@ -275,6 +348,8 @@ pub enum SentForm {
     },
     /// An e-mail; elsewhere it is nothing but the text.
     Mail(Mail),
+    /// A template, which may go out at any time; the text is what the history shows of it.
+    Template(SentTemplate),
 }
 
 /// A file that is sent to a person.
@@ -286,6 +361,48 @@ pub struct SentFile {
     pub filename: Option<Personal>,
     /// SHA-256 of it, hexadecimal: what was uploaded to a vendor once is known by it.
     pub sha256: String,
+}
+
+/// A message the vendor has approved, with everything filled in (PROTOCOLS 2.3).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SentTemplate {
+    /// Its name at the vendor.
+    pub name: String,
+    /// Its language there, such as `en_US`.
+    pub language: String,
+    /// What its header has, where that is not fixed.
+    pub header: Option<TemplateHeader>,
+    /// The parameters of its body, in order.
+    pub parameters: Vec<Personal>,
+    /// Those of its buttons that are not fixed.
+    pub buttons: Vec<TemplateButton>,
+}
+
+/// What stands above a template.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum TemplateHeader {
+    /// The parameter of its line.
+    Text(Personal),
+    /// A picture, a film or a document.
+    File(SentFile),
+}
+
+/// What a button of a template is given.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TemplateButton {
+    /// Which button, from 0.
+    pub index: u32,
+    /// What.
+    pub parameter: ButtonParameter,
+}
+
+/// The parameter of a template's button.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ButtonParameter {
+    /// What comes back as [`MessageKind::Choice`] when it is chosen.
+    Payload(String),
+    /// The end of the address that it opens.
+    UrlEnd(Personal),
 }
 
 /// A link that a person may open.

@@ -85,8 +85,8 @@ pub struct TurnTaking {
     pub end_of_turn_unfinished: Duration,
     /// The same after a complete yes or no.
     pub end_of_turn_answered: Duration,
-    /// The longest "okay" or cough: more voice than this into the agent's interrupts it, whatever the words. Zero: every
-    /// voice does.
+    /// The longest "okay" or cough: of more voice than this into the agent's the words are looked at before it ends. Zero:
+    /// every voice interrupts.
     pub back_channel_longest: Duration,
     /// Silence of the caller until the question whether somebody is there.
     pub caller_silent_after: Duration,
@@ -100,6 +100,30 @@ impl Default for TurnTaking {
             end_of_turn_answered: Duration::from_millis(300),
             back_channel_longest: Duration::from_millis(1_000),
             caller_silent_after: Duration::from_secs(8),
+        }
+    }
+}
+
+/// How long people in chats wait for humans, and humans for people (A7).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ChatHandover {
+    /// A request that nobody took for so long: the person is told that nobody is free yet.
+    pub untaken_after: Duration,
+    /// A chat in which the human who has it wrote nothing for so long goes back to the agents.
+    pub idle_after: Duration,
+    /// What a person is told whom nobody took over yet.
+    pub nobody_free: String,
+}
+
+impl Default for ChatHandover {
+    fn default() -> Self {
+        Self {
+            untaken_after: Duration::from_secs(15 * 60),
+            idle_after: Duration::from_secs(12 * 60 * 60),
+            nobody_free:
+                "Everybody is busy just now. Somebody will write to you here as soon as they can; \
+                until then I am glad to help."
+                    .into(),
         }
     }
 }
@@ -233,8 +257,12 @@ pub struct TenantSettings {
     pub transfer_to: Option<String>,
     /// Spoken to a caller whom nobody took over.
     pub nobody_free: String,
+    /// How long a chat waits for a human, and for how long one has it (A7).
+    pub chat_handover: ChatHandover,
     /// What goes out on WhatsApp to who did not write for 24 hours (A5).
     pub whatsapp_templates: Templates,
+    /// The answer to HELP by text message; `None` names the business and how to end the messages.
+    pub sms_help: Option<String>,
     /// What agents can have done by systems of the tenant's own (C5).
     pub tools: Vec<HttpTool>,
 }
@@ -299,7 +327,9 @@ impl Default for TenantSettings {
             fallback_number: None,
             transfer_to: None,
             nobody_free: "Nobody could take the call just now. What else can I do for you?".into(),
+            chat_handover: ChatHandover::default(),
             whatsapp_templates: Templates::default(),
+            sms_help: None,
             tools: Vec::new(),
         }
     }

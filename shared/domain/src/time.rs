@@ -72,6 +72,11 @@ impl Timestamp {
         Self(self.0.saturating_add(later.as_micros() as i64))
     }
 
+    /// This moment and `earlier` less.
+    pub const fn minus(&self, earlier: Duration) -> Self {
+        Self(self.0.saturating_sub(earlier.as_micros() as i64))
+    }
+
     /// Year, month and day, UTC (proleptic Gregorian).
     pub const fn utc_date(&self) -> (i64, u32, u32) {
         // Days since 1 March of the year 0, in eras of 400 years, so that the leap day comes last.

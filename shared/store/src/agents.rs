@@ -131,6 +131,13 @@ pub async fn rule(tx: &TenantTx, id: Uuid) -> Result<Option<RuleEntry>, StoreErr
     Ok(tx.query_opt(sql, &[&id]).await?.as_ref().map(rule_of))
 }
 
+/// As [`rule`], held until the end of the transaction, so that two changes come one after the other.
+pub async fn rule_for_change(tx: &TenantTx, id: Uuid) -> Result<Option<RuleEntry>, StoreError> {
+    let sql = "SELECT id, condition, agent, priority, enabled FROM routing_rules WHERE id = $1
+         FOR NO KEY UPDATE";
+    Ok(tx.query_opt(sql, &[&id]).await?.as_ref().map(rule_of))
+}
+
 /// Adds a rule, or puts it in the place of the one with its id. Its agent is one of the tenant's rows.
 pub async fn put_rule(tx: &TenantTx, rule: &RuleEntry) -> Result<(), StoreError> {
     let RuleEntry { row: RuleRow { id, condition, agent }, priority, enabled } = rule;

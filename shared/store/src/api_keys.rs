@@ -91,6 +91,13 @@ pub async fn role_of(tx: &TenantTx, id: &str, secret: &str) -> Result<Option<Str
     Ok(Some(row.get(0)))
 }
 
+/// Whether a key still opens the API.
+pub async fn is_good(tx: &TenantTx, id: &str) -> Result<bool, StoreError> {
+    let sql = "SELECT FROM api_keys WHERE id = $1 AND revoked_at IS NULL
+         AND (expires_at IS NULL OR expires_at > now())";
+    Ok(tx.query_opt(sql, &[&id]).await?.is_some())
+}
+
 /// Every key of the tenant, the newest first.
 pub async fn all(tx: &TenantTx) -> Result<Vec<ApiKey>, StoreError> {
     let rows = tx

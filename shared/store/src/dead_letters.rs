@@ -3,6 +3,7 @@
 
 mod operator;
 pub mod own;
+mod settling;
 
 use std::sync::Arc;
 
@@ -42,7 +43,7 @@ pub struct NewLetter<'a> {
     pub died_at: Timestamp,
     /// What its envelope says; `None` when it cannot be decoded.
     pub about: Option<About<'a>>,
-    /// The release of the task that keeps it.
+    /// The release of the task that gave it up; empty where the broker itself did.
     pub build: &'a str,
     /// Its body as it was buried.
     pub body: &'a str,
@@ -133,7 +134,8 @@ impl Archive {
         Ok(())
     }
 
-    /// How many letters wait for an operator, by queue; a queue without any is left out.
+    /// How many letters need somebody, by queue; a queue without any is left out. Those of parked groups have somebody, and
+    /// jobs whose time is over are of no use to anybody.
     ///
     /// # Errors
     /// As [`Store::tenant`].
@@ -143,6 +145,21 @@ impl Archive {
             client.prepare_cached("SELECT queue, letters FROM dead_letters_waiting()").await?;
         let rows = client.query(&statement, &[]).await?;
         Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    }
+
+    /// Forgets letters that are settled and of which nothing was done since `untouched_since`, with what was done to them: up to
+    /// `at_most`. Gives how many went.
+    ///
+    /// # Errors
+    /// As [`Store::tenant`].
+    pub async fn forget(
+        &self,
+        untouched_since: Timestamp,
+        at_most: i64,
+    ) -> Result<i64, StoreError> {
+        let client = self.store.client().await?;
+        let sql = "SELECT forget_dead_letters($1, $2)";
+        Ok(client.query_one(sql, &[&moment(untouched_since), &at_most]).await?.get(0))
     }
 
     async fn make_key(&self) -> Result<(Vec<u8>, Arc<dyn FieldCipher>), StoreError> {

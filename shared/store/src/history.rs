@@ -7,7 +7,7 @@
 
 use std::time::SystemTime;
 
-use domain::{CipherError, ConversationId, FieldCipher, Personal, Timestamp};
+use domain::{CipherError, ConversationId, FieldCipher, Personal, TenantId, Timestamp};
 use tokio_postgres::{Row, types::ToSql};
 use uuid::Uuid;
 
@@ -43,8 +43,10 @@ pub struct Conversation {
     pub user: Option<Uuid>,
     /// What the person is called.
     pub name: Option<Personal>,
-    /// What the person is known by: `phone`, `email` or `bsuid`, and the value.
+    /// What the person is known by: `phone` or `bsuid`, and the value; in a chat what it is held with, where that is known.
     pub known_by: Option<(String, Personal)>,
+    /// Where an answer in the chat goes; `None` where the person is known by several things and none of them made its id.
+    pub reached_by: Option<Personal>,
     /// Who answered last.
     pub agent: Option<String>,
     /// The call, on calls.
@@ -123,11 +125,12 @@ async fn select(
         "WITH page AS (
             SELECT c.id, c.channel, c.our_address, c.user_id, c.started_at, c.last_active_at, c.ended_at
             FROM conversations c {} ORDER BY c.last_active_at DESC, c.id LIMIT {limit})
-         SELECT page.*, u.name_enc, i.kind, i.value_enc, a.agent, l.call
+         SELECT page.*, u.name_enc, i.kinds, i.sealed, a.agent, l.call
          FROM page
          LEFT JOIN users u ON u.id = page.user_id
-         LEFT JOIN LATERAL (SELECT kind, value_enc FROM user_identities
-            WHERE user_id = page.user_id ORDER BY kind DESC LIMIT 1) i ON true
+         LEFT JOIN LATERAL (SELECT array_agg(kind ORDER BY kind DESC, value_hash) AS kinds,
+                array_agg(value_enc ORDER BY kind DESC, value_hash) AS sealed
+            FROM user_identities WHERE user_id = page.user_id) i ON true
          LEFT JOIN LATERAL (SELECT agent FROM messages
             WHERE conversation = page.id AND agent IS NOT NULL
             ORDER BY position DESC LIMIT 1) a ON true
@@ -143,25 +146,48 @@ async fn select(
     let cipher = tx.cipher().await?;
     let read = |row: &Row| {
         let name: Option<&[u8]> = row.get(7);
-        let known_by = match (row.get::<_, Option<String>>(8), row.get::<_, Option<&[u8]>>(9)) {
-            (Some(kind), Some(value)) => Some((kind, users::open_value(cipher.as_ref(), value)?)),
-            _ => None,
-        };
+        let kinds: Vec<String> = row.get::<_, Option<_>>(8).unwrap_or_default();
+        let sealed: Vec<&[u8]> = row.get::<_, Option<_>>(9).unwrap_or_default();
+        let mut identities = Vec::with_capacity(kinds.len());
+        for (kind, value) in kinds.into_iter().zip(sealed) {
+            identities.push((kind, users::open_value(cipher.as_ref(), value)?));
+        }
+        let (id, channel, our_address): (_, String, Option<String>) =
+            (row.get(0), row.get(1), row.get(2));
+        let ours = our_address.as_deref().unwrap_or_default();
+        let held_with = held_with(tx.tenant(), id, (&channel, ours), &identities);
         Ok(Conversation {
-            id: row.get(0),
-            channel: row.get(1),
-            our_address: row.get(2),
+            id,
+            reached_by: held_with.and_then(|n| Some(identities.get(n)?.1.clone())),
+            known_by: identities.into_iter().nth(held_with.unwrap_or_default()),
+            channel,
+            our_address,
             user: row.get(3),
             started_at: at(row, 4),
             last_active_at: at(row, 5),
             ended_at: maybe_at(row, 6),
             name: name.map(|sealed| users::open_name(cipher.as_ref(), sealed)).transpose()?,
-            known_by,
             agent: row.get(10),
             call: row.get(11),
         })
     };
     rows.iter().map(read).collect()
+}
+
+/// Which of what a person is known by a chat is held with: the one that its id was made of (DESIGN 4), or the only one there is,
+/// for nothing else led the chat to this person. WhatsApp names a number without its `+`.
+fn held_with(
+    tenant: TenantId,
+    id: Uuid,
+    (channel, ours): (&str, &str),
+    identities: &[(String, Personal)],
+) -> Option<usize> {
+    let is_of =
+        |contact: &str| *ConversationId::of_chat(tenant, channel, ours, contact).as_uuid() == id;
+    let made = identities.iter().position(|(_, value)| {
+        is_of(value.reveal()) || value.reveal().strip_prefix('+').is_some_and(is_of)
+    });
+    made.or_else(|| (identities.len() == 1).then_some(0))
 }
 
 /// Something that was said, whole.
@@ -193,6 +219,16 @@ pub struct Message {
     pub account: Option<Account>,
     /// What became of it, as far as the vendor said.
     pub delivery: Option<Delivery>,
+    /// Its file, once that is kept: the media type, and the size in bytes.
+    pub file: Option<(String, i64)>,
+    /// Why its file could not be had, or nobody understood it; nothing about the person.
+    pub file_fault: Option<String>,
+    /// When the person last changed it: its text is the current one.
+    pub edited_at: Option<Timestamp>,
+    /// The advertisement or post the person came from with it.
+    pub referral: Option<Personal>,
+    /// When the person took it back: neither its text nor its file is shown.
+    pub revoked_at: Option<Timestamp>,
     /// When.
     pub at: Timestamp,
 }
@@ -252,7 +288,9 @@ pub async fn messages(
         "SELECT m.id, m.position, m.role, m.turn, m.kind, m.kind_value, m.text, m.text_enc,
             m.intended, m.intended_enc, m.heard_chars, m.heard_whole, m.external_id, m.in_reply_to,
             m.agent, m.confidence, m.reason, m.model, m.processing_ms, m.tokens_in, m.tokens_out,
-            m.cost_micros, m.occurred_at, d.status, d.error_code, d.error_text, d.updated_at
+            m.cost_micros, m.occurred_at, d.status, d.error_code, d.error_text, d.updated_at,
+            m.media_type, m.media_bytes, m.media_fault, m.edited_at, m.revoked_at,
+            m.referral_enc
          FROM messages m
          LEFT JOIN LATERAL (SELECT status, error_code, error_text, updated_at FROM deliveries
             WHERE message = m.id ORDER BY progress DESC LIMIT 1) d ON true
@@ -270,6 +308,7 @@ pub async fn messages(
 fn read_message(row: &Row, cipher: &dyn FieldCipher) -> Result<Message, CipherError> {
     let agent: Option<String> = row.get(14);
     let status: Option<String> = row.get(23);
+    let revoked_at = maybe_at(row, 31);
     Ok(Message {
         id: row.get(0),
         position: row.get(1),
@@ -299,6 +338,11 @@ fn read_message(row: &Row, cipher: &dyn FieldCipher) -> Result<Message, CipherEr
             error_text: row.get(25),
             updated_at: maybe_at(row, 26).unwrap_or_default(),
         }),
+        file: row.get::<_, Option<String>>(27).zip(row.get(28)).filter(|_| revoked_at.is_none()),
+        file_fault: row.get(29),
+        edited_at: maybe_at(row, 30),
+        revoked_at,
+        referral: crate::messages::open_referral(cipher, row.get(32))?,
     })
 }
 
@@ -348,20 +392,49 @@ impl Recording {
     }
 }
 
+/// Which calls are meant. What is not given does not matter.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct CallFilter {
+    /// Of this person.
+    pub user: Option<Uuid>,
+    /// `voice` or `browser`.
+    pub channel: Option<String>,
+    /// To or from this address of ours.
+    pub our_address: Option<String>,
+    /// Whether they still go on.
+    pub is_live: Option<bool>,
+    /// That began then or later.
+    pub from: Option<Timestamp>,
+    /// That began earlier.
+    pub until: Option<Timestamp>,
+}
+
 /// Up to `limit` calls, the newest first, after the one that `after` names by its start
 /// and its conversation.
 pub async fn calls(
     tx: &TenantTx,
-    (from, until): (Option<Timestamp>, Option<Timestamp>),
+    filter: &CallFilter,
     after: Option<(Timestamp, Uuid)>,
     limit: i64,
 ) -> Result<Vec<Call>, StoreError> {
     let mut wanted = Conditions::default();
     wanted.all.push("l.started_at IS NOT NULL".to_owned());
-    if let Some(from) = from {
+    if let Some(user) = filter.user {
+        wanted.add("c.user_id = $", user);
+    }
+    if let Some(channel) = &filter.channel {
+        wanted.add("c.channel = $", channel.clone());
+    }
+    if let Some(address) = &filter.our_address {
+        wanted.add("c.our_address = $", address.clone());
+    }
+    if let Some(is_live) = filter.is_live {
+        wanted.add("(l.ended_at IS NULL) = $", is_live);
+    }
+    if let Some(from) = filter.from {
         wanted.add("l.started_at >= $", moment(from));
     }
-    if let Some(until) = until {
+    if let Some(until) = filter.until {
         wanted.add("l.started_at < $", moment(until));
     }
     if let Some((at, conversation)) = after {

@@ -121,6 +121,13 @@ pub async fn get(tx: &TenantTx, id: Uuid) -> Result<Option<Document>, StoreError
     Ok(row.map(|row| Document { listed: listed(&row), text: row.get(12) }))
 }
 
+/// As [`get`], held until the end of the transaction, so that two changes come one after the other.
+pub async fn get_for_change(tx: &TenantTx, id: Uuid) -> Result<Option<Document>, StoreError> {
+    let hold = "SELECT FROM knowledge_documents WHERE id = $1 FOR NO KEY UPDATE";
+    tx.query(hold, &[&id]).await?;
+    get(tx, id).await
+}
+
 /// Puts a document in place of what had its id; `false` where it is there unchanged, which keeps its embeddings.
 pub async fn put(
     tx: &TenantTx,

@@ -28,6 +28,7 @@ pub mod idempotency;
 pub mod knowledge;
 pub mod messages;
 pub mod migrate;
+pub mod opt_outs;
 mod pool;
 pub mod seed;
 pub mod tenants;

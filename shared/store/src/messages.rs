@@ -9,8 +9,9 @@
 //! may differ by seconds, so a message comes after what is there already, whatever its time.
 
 use domain::{
-    CallStarted, CipherError, ConversationId, Envelope, FieldCipher, Heard, KeptFile, MediaKind,
-    MediaSettled, MessageKind, MessageReceived, MessageSent, Personal, SentForm, Timestamp, Turn,
+    CallStarted, Channel, CipherError, ConversationId, Envelope, FieldCipher, Heard, KeptFile,
+    MediaKind, MediaSettled, MessageKind, MessageReceived, MessageSent, Personal, SentForm,
+    Timestamp, Turn,
 };
 use std::time::SystemTime;
 use uuid::Uuid;
@@ -19,40 +20,36 @@ use crate::{StoreError, TenantTx, effects::turn_number, moment, plain};
 
 const TEXT: &str = "messages.text";
 const INTENDED: &str = "messages.intended";
+const REFERRAL: &str = "messages.referral";
 
 /// Takes in what a person said or wrote. The conversation's row must exist.
 pub async fn received(tx: &TenantTx, of: &Envelope, e: &MessageReceived) -> Result<(), StoreError> {
     let spoken = of.channel.is_spoken();
-    let (kind, value) = match &e.kind {
-        MessageKind::Speech => ("speech", None),
-        MessageKind::Text => ("text", None),
-        MessageKind::Choice(id) => ("choice", Some(plain(id))),
-        MessageKind::Media(media) => (media.kind.as_str(), Some(plain(&media.id))),
-        MessageKind::Location(_) => ("location", None),
-        MessageKind::Reaction { to } => ("reaction", Some(plain(to))),
-        MessageKind::Edited { original } => ("edit", Some(plain(original))),
-        MessageKind::Revoked { original } => ("revoke", Some(plain(original))),
-        MessageKind::Unsupported(name) => ("unsupported", Some(plain(name))),
+    let (kind, value) = kind_of(&e.kind);
+    let text = match &e.kind {
+        MessageKind::Location(place) => kept_of(of, &place.told(&e.text)),
+        _ => kept_of(of, &e.text),
     };
-    let text = kept_of(of, &e.text);
-    let sealed = tx.cipher().await?.seal(TEXT, &text)?;
+    let cipher = tx.cipher().await?;
+    let sealed = cipher.seal(TEXT, &text)?;
+    let referral = e.referral.as_ref().map(|text| cipher.seal(REFERRAL, text.reveal()));
     let turn = spoken.then(|| turn_number(of.turn));
     tx.execute(
         "INSERT INTO messages (tenant, id, conversation, channel, role, turn, position, kind,
-            kind_value, text, text_enc, external_id, occurred_at)
+            kind_value, text, text_enc, external_id, occurred_at, in_reply_to, referral_enc)
          SELECT t.id, $1::uuid, $2::uuid, $3::text, 'user',
             -- A chat's answer may be here already; it knows the turn.
             coalesce($4::int4, (SELECT a.turn FROM messages a
-                WHERE a.in_reply_to = $10 AND a.conversation = $2 LIMIT 1)),
+                WHERE a.in_reply_to = $10 AND a.conversation = $2 AND a.role <> 'user' LIMIT 1)),
             -- And it comes after what it answers.
             coalesce((SELECT min(a.position) - 1 FROM messages a
-                WHERE a.in_reply_to = $10 AND a.conversation = $2),
+                WHERE a.in_reply_to = $10 AND a.conversation = $2 AND a.role <> 'user'),
                 greatest($5::int8, (SELECT max(b.position) + 1 FROM messages b
                     WHERE b.conversation = $2 AND $12::bool))),
             $6::text, $7::text,
             CASE WHEN NOT t.encrypt_text THEN $8::text END,
             CASE WHEN t.encrypt_text THEN $9::bytea END,
-            $10::text, $11::timestamptz
+            $10::text, $11::timestamptz, $13::text, $14::bytea
          FROM tenants t
          ON CONFLICT (tenant, id) DO NOTHING",
         &[
@@ -68,12 +65,67 @@ pub async fn received(tx: &TenantTx, of: &Envelope, e: &MessageReceived) -> Resu
             &present(&e.external_id),
             &moment(of.occurred_at),
             &comes_last(of),
+            &e.quotes.as_deref().and_then(present),
+            &referral.transpose()?,
         ],
     )
     .await?;
+    match &e.kind {
+        MessageKind::Edited { original } | MessageKind::Revoked { original } => {
+            take_changes(tx, of, &plain(original)).await?;
+        }
+        // What came while it could not be taken in has to be made good.
+        _ if of.replays > 0 && !e.external_id.is_empty() => {
+            take_changes(tx, of, &plain(&e.external_id)).await?;
+        }
+        _ => {}
+    }
     match &e.heard {
         Some(heard) => self::heard(tx, of, heard).await,
         None => Ok(()),
+    }
+}
+
+/// Has the message that the vendor names `original` say what the person made of it, as far as that is here: its last change, or
+/// nothing where they took it back.
+async fn take_changes(tx: &TenantTx, of: &Envelope, original: &str) -> Result<(), StoreError> {
+    let conversation = of.conversation.as_uuid();
+    tx.execute(
+        "UPDATE messages m SET text = e.text, text_enc = e.text_enc, edited_at = e.occurred_at
+         FROM (SELECT text, text_enc, occurred_at FROM messages
+            WHERE conversation = $1 AND kind = 'edit' AND kind_value = $2
+            ORDER BY position DESC, id DESC LIMIT 1) e
+         WHERE m.conversation = $1 AND m.external_id = $2 AND m.role = 'user'",
+        &[conversation, &original],
+    )
+    .await?;
+    tx.execute(
+        "UPDATE messages m SET text = NULL, text_enc = NULL, revoked_at = r.occurred_at
+         FROM (SELECT min(occurred_at) AS occurred_at FROM messages
+            WHERE conversation = $1 AND kind = 'revoke' AND kind_value = $2) r
+         WHERE m.conversation = $1 AND m.role = 'user' AND r.occurred_at IS NOT NULL
+            AND (m.external_id = $2 OR m.kind = 'edit' AND m.kind_value = $2)",
+        &[conversation, &original],
+    )
+    .await?;
+    Ok(())
+}
+
+/// What a message of a person is called in the history, and what belongs to the kind: the choice made, the message reacted to.
+pub fn kind_of(kind: &MessageKind) -> (&'static str, Option<String>) {
+    match kind {
+        MessageKind::Speech => ("speech", None),
+        MessageKind::Text => ("text", None),
+        MessageKind::Choice(id) => ("choice", Some(plain(id))),
+        MessageKind::Media(media) => (media.kind.as_str(), Some(plain(&media.id))),
+        MessageKind::Location(_) => ("location", None),
+        MessageKind::Reaction { to } => ("reaction", Some(plain(to))),
+        MessageKind::Edited { original } => ("edit", Some(plain(original))),
+        MessageKind::Revoked { original } => ("revoke", Some(plain(original))),
+        // The number itself is among what the person is known by.
+        MessageKind::NumberChanged { .. } => ("number_changed", None),
+        MessageKind::Keyword(word) => ("keyword", Some(word.as_str().to_owned())),
+        MessageKind::Unsupported(name) => ("unsupported", Some(plain(name))),
     }
 }
 
@@ -92,8 +144,10 @@ pub async fn media_settled(
     tx.execute(
         "UPDATE messages m SET
             media_bucket = $2, media_key = $3, media_type = $4, media_bytes = $5, media_fault = $6,
-            text = CASE WHEN $7::text IS NULL OR t.encrypt_text THEN m.text ELSE $7 END,
-            text_enc = CASE WHEN $7 IS NULL OR NOT t.encrypt_text THEN m.text_enc ELSE $8::bytea END
+            text = CASE WHEN $7::text IS NULL OR t.encrypt_text OR m.revoked_at IS NOT NULL
+                THEN m.text ELSE $7 END,
+            text_enc = CASE WHEN $7 IS NULL OR NOT t.encrypt_text OR m.revoked_at IS NOT NULL
+                THEN m.text_enc ELSE $8::bytea END
          FROM tenants t WHERE m.id = $1 AND t.id = m.tenant",
         &[
             e.message.as_uuid(),
@@ -110,12 +164,12 @@ pub async fn media_settled(
     Ok(())
 }
 
-/// Where the file of a message is kept.
+/// Where the file of a message is kept; `None` also where the person took it back.
 pub async fn file(tx: &TenantTx, message: Uuid) -> Result<Option<KeptFile>, StoreError> {
     let row = tx
         .query_opt(
             "SELECT media_bucket, media_key, media_type, media_bytes FROM messages
-             WHERE id = $1 AND media_key IS NOT NULL",
+             WHERE id = $1 AND media_key IS NOT NULL AND revoked_at IS NULL",
             &[&message],
         )
         .await?;
@@ -138,13 +192,7 @@ fn kept_of(of: &Envelope, text: &Personal) -> String {
 /// Takes in an agent's reply. The conversation's row must exist.
 pub async fn sent(tx: &TenantTx, of: &Envelope, e: &MessageSent) -> Result<(), StoreError> {
     let account = &e.account;
-    let (kind, kind_value) = match &e.form {
-        _ if of.channel.is_spoken() => ("speech", None),
-        SentForm::Text | SentForm::Mail(_) => ("text", None),
-        SentForm::File(sent) => (kind_of_file(&sent.file.mime_type), None),
-        SentForm::Link(link) => ("link", Some(plain(&link.url))),
-        SentForm::Reaction { to } => ("reaction", Some(plain(to))),
-    };
+    let (kind, kind_value) = kind_of_form(&of.channel, &e.form);
     let reply = Reply {
         kind,
         kind_value,
@@ -188,6 +236,18 @@ pub async fn sent(tx: &TenantTx, of: &Envelope, e: &MessageSent) -> Result<(), S
     Ok(())
 }
 
+/// What a message of ours is called in the history, and what belongs to the kind: the link, the message reacted to.
+pub fn kind_of_form(channel: &Channel, form: &SentForm) -> (&'static str, Option<String>) {
+    match form {
+        _ if channel.is_spoken() => ("speech", None),
+        SentForm::Text | SentForm::Mail(_) => ("text", None),
+        SentForm::File(sent) => (kind_of_file(&sent.file.mime_type), None),
+        SentForm::Link(link) => ("link", Some(plain(&link.url))),
+        SentForm::Reaction { to } => ("reaction", Some(plain(to))),
+        SentForm::Template(template) => ("template", Some(plain(&template.name))),
+    }
+}
+
 /// Takes in the greeting of a call: the agent's message of turn 0.
 pub async fn greeted(tx: &TenantTx, of: &Envelope, e: &CallStarted) -> Result<(), StoreError> {
     let of = Envelope { turn: Turn::GREETING, ..of.clone() };
@@ -203,6 +263,31 @@ fn kind_of_file(mime_type: &str) -> &'static str {
         _ => MediaKind::Document,
     };
     kind.as_str()
+}
+
+/// Who wrote the message of one of `chats` that its vendor knows as `external_id`, and what it says; `None` where it is not here.
+///
+/// # Errors
+/// When the database is away, or the text cannot be opened.
+pub async fn quoted(
+    tx: &TenantTx,
+    chats: &[ConversationId],
+    external_id: &str,
+) -> Result<Option<(Speaker, Personal)>, StoreError> {
+    let chats: Vec<Uuid> = chats.iter().map(|chat| *chat.as_uuid()).collect();
+    let row = tx
+        .query_opt(
+            "SELECT m.role, m.text, m.text_enc FROM messages m
+             WHERE m.conversation = ANY($1) AND (m.external_id = $2
+                OR m.id = (SELECT d.message FROM deliveries d WHERE d.key = $2))
+             LIMIT 1",
+            &[&chats, &plain(external_id)],
+        )
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let cipher = tx.cipher().await?;
+    let text = open_text(cipher.as_ref(), row.get(1), row.get(2))?;
+    Ok(text.map(|text| (Speaker::of_role(row.get(0)), text)))
 }
 
 /// The vendor's id of what the person wrote in a conversation as `message`.
@@ -414,6 +499,8 @@ pub struct Line {
     pub speaker: Speaker,
     /// In which turn; `None` for a chat message not yet answered.
     pub turn: Option<Turn>,
+    /// What kind of message it is: `text`, `speech`, `location`, ...
+    pub kind: String,
     /// What was said, written, or heard of a reply.
     pub text: Personal,
     /// Whether a spoken reply was heard to its end; `None` where nobody has said.
@@ -424,6 +511,9 @@ pub struct Line {
     pub at: Timestamp,
     /// The message's id: of a chat's, that of its event.
     pub message: Uuid,
+    /// Whether it does not count for agents: the person took it back, it is a change that the changed message shows, or a word
+    /// that the border has answered.
+    pub is_withdrawn: bool,
 }
 
 /// The last `limit` lines of a conversation, oldest first: what was said and heard. Replies of
@@ -436,7 +526,11 @@ pub async fn transcript(
     let cipher = tx.cipher().await?;
     let rows = tx
         .query(
-            "SELECT role, turn, text, text_enc, heard_whole, agent, occurred_at, id FROM messages
+            "SELECT role, turn, text, text_enc, heard_whole, agent, occurred_at, id, kind,
+                revoked_at IS NOT NULL OR kind IN ('revoke', 'keyword') OR kind = 'edit' AND EXISTS (
+                    SELECT FROM messages o WHERE o.conversation = m.conversation
+                        AND o.external_id = m.kind_value AND o.role = 'user')
+             FROM messages m
              WHERE conversation = $1 AND (heard_chars IS NULL OR heard_chars > 0)
              ORDER BY position DESC, id DESC LIMIT $2",
             &[conversation.as_uuid(), &i64::from(limit)],
@@ -453,6 +547,8 @@ pub async fn transcript(
             agent: row.get(5),
             at: row.get::<_, SystemTime>(6).into(),
             message: row.get(7),
+            kind: row.get(8),
+            is_withdrawn: row.get(9),
         });
     }
     Ok(lines)
@@ -465,6 +561,14 @@ pub(crate) fn open_text(
     sealed: Option<&[u8]>,
 ) -> Result<Option<Personal>, CipherError> {
     open(cipher, TEXT, plain, sealed)
+}
+
+/// Where a message came from, from its column.
+pub(crate) fn open_referral(
+    cipher: &dyn FieldCipher,
+    sealed: Option<&[u8]>,
+) -> Result<Option<Personal>, CipherError> {
+    open(cipher, REFERRAL, None, sealed)
 }
 
 /// What was meant to be said, from whichever of its two columns has it.

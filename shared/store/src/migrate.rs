@@ -46,6 +46,14 @@ migrations![
     "0096_parked_groups",
     "0097_own_dead_letters",
     "0098_document_files",
+    "0101_dead_letter_ends",
+    "0102_dead_letters_forgotten",
+    "0103_own_parked_groups",
+    "0105_opt_outs",
+    "0107_referrals",
+    "0109_chat_handover",
+    "0110_changed_messages",
+    "0111_trace_ids",
 ];
 
 /// Only one may migrate a database at a time; the others wait here. (`swbd` in ASCII.)

@@ -5,12 +5,16 @@ mod own_tools;
 use std::{ops::RangeInclusive, time::Duration};
 
 use domain::{
-    Selection, Template, Templates, TenantId, TenantSettings, TurnTaking, VendorVoice, Voice,
+    ChatHandover, Selection, Template, Templates, TenantId, TenantSettings, TurnTaking,
+    VendorVoice, Voice,
 };
 use serde::Deserialize;
 
 use self::own_tools::ToolColumn;
 use crate::{Store, StoreError, TenantTx};
+
+/// What one text message to a person may be (PROTOCOLS 1.6).
+const LONGEST_SMS_HELP_CHARS: usize = 1_600;
 
 /// The settings of all tenants that have an address.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -129,7 +133,10 @@ struct Column {
     transfer_to: Option<String>,
     nobody_free: Option<String>,
     #[serde(default)]
+    chat_handover: ChatHandoverColumn,
+    #[serde(default)]
     whatsapp_templates: TemplatesColumn,
+    sms_help: Option<String>,
     #[serde(default)]
     tools: Vec<ToolColumn>,
 }
@@ -267,6 +274,47 @@ impl TurnTakingColumn {
     }
 }
 
+/// Minutes, each long enough for a human to notice.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct ChatHandoverColumn {
+    untaken_after_minutes: Option<u64>,
+    idle_after_minutes: Option<u64>,
+    nobody_free: Option<String>,
+}
+
+impl ChatHandoverColumn {
+    fn settings(self) -> Result<ChatHandover, String> {
+        let usual = ChatHandover::default();
+        let within = |key, value: Option<u64>, most: u64, usual| match value {
+            None => Ok(usual),
+            Some(minutes) if (1..=most).contains(&minutes) => Ok(Duration::from_secs(minutes * 60)),
+            Some(minutes) => {
+                Err(format!("chat_handover.{key}: {minutes} is not within 1 and {most}"))
+            }
+        };
+        let nobody_free = self.nobody_free.unwrap_or(usual.nobody_free);
+        if nobody_free.trim().is_empty() {
+            return Err("chat_handover.nobody_free: must not be empty".to_owned());
+        }
+        Ok(ChatHandover {
+            untaken_after: within(
+                "untaken_after_minutes",
+                self.untaken_after_minutes,
+                24 * 60,
+                usual.untaken_after,
+            )?,
+            idle_after: within(
+                "idle_after_minutes",
+                self.idle_after_minutes,
+                7 * 24 * 60,
+                usual.idle_after,
+            )?,
+            nobody_free,
+        })
+    }
+}
+
 /// A vendor by its name, with one of its voices or with its usual one.
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -322,7 +370,9 @@ pub fn parse(
         fallback_number: column.fallback_number,
         transfer_to: column.transfer_to,
         nobody_free: column.nobody_free.unwrap_or(usual.nobody_free),
+        chat_handover: column.chat_handover.settings()?,
         whatsapp_templates: column.whatsapp_templates.settings()?,
+        sms_help: column.sms_help,
         tools: own_tools::read(column.tools)?,
     };
     jiff::tz::TimeZone::get(&settings.timezone)
@@ -345,6 +395,13 @@ pub fn parse(
     }
     if settings.recording_consent.as_ref().is_some_and(|text| text.trim().is_empty()) {
         return Err("recording_consent: must not be empty; leave it out".to_owned());
+    }
+    if settings
+        .sms_help
+        .as_ref()
+        .is_some_and(|text| text.trim().is_empty() || text.chars().count() > LONGEST_SMS_HELP_CHARS)
+    {
+        return Err(format!("sms_help: must have 1 to {LONGEST_SMS_HELP_CHARS} characters"));
     }
     let speakers = settings.voice.vendors.iter().map(|v| &v.vendor);
     known("stt", TenantSettings::STT_VENDORS, settings.stt.iter())?;
@@ -412,6 +469,38 @@ mod tests {
         };
         assert_eq!(with(&["follow_up"]).unwrap().features, ["follow_up"]);
         assert!(with(&["fly"]).unwrap_err().contains("none of follow_up"));
+    }
+
+    #[test]
+    fn how_long_a_chat_waits_for_a_human_is_minutes_within_reason() {
+        let tenant = TenantId::from_uuid(uuid::Uuid::nil());
+        let with = |handover: serde_json::Value| {
+            parse(tenant, "demo", json!({"business": "Maple Dental", "chat_handover": handover}))
+        };
+        let read = with(json!({"untaken_after_minutes": 5})).unwrap().chat_handover;
+        assert_eq!(read.untaken_after, Duration::from_secs(300));
+        assert_eq!(read.idle_after, ChatHandover::default().idle_after);
+        for (wrong, named) in [
+            (json!({"untaken_after_minutes": 0}), "chat_handover.untaken_after_minutes"),
+            (json!({"idle_after_minutes": 20_000}), "chat_handover.idle_after_minutes"),
+            (json!({"nobody_free": " "}), "chat_handover.nobody_free"),
+        ] {
+            let refused = with(wrong).unwrap_err();
+            assert!(refused.contains(named), "{refused}");
+        }
+    }
+
+    #[test]
+    fn the_answer_to_help_is_one_text_message() {
+        let tenant = TenantId::from_uuid(uuid::Uuid::nil());
+        let with = |help: &str| {
+            parse(tenant, "demo", json!({"business": "Maple Dental", "sms_help": help}))
+        };
+        let read = with("Maple Dental, 555 0100. STOP ends this.").unwrap();
+        assert_eq!(read.sms_help.as_deref(), Some("Maple Dental, 555 0100. STOP ends this."));
+        for wrong in [" ", &"x".repeat(1_601)] {
+            assert!(with(wrong).unwrap_err().contains("sms_help"));
+        }
     }
 
     #[test]

@@ -15,11 +15,12 @@ pub async fn note(tx: &TenantTx, of: &Envelope, e: &TurnTimed) -> Result<(), Sto
         of.stages.iter().map(|s| json!({ "name": s.name, "at_us": s.at.as_micros() })).collect();
     tx.execute(
         "INSERT INTO turn_timings AS t
-            (tenant, conversation, turn, attempt, stages, began_at, done_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)
+            (tenant, conversation, turn, attempt, stages, began_at, done_at, trace_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
          ON CONFLICT (tenant, conversation, turn) DO UPDATE SET
             attempt = excluded.attempt, stages = excluded.stages,
-            began_at = excluded.began_at, done_at = excluded.done_at
+            began_at = excluded.began_at, done_at = excluded.done_at,
+            trace_id = excluded.trace_id
          WHERE (excluded.done_at, excluded.attempt) < (t.done_at, t.attempt)",
         &[
             tx.id(),
@@ -29,10 +30,31 @@ pub async fn note(tx: &TenantTx, of: &Envelope, e: &TurnTimed) -> Result<(), Sto
             &stages,
             &moment(began),
             &moment(done),
+            &trace_id(of),
         ],
     )
     .await?;
     Ok(())
+}
+
+/// The trace of an event, as W3C names it: the second part of its `traceparent`.
+fn trace_id(of: &Envelope) -> Option<&str> {
+    let id = of.traceparent.as_deref()?.split('-').nth(1)?;
+    (id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit())).then_some(id)
+}
+
+/// The trace of each turn of a conversation that has one, turn by turn.
+pub async fn trace_ids(
+    tx: &TenantTx,
+    conversation: ConversationId,
+) -> Result<Vec<(Turn, String)>, StoreError> {
+    let sql = "SELECT turn, trace_id FROM turn_timings
+         WHERE conversation = $1 AND trace_id IS NOT NULL ORDER BY turn";
+    let rows = tx.query(sql, &[conversation.as_uuid()]).await?;
+    let read = |row: &tokio_postgres::Row| {
+        Some((Turn(u32::try_from(row.get::<_, i32>(0)).ok()?), row.get(1)))
+    };
+    Ok(rows.iter().filter_map(read).collect())
 }
 
 /// The stages of each turn of a conversation, turn by turn.

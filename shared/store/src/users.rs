@@ -39,13 +39,10 @@ impl Identity {
         cipher.hash(self.kind, self.value.reveal()).to_vec()
     }
 
-    /// What somebody typed to find a person by: an e-mail address, a number, else a business-scoped id.
+    /// What somebody typed to find a person by: a number, else a business-scoped id.
     pub fn typed(text: &str) -> Option<Self> {
-        let text = text.trim();
-        if text.contains('@') {
-            return Some(Self { kind: "email", value: text.to_lowercase().into() });
-        }
-        Self::phone(&text.into()).or_else(|| Self::bsuid(&text.into()))
+        let text = text.trim().into();
+        Self::phone(&text).or_else(|| Self::bsuid(&text))
     }
 
     /// A WhatsApp business-scoped user id.
@@ -135,7 +132,7 @@ pub struct Person {
     pub id: Uuid,
     /// What they are called.
     pub name: Option<Personal>,
-    /// `phone`, `email` or `bsuid`, and the value.
+    /// `phone` or `bsuid`, and the value.
     pub known_by: Vec<(String, Personal)>,
     /// When they first reached us.
     pub first_seen_at: Timestamp,

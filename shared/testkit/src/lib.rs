@@ -10,6 +10,8 @@ pub use database::TestDb;
 
 use std::sync::Arc;
 
+use anyhow::Context as _;
+use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
 use domain::KeyRing;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -84,6 +86,21 @@ pub fn require_stores() -> Option<Stores> {
 pub fn unique_prefix() -> String {
     let id = uuid::Uuid::new_v4().simple().to_string();
     format!("t{}", &id[..12])
+}
+
+/// Makes `bucket` on the stand-in. Gives who can read and write it.
+///
+/// # Errors
+/// When there is such a bucket, or S3 is away.
+pub async fn make_bucket(bucket: &str) -> anyhow::Result<aws_sdk_s3::Client> {
+    let aws = boot::aws_config().await;
+    let s3 = aws_sdk_s3::config::Builder::from(&aws).force_path_style(true).build();
+    let s3 = aws_sdk_s3::Client::from_conf(s3);
+    let region = aws.region().map(|region| BucketLocationConstraint::from(region.as_ref()));
+    let place = CreateBucketConfiguration::builder().set_location_constraint(region).build();
+    let create = s3.create_bucket().bucket(bucket).create_bucket_configuration(place);
+    create.send().await.context("make a bucket")?;
+    Ok(s3)
 }
 
 /// Keys of tenants, wrapped by the stand-in's KMS.

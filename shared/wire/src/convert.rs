@@ -3,17 +3,18 @@
 mod chat;
 
 use domain::{
-    BookHeld, CallCommand, CallEndReason, CallEnded, CallSid, CallStarted, Channel, ControlCall,
-    ConversationId, DeliveryStatus, DeliveryUpdated, Envelope, EscalationRequested, EventId,
-    FinishRecording, Handover, Heard, MessageReceived, MessageSent, PausedSpan, Payload, Personal,
-    Ping, RecordingFinished, ReminderDue, ReplyFinished, ReplyWritten, SegmentTranscribed,
-    SentenceSpoken, Sound, SpeakSentence, SpeechFailure, SpeechRate, Stage, TenantId, Timestamp,
-    TraceRequested, TranscribeSegment, Transcript, TransferStatus, TransferUpdated, Turn,
-    TurnAccount, TurnTimed, VendorVoice, Voice,
+    AppointmentChange, AppointmentChanged, BookHeld, CallCommand, CallEndReason, CallEnded,
+    CallSid, CallStarted, Channel, ControlCall, ConversationId, DeliveryStatus, DeliveryUpdated,
+    Envelope, EscalationDue, EscalationRequested, EventId, FinishRecording, Handover, Heard,
+    MessageReceived, MessageSent, PausedSpan, Payload, Personal, Ping, RecordingFinished,
+    ReminderDue, ReplyFinished, ReplyWritten, SegmentTranscribed, SentenceSpoken, Sound,
+    SpeakSentence, SpeechFailure, SpeechRate, Stage, TenantId, Timestamp, TraceRequested,
+    TranscribeSegment, Transcript, TransferStatus, TransferUpdated, Turn, TurnAccount, TurnTimed,
+    VendorVoice, Voice,
 };
 use uuid::Uuid;
 
-use crate::{DecodeError, proto as p};
+use crate::{DecodeError, Head, proto as p};
 
 pub(crate) fn head_to_proto(e: &Envelope) -> p::Envelope {
     p::Envelope {
@@ -40,6 +41,15 @@ pub(crate) fn head_to_proto(e: &Envelope) -> p::Envelope {
 
 pub(crate) fn to_proto(e: &Envelope) -> p::Envelope {
     p::Envelope { payload: Some(payload_to_proto(&e.payload)), ..head_to_proto(e) }
+}
+
+pub(crate) fn head_from_proto(e: &p::Envelope) -> Result<Head, DecodeError> {
+    Ok(Head {
+        event_id: EventId::from_uuid(uuid("event_id", &e.event_id)?),
+        replays: e.replays,
+        occurred_at: Timestamp::from_micros(e.occurred_at_us),
+        expires_at: e.expires_at_us.map(Timestamp::from_micros),
+    })
 }
 
 pub(crate) fn from_proto(e: p::Envelope) -> Result<Envelope, DecodeError> {
@@ -88,6 +98,7 @@ fn payload_to_proto(payload: &Payload) -> p::envelope::Payload {
             to: m.to.clone(),
             text: m.text.reveal().to_owned(),
             kind: Some(chat::kind_to_proto(&m.kind)),
+            new_number: chat::new_number(&m.kind),
             external_id: m.external_id.clone(),
             profile_name: m.profile_name.clone().map(Personal::into_revealed),
             bsuid: m.bsuid.clone().map(Personal::into_revealed),
@@ -213,6 +224,13 @@ fn payload_to_proto(payload: &Payload) -> p::envelope::Payload {
         Payload::ReminderDue(m) => {
             Out::ReminderDue(p::ReminderDue { appointment: m.appointment.clone() })
         }
+        Payload::EscalationDue(m) => {
+            Out::EscalationDue(p::EscalationDue { escalation: m.escalation.clone() })
+        }
+        Payload::AppointmentChanged(m) => Out::AppointmentChanged(p::AppointmentChanged {
+            appointment: m.appointment.clone(),
+            change: change_to_proto(m.change).into(),
+        }),
         Payload::BookHeld(m) => Out::BookHeld(p::BookHeld {
             effect: m.effect.clone(),
             start_us: m.start.as_micros(),
@@ -261,6 +279,7 @@ fn payload_from_proto(payload: p::envelope::Payload) -> Result<Payload, DecodeEr
             text: m.text.into(),
             kind: chat::kind_from_proto(
                 m.kind.ok_or_else(|| field("message_received.kind", "is missing"))?,
+                m.new_number,
             ),
             external_id: m.external_id,
             profile_name: m.profile_name.map(Personal::from),
@@ -409,6 +428,12 @@ fn payload_from_proto(payload: p::envelope::Payload) -> Result<Payload, DecodeEr
         .into(),
         In::Ping(m) => Ping { nonce: m.nonce }.into(),
         In::ReminderDue(m) => ReminderDue { appointment: m.appointment }.into(),
+        In::EscalationDue(m) => EscalationDue { escalation: m.escalation }.into(),
+        In::AppointmentChanged(m) => AppointmentChanged {
+            change: change_from_proto(m.change())?,
+            appointment: m.appointment,
+        }
+        .into(),
         In::BookHeld(m) => BookHeld {
             effect: m.effect,
             start: Timestamp::from_micros(m.start_us),
@@ -462,6 +487,27 @@ fn command_from_proto(c: p::control_call::Command) -> Result<CallCommand, Decode
         In::PauseRecording => CallCommand::PauseRecording,
         In::ResumeRecording => CallCommand::ResumeRecording,
         In::Unspecified => return Err(field("control_call.command", "is unknown to this release")),
+    })
+}
+
+fn change_to_proto(c: AppointmentChange) -> p::appointment_changed::Change {
+    use p::appointment_changed::Change as Out;
+    match c {
+        AppointmentChange::Booked => Out::Booked,
+        AppointmentChange::Moved => Out::Moved,
+        AppointmentChange::Cancelled => Out::Cancelled,
+    }
+}
+
+fn change_from_proto(c: p::appointment_changed::Change) -> Result<AppointmentChange, DecodeError> {
+    use p::appointment_changed::Change as In;
+    Ok(match c {
+        In::Booked => AppointmentChange::Booked,
+        In::Moved => AppointmentChange::Moved,
+        In::Cancelled => AppointmentChange::Cancelled,
+        In::Unspecified => {
+            return Err(field("appointment_changed.change", "is unknown to this release"));
+        }
     })
 }
 

@@ -13,7 +13,7 @@ mod proto {
 }
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use domain::{Envelope, Timestamp};
+use domain::{Envelope, EventId, Timestamp};
 pub use error::DecodeError;
 use prost::Message as _;
 
@@ -39,6 +39,19 @@ pub enum Decoded {
     Claimed(ClaimCheck),
 }
 
+/// What an envelope says of itself, also where the rest of it lies in S3.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Head {
+    /// Its id.
+    pub event_id: EventId,
+    /// How often it was replayed.
+    pub replays: u32,
+    /// When it happened.
+    pub occurred_at: Timestamp,
+    /// When it becomes worthless.
+    pub expires_at: Option<Timestamp>,
+}
+
 /// Encodes an envelope.
 pub fn encode(envelope: &Envelope) -> Vec<u8> {
     convert::to_proto(envelope).encode_to_vec()
@@ -62,6 +75,15 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded, DecodeError> {
         Some(c) => Ok(Decoded::Claimed(ClaimCheck { bucket: c.bucket, key: c.key })),
         None => convert::from_proto(proto).map(Decoded::Whole),
     }
+}
+
+/// Decodes what [`encode`] and [`encode_claim`] both write.
+///
+/// # Errors
+/// As [`decode`].
+pub fn head(bytes: &[u8]) -> Result<Head, DecodeError> {
+    let proto = proto::Envelope::decode(bytes).map_err(|e| DecodeError::Protobuf(e.to_string()))?;
+    convert::head_from_proto(&proto)
 }
 
 /// All an encoded envelope says, for people, with nothing masked.

@@ -10,7 +10,7 @@ mod samples;
 use std::{fs, path::PathBuf};
 
 use domain::{Envelope, Payload, Timestamp};
-use wire::Decoded;
+use wire::{ClaimCheck, Decoded, Head};
 
 fn file_of(envelope: &Envelope) -> PathBuf {
     let name = format!("{}.hex", envelope.payload.name());
@@ -78,6 +78,19 @@ fn fields_of_a_later_release_are_read_over_and_survive_a_replay() {
     let again = wire::readdress(&bytes, 2, Some(expires));
     assert!(again.windows(FIELD_OF_A_LATER_RELEASE.len()).any(|w| w == FIELD_OF_A_LATER_RELEASE));
     assert_eq!(whole(&again), Envelope { replays: 2, expires_at: Some(expires), ..sample });
+}
+
+#[test]
+fn the_head_of_a_pointer_says_what_the_envelope_says_and_what_its_replay_changed() {
+    let sample = samples::first_of_each().remove(2);
+    let claim = ClaimCheck { bucket: "a-bucket".into(), key: "a/key".into() };
+    let pointer = wire::encode_claim(&sample, &claim);
+    let head = wire::head(&wire::encode(&sample)).unwrap();
+    assert_eq!(wire::head(&pointer).unwrap(), head);
+    assert_eq!((head.event_id, head.occurred_at), (sample.event_id, sample.occurred_at));
+    let again = wire::head(&wire::readdress(&pointer, 2, None)).unwrap();
+    assert_eq!(again, Head { replays: 2, ..head });
+    assert!(wire::head(&[]).unwrap_err().to_string().contains("event_id"));
 }
 
 #[test]

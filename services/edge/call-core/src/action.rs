@@ -47,6 +47,8 @@ pub enum Action {
         /// Mu-law. Segments of one turn follow one another without a gap.
         #[serde(with = "base64")]
         audio: Vec<u8>,
+        /// Only a look at a segment in the making, which comes whole under a number of its own.
+        tentative: bool,
     },
     /// Publish `MessageReceived`: the caller has finished a turn.
     TurnTaken {
@@ -82,6 +84,12 @@ pub enum Action {
     /// A reply is over, heard to its end or cut. Comes once per reply at most, before the
     /// [`TurnTaken`](Action::TurnTaken) that repeats it.
     ReplyHeard(Heard),
+    /// What is to follow the reply may, though not all of it was heard: the caller only agreed over its last word, or a
+    /// sentence could not be spoken. Comes after its [`ReplyHeard`](Action::ReplyHeard).
+    ReplyPlayedOut {
+        /// The turn answered.
+        turn: u32,
+    },
     /// A sentence rendered ahead begins to be spoken.
     PromptStarted {
         /// Which.
@@ -91,6 +99,8 @@ pub enum Action {
         /// What it says.
         text: String,
     },
+    /// The last [`Announcement`](crate::Input::Announcement) was heard to its end.
+    Announced,
     /// A sentence of a reply begins to be spoken: comes before its first [`SendAudio`](Action::SendAudio).
     SentenceStarted {
         /// The turn answered; 0 is the greeting.
@@ -98,10 +108,12 @@ pub enum Action {
         /// What it says.
         text: String,
     },
-    /// Publish `EscalationRequested`: the mesh has been silent too long.
+    /// Publish `EscalationRequested`: the caller cannot be helped here (B3).
     Escalate {
         /// The turn that got no answer.
         turn: u32,
+        /// Why it got none.
+        trouble: Trouble,
     },
     /// Store a part of the recording. Parts come in order, tile the call, and hold the same number of samples of both
     /// sides.
@@ -142,6 +154,16 @@ pub enum Action {
     },
 }
 
+/// Why a human is to help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trouble {
+    /// The mesh has been silent too long.
+    NoAnswer,
+    /// The caller was asked to say it again, and could not be understood or answered all the same.
+    NotUnderstood,
+}
+
 /// Why a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -152,7 +174,7 @@ pub enum EndReason {
     TimeLimit,
     /// The caller said nothing, though asked twice (B3).
     CallerSilent,
-    /// The mesh did not answer: the call goes to a human (DESIGN 3).
+    /// The mesh did not answer, or the caller was not understood: the call goes to a human (DESIGN 3).
     Unanswered,
 }
 
@@ -205,12 +227,13 @@ impl fmt::Debug for Action {
             Self::SetFence { turn } => f.debug_struct("SetFence").field("turn", turn).finish(),
             Self::Doubt { turn } => f.debug_struct("Doubt").field("turn", turn).finish(),
             Self::EndDoubt { turn } => f.debug_struct("EndDoubt").field("turn", turn).finish(),
-            Self::Transcribe { turn, segment, offset, audio } => f
+            Self::Transcribe { turn, segment, offset, audio, tentative } => f
                 .debug_struct("Transcribe")
                 .field("turn", turn)
                 .field("segment", segment)
                 .field("offset", offset)
                 .field("bytes", &audio.len())
+                .field("tentative", tentative)
                 .finish(),
             Self::TurnTaken { turn, text, confidence, heard, stages } => f
                 .debug_struct("TurnTaken")
@@ -231,17 +254,23 @@ impl fmt::Debug for Action {
                 .field("chars", &text.chars().count())
                 .finish(),
             Self::ReplyHeard(heard) => f.debug_tuple("ReplyHeard").field(heard).finish(),
+            Self::ReplyPlayedOut { turn } => {
+                f.debug_struct("ReplyPlayedOut").field("turn", turn).finish()
+            }
             Self::PromptStarted { prompt, turn, .. } => f
                 .debug_struct("PromptStarted")
                 .field("prompt", prompt)
                 .field("turn", turn)
                 .finish_non_exhaustive(),
+            Self::Announced => f.write_str("Announced"),
             Self::SentenceStarted { turn, text } => f
                 .debug_struct("SentenceStarted")
                 .field("turn", turn)
                 .field("chars", &text.chars().count())
                 .finish(),
-            Self::Escalate { turn } => f.debug_struct("Escalate").field("turn", turn).finish(),
+            Self::Escalate { turn, trouble } => {
+                f.debug_struct("Escalate").field("turn", turn).field("trouble", trouble).finish()
+            }
             Self::RecordingPart { index, offset_samples, caller, agent } => f
                 .debug_struct("RecordingPart")
                 .field("index", index)

@@ -1,5 +1,6 @@
 //! The call as a whole: what each input means for the turn, the playback and the recording.
 
+mod barge_in;
 mod keys;
 mod limit;
 mod silence;
@@ -49,6 +50,12 @@ pub struct CallCore {
     /// What was heard of the last reply, until a turn tells it.
     heard: Option<Heard>,
     silence: Option<MeshSilence>,
+    /// The one before, until it is known whether the caller has said something in it.
+    silence_before: Option<MeshSilence>,
+    /// The reply to turn 0 is an answer that was owed elsewhere, and no greeting.
+    resumes_reply: bool,
+    /// How often in a row the caller could not be understood, or not be answered.
+    setbacks: u32,
     /// Keys pressed that are not a turn yet.
     keys: Keys,
     /// When something last went on in the talk beside the agent's voice.
@@ -95,6 +102,9 @@ impl CallCore {
             playback,
             heard: None,
             silence: None,
+            silence_before: None,
+            resumes_reply: false,
+            setbacks: 0,
             keys: Keys::default(),
             active: now,
             asked: 0,
@@ -113,6 +123,7 @@ impl CallCore {
         core.heard = resumption.heard.map(|(text, complete)| Heard { turn: 0, text, complete });
         core.say(PromptKind::Resumed);
         if let Some(RestOfReply { sentences, text }) = resumption.reply {
+            core.resumes_reply = true;
             core.playback.expect_rest(0, sentences, text);
             core.await_mesh(0);
         } else if resumption.ask_again {
@@ -159,8 +170,12 @@ impl CallCore {
                 self.add_sentence(0, piece);
                 self.finish_reply(0, 0, 1);
             }
+            (Phase::Talking, Input::Announcement { text, audio }) => {
+                self.playback.say(PromptKind::Announcement, Prompt { text, audio });
+            }
             (Phase::Talking, Input::SegmentTranscribed { segment, result }) => {
                 self.turn.transcribed(segment, result, self.now);
+                self.weigh_words(out);
             }
             (
                 Phase::Talking,
@@ -186,7 +201,7 @@ impl CallCore {
             Phase::Talking => limit + LIMIT_GRACE,
         };
         let others = [
-            self.playback.next_wake(self.turn.is_open()),
+            self.playback.next_wake(self.is_taking_turn()),
             self.turn.next_wake(),
             self.silence_ends(),
             self.keys.due.filter(|_| !self.turn.is_open()),
@@ -254,56 +269,12 @@ impl CallCore {
             audio = &audio[taken..];
             match event {
                 Some(Event::SpeechStarted) => self.fall_silent(out),
-                Some(Event::SegmentReady(segment)) => self.transcribe(segment, out),
+                Some(Event::SegmentReady(segment)) => self.transcribe(segment, false, out),
                 None => {}
             }
-            if self.playback.is_paused()
-                && self.turn.spoken() >= self.settings.turn.back_channel_longest
-            {
-                self.interrupt(out);
+            if self.playback.is_paused() {
+                self.listen_closer(out);
             }
-        }
-    }
-
-    /// The caller speaks: the agent does not, but may go on with its reply where that was no interruption.
-    fn fall_silent(&mut self, out: &mut Vec<Action>) {
-        let turn = self.taken + 1;
-        if let Some(silence) = self.silence.as_mut().filter(|silence| silence.turn == turn) {
-            silence.since = None;
-        }
-        if self.settings.turn.back_channel_longest.is_zero() {
-            self.interrupt(out);
-        } else if self.playback.is_mid_reply() {
-            if let Some(stream) = self.stream.as_mut().filter(|_| !self.playback.is_paused()) {
-                let unfinished = self.playback.reply().filter(|reply| !reply.is_finished());
-                self.doubted = unfinished.map(|reply| reply.turn());
-                out.extend(self.doubted.map(|turn| Action::Doubt { turn }));
-                self.playback.pause(self.now, &mut stream.recording, out);
-            }
-        } else {
-            self.cut_prompt(out);
-        }
-    }
-
-    /// What is said besides replies stops for good. Should nothing have been said into it, the caller, who heard it break
-    /// off, is asked to say it again; into that, once.
-    fn cut_prompt(&mut self, out: &mut Vec<Action>) {
-        if self.playback.is_speaking(self.now) {
-            self.has_cut = self.playback.prompt() != Some(PromptKind::Repeat);
-            self.clear(out);
-        }
-    }
-
-    /// The caller takes the turn: the reply, if one is being spoken, is over.
-    fn interrupt(&mut self, out: &mut Vec<Action>) {
-        if self.playback.is_mid_reply() {
-            // Before the clear: whoever still works on the reply is to stop before the caller hears it stop.
-            self.raise_fence(self.taken + 1, out);
-            let heard = self.silence_agent(out);
-            self.has_cut = heard.as_ref().is_some_and(|heard| !heard.complete);
-            self.note_heard(heard, out);
-        } else {
-            self.cut_prompt(out);
         }
     }
 
@@ -320,12 +291,13 @@ impl CallCore {
         }
     }
 
-    fn transcribe(&mut self, segment: ReadySegment, out: &mut Vec<Action>) {
+    fn transcribe(&mut self, segment: ReadySegment, tentative: bool, out: &mut Vec<Action>) {
         out.push(Action::Transcribe {
             turn: self.taken + 1,
             segment: segment.number,
             offset: duration(segment.at),
             audio: segment.audio,
+            tentative,
         });
     }
 
@@ -337,12 +309,17 @@ impl CallCore {
         out.extend(progress.map(|Progress { turn, attempt, sentence, text }| {
             Action::HeardProgress { turn, attempt, sentence, text }
         }));
+        if self.playback.has_announced(self.now) {
+            out.push(Action::Announced);
+        }
     }
 
     fn add_sentence(&mut self, turn: u32, piece: Piece) {
         let reply = self.playback.reply().filter(|reply| reply.turn() == turn);
         if let Some(reply) = reply {
-            self.stages.first_audio_received.get_or_insert(self.now);
+            if piece.audio.is_some() {
+                self.stages.first_audio_received.get_or_insert(self.now);
+            }
             reply.add(piece);
         }
     }
@@ -360,9 +337,10 @@ impl CallCore {
             return;
         }
         if let Some(segment) = self.turn.pass_time(self.now) {
-            self.transcribe(segment, out);
+            self.transcribe(segment, false, out);
         }
         self.conclude_reply(out);
+        self.give_up_babble(out);
         self.give_up_doubt();
         self.conclude_turn(out);
         self.break_silence(out);
@@ -383,22 +361,23 @@ impl CallCore {
     }
 
     fn conclude_reply(&mut self, out: &mut Vec<Action>) {
-        let heard = self.playback.conclude_reply(self.now);
-        self.note_heard(heard, out);
-    }
-
-    /// A reply does not stand still for words that do not come back; they may still end it.
-    fn give_up_doubt(&mut self) {
-        let quiet = self.turn.quiet() >= self.settings.turn.doubt_longest;
-        let is_unknown = self.turn.is_waiting_for_words() && !self.turn.is_speaking();
-        if self.playback.is_paused() && is_unknown && quiet {
-            self.playback.resume();
+        let Some(heard) = self.playback.conclude_reply(self.now) else {
+            return;
+        };
+        let (turn, complete, is_unheard) = (heard.turn, heard.complete, heard.text.is_empty());
+        self.note_heard(Some(heard), out);
+        if complete {
+            return;
         }
-    }
-
-    /// The caller only listened: the reply is to go on.
-    fn end_doubt(&mut self, out: &mut Vec<Action>) {
-        out.extend(self.doubted.take().map(|turn| Action::EndDoubt { turn }));
+        if !is_unheard {
+            return out.push(Action::ReplyPlayedOut { turn });
+        }
+        // None of it could be spoken.
+        (self.silence, self.silence_before) = (None, None);
+        match self.is_taking_turn() {
+            true => self.has_cut = true,
+            false => self.ask_again(out),
+        }
     }
 
     fn conclude_turn(&mut self, out: &mut Vec<Action>) {
@@ -413,7 +392,7 @@ impl CallCore {
             Outcome::Words { text, .. } if self.is_listening(&text) => {
                 match self.playback.is_mid_reply() {
                     true => self.playback.resume(),
-                    false => self.go_back(false),
+                    false => self.go_back(false, out),
                 }
             }
             Outcome::Words { mut text, confidence, times } => {
@@ -422,25 +401,34 @@ impl CallCore {
                     text.push(' ');
                     text.push_str(&keys.pressed);
                 }
+                let agreed = is_back_channel(&text, Agent::Telling) && self.playback.was_ending();
+                let agreed = self.playback.reply().filter(|_| agreed).map(|reply| reply.turn());
                 self.interrupt(out);
+                out.extend(agreed.map(|turn| Action::ReplyPlayedOut { turn }));
                 self.take_turn(text, confidence, self.stages_of(&times), out);
             }
             Outcome::Noise | Outcome::NotUnderstood if self.playback.is_mid_reply() => {
                 self.playback.resume();
             }
-            Outcome::Noise => self.go_back(self.has_cut),
-            Outcome::NotUnderstood => self.go_back(true),
+            Outcome::Noise if self.has_cut && !self.owes_reply() => {
+                self.go_back(false, out);
+                self.say(PromptKind::Repeat);
+            }
+            Outcome::Noise => self.go_back(false, out),
+            Outcome::NotUnderstood => self.go_back(true, out),
         }
     }
 
     /// Whether the caller, speaking into a reply or before one that is due, only said that he listens.
     fn is_listening(&self, text: &str) -> bool {
-        let owes_answer = self.taken > 0 && self.playback.awaits_reply();
         let agent = match self.playback.is_mid_reply() {
-            true if self.playback.was_asking() => Agent::Asking,
-            true => Agent::Telling,
-            false if owes_answer && self.keys.pressed.is_empty() => Agent::Thinking,
-            false => return false,
+            // Who agrees over its last word answers it.
+            true if self.playback.was_ending() => return false,
+            true => self.agent_in_reply(),
+            false if !self.owes_reply() || !self.keys.pressed.is_empty() => return false,
+            // A "sure" answers "one moment, please".
+            false if self.asked_for_patience() => Agent::Telling,
+            false => Agent::Thinking,
         };
         is_back_channel(text, agent)
     }
@@ -465,38 +453,37 @@ impl CallCore {
         self.stages = stages;
         self.playback.expect_reply(turn);
         self.await_mesh(turn);
+        self.silence_before = None;
         out.push(Action::TurnTaken { turn, text, confidence, heard: self.heard.take(), stages });
     }
 
-    /// The caller's turn came to nothing. A reply that waited for it is spoken now; else the caller, who heard the
-    /// agent break off or spoke in vain, is told to say it again.
-    fn go_back(&mut self, ask_again: bool) {
+    /// The caller's turn came to nothing. A reply that waited for it is spoken now; else the caller, who spoke in vain, is
+    /// asked to say it again.
+    fn go_back(&mut self, ask_again: bool, out: &mut Vec<Action>) {
         self.has_cut = false;
-        self.silence = None;
-        if self.owes_reply() {
-            self.silence =
-                Some(MeshSilence { turn: self.taken, since: Some(self.now), filler_said: true });
-        } else if ask_again {
-            self.say(PromptKind::Repeat);
+        self.await_owed_reply();
+        if ask_again && !self.owes_reply() {
+            self.ask_again(out);
         }
+    }
+
+    /// Whether the caller is in a turn, spoken or keyed: what is due waits for it.
+    fn is_taking_turn(&self) -> bool {
+        self.turn.is_open() || self.keys.due.is_some()
     }
 
     fn speak(&mut self, out: &mut Vec<Action>) {
         if !self.playback.is_paused() {
             self.end_doubt(out);
         }
+        let hold = self.is_taking_turn();
         let Some(stream) = &mut self.stream else {
             return;
         };
-        let began = self.playback.advance(
-            self.turn.is_open(),
-            self.taken,
-            self.now,
-            &mut stream.recording,
-            out,
-        );
+        let began = self.playback.advance(hold, self.taken, self.now, &mut stream.recording, out);
         if let Some(turn) = began {
             self.silence = None;
+            self.setbacks = 0;
             self.stages.first_audio_out = Some(self.now);
             out.push(Action::TurnAudible { turn, stages: self.stages });
         }
@@ -519,6 +506,7 @@ impl CallCore {
             PromptKind::Warning => &prompts.warning,
             PromptKind::StillThere => &prompts.still_there,
             PromptKind::Unheard => &prompts.unheard,
+            PromptKind::Announcement => return None,
         }
         .as_ref()
     }
@@ -553,7 +541,7 @@ impl CallCore {
         let heard = self.playback.drop_reply(self.now);
         self.note_heard(heard, out);
         if let Some(segment) = self.turn.stop(self.now) {
-            self.transcribe(segment, out);
+            self.transcribe(segment, false, out);
         }
         if let Some(stream) = &mut self.stream {
             stream.recording.finish(self.now, out);

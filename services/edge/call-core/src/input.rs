@@ -23,6 +23,15 @@ pub enum Input<'a> {
         #[serde(with = "base64")]
         audio: Audio,
     },
+    /// What the caller is to hear to its end: spoken as soon as no sentence is in its middle, before any other.
+    /// [`Announced`](crate::Action::Announced) tells that it was; where somebody speaks into it, nothing does.
+    Announcement {
+        /// What it says.
+        text: String,
+        /// How it sounds.
+        #[serde(with = "base64")]
+        audio: Audio,
+    },
     /// Audio of the caller.
     AudioFrame {
         /// Mu-law, any length.
@@ -122,6 +131,9 @@ impl fmt::Debug for Input<'_> {
             Self::StreamStarted => f.write_str("StreamStarted"),
             Self::Greeting { audio, .. } => {
                 f.debug_struct("Greeting").field("bytes", &audio.len()).finish_non_exhaustive()
+            }
+            Self::Announcement { audio, .. } => {
+                f.debug_struct("Announcement").field("bytes", &audio.len()).finish_non_exhaustive()
             }
             Self::AudioFrame { payload, timestamp } => f
                 .debug_struct("AudioFrame")

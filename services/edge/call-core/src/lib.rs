@@ -21,7 +21,7 @@ mod turn;
 mod utterance;
 mod vad;
 
-pub use action::{Action, EndReason, Heard, Stages};
+pub use action::{Action, EndReason, Heard, Stages, Trouble};
 pub use core::CallCore;
 pub use input::{Audio, Input, Transcript};
 pub use settings::{Prompt, PromptKind, Prompts, RestOfReply, Resumption, Settings, TurnSettings};

@@ -62,6 +62,8 @@ pub(crate) struct Playback {
 struct Pause {
     /// Whether the caller was being asked something.
     asked: bool,
+    /// Whether only its last word was left to say.
+    was_ending: bool,
 }
 
 /// Whose sentence is on its way out.
@@ -100,7 +102,8 @@ impl Playback {
     pub(crate) fn pause(&mut self, now: Moment, recording: &mut Recording, out: &mut Vec<Action>) {
         let heard = self.line.heard(now);
         if let Some(reply) = &mut self.reply {
-            self.pause = Some(Pause { asked: reply.asks(heard) });
+            let (asked, was_ending) = (reply.asks(heard), reply.is_ending(heard));
+            self.pause = Some(Pause { asked, was_ending });
             reply.go_back(heard);
         }
         self.clear(now, recording, out);
@@ -119,6 +122,11 @@ impl Playback {
     /// Whether the reply waits, and the caller was being asked something.
     pub(crate) fn was_asking(&self) -> bool {
         self.pause.as_ref().is_some_and(|pause| pause.asked)
+    }
+
+    /// Whether the reply waits, and only its last word was left to say.
+    pub(crate) fn was_ending(&self) -> bool {
+        self.pause.as_ref().is_some_and(|pause| pause.was_ending)
     }
 
     /// Whether something is on its way out, or is to be said next.
@@ -144,6 +152,11 @@ impl Playback {
     /// Whether a reply is due of which nothing has been spoken.
     pub(crate) fn awaits_reply(&self) -> bool {
         self.reply.as_ref().is_some_and(|reply| !reply.has_begun())
+    }
+
+    /// Whether a reply is due that can begin.
+    pub(crate) fn has_reply(&self) -> bool {
+        self.reply.as_ref().is_some_and(|reply| !reply.has_begun() && reply.can_sound())
     }
 
     /// Whether the reply has begun and the caller has not heard all of it.
@@ -207,6 +220,7 @@ impl Playback {
                 continue;
             }
             let over = sentence.is_sent();
+            let ends = over && sentence.since_begun() > 0;
             let marked = frame.len() == to_mark;
             if !frame.is_empty() {
                 let begins = self.line.plays_out() < now || self.line.sent() == 0;
@@ -216,7 +230,7 @@ impl Playback {
             if over {
                 self.saying = None;
             }
-            if over || marked {
+            if ends || marked {
                 out.push(Action::SendMark(self.line.mark()));
             }
         }
@@ -247,7 +261,7 @@ impl Playback {
         let paused = self.pause.is_some();
         let ready = |reply: &&mut Reply| !paused && (!hold || reply.has_begun());
         let reply = self.reply.as_mut().filter(ready)?;
-        let first = !reply.has_begun();
+        let was_begun = reply.has_begun();
         let begun = reply.begin_next(at)?;
         let turn = reply.turn();
         let text = (begun == Begun::Anew)
@@ -256,8 +270,8 @@ impl Playback {
         if let Some(text) = text.filter(|text| !text.is_empty()) {
             out.push(Action::SentenceStarted { turn, text });
         }
-        if first {
-            *began = Some(reply.turn());
+        if reply.has_begun() && !was_begun {
+            *began = Some(turn);
         }
         Some(Saying::Reply)
     }
@@ -282,6 +296,15 @@ impl Playback {
         self.reply.as_mut()?.progress(at)
     }
 
+    /// Whether an announcement has been heard to its end, when a mark has come back. Told once.
+    pub(crate) fn has_announced(&mut self, now: Moment) -> bool {
+        let heard = self.line.heard(now);
+        let announced = |(kind, sentence): &mut (PromptKind, Sentence)| {
+            *kind == PromptKind::Announcement && sentence.heard(heard).1
+        };
+        self.prompt.take_if(announced).is_some()
+    }
+
     /// What was heard of the reply if it is whole and has been heard to its end.
     pub(crate) fn conclude_reply(&mut self, now: Moment) -> Option<Heard> {
         let whole = self.reply.as_ref().is_some_and(Reply::is_whole);
@@ -301,6 +324,7 @@ impl Playback {
     /// Falls silent at once. Clears what was sent and not played, if there is any.
     pub(crate) fn clear(&mut self, now: Moment, recording: &mut Recording, out: &mut Vec<Action>) {
         self.prompts.clear();
+        self.prompt.take_if(|(kind, _)| *kind == PromptKind::Announcement);
         self.saying = None;
         if self.line.clear(now) {
             recording.cut_agent(now);

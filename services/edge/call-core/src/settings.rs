@@ -97,9 +97,12 @@ pub struct TurnSettings {
     pub barge_in_after: Duration,
     /// Voice that cuts a sentence rendered ahead short, which is not taken up again.
     pub cut_in_after: Duration,
-    /// Voice into a reply that is more than "okay" or a cough, whatever its words. Nothing: every voice interrupts, at
-    /// once.
+    /// Voice into a reply that may be more than "okay" or a cough: its words are looked at before it ends. Nothing: every
+    /// voice interrupts, at once.
     pub back_channel_longest: Duration,
+    /// Voice into a reply that interrupts while nobody knows its words.
+    #[serde(default = "unknown_longest")]
+    pub unknown_longest: Duration,
     /// Quiet after which a reply that paused goes on though nobody knows yet what was said into it.
     pub doubt_longest: Duration,
     /// Audio kept from before the first voice, so that a soft first syllable is not lost.
@@ -136,6 +139,7 @@ impl Default for TurnSettings {
             barge_in_after: Duration::from_millis(64),
             cut_in_after: Duration::from_millis(200),
             back_channel_longest,
+            unknown_longest: unknown_longest(),
             doubt_longest: Duration::from_millis(1_200),
             pre_roll: Duration::from_millis(300),
             segment_pause: Duration::from_millis(200),
@@ -146,6 +150,10 @@ impl Default for TurnSettings {
             longest_segment: Duration::from_secs(15),
         }
     }
+}
+
+fn unknown_longest() -> Duration {
+    Duration::from_millis(2_500)
 }
 
 /// A sentence rendered ahead in the configured voice.
@@ -179,7 +187,7 @@ pub struct Prompts {
     pub unheard: Option<Prompt>,
 }
 
-/// Which of the [`Prompts`].
+/// Which of the [`Prompts`], or what the shell has announced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PromptKind {
@@ -199,6 +207,8 @@ pub enum PromptKind {
     StillThere,
     /// The caller has said nothing though asked twice: the call ends.
     Unheard,
+    /// What the caller is to hear to its end.
+    Announcement,
 }
 
 impl std::fmt::Debug for Prompt {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     Moment, Transcript, TurnSettings,
     media_clock::{duration, samples},
-    utterance::{Outlook, outlook},
+    utterance::{Outlook, outlook, says_nothing},
     vad::{HOP_SAMPLES, Vad},
 };
 
@@ -27,8 +27,12 @@ pub(crate) struct TurnTaker {
     run_from: u64,
     /// Samples since the last voice of the turn.
     quiet: u64,
-    /// Samples of voice in the open turn.
-    voice: u64,
+    /// Samples of voice in the open turn since its words were last known.
+    unknown: u64,
+    /// Where the open turn begins.
+    turn_from: u64,
+    /// Voice without words has gone on and on: none is taken for speech before a pause.
+    is_deaf: bool,
     /// Samples of quiet that end the turn, by the words known.
     patience: u64,
     /// Where the segment in the making begins; no segment begins before the end of the last.
@@ -36,6 +40,8 @@ pub(crate) struct TurnTaker {
     last_segment: u32,
     /// Segments of the turn, in order.
     segments: Vec<Segment>,
+    /// What was handed out of the segment in the making.
+    probe: Option<Segment>,
     last_audio: Moment,
     stalled: bool,
     speech_ended: Option<Moment>,
@@ -55,6 +61,8 @@ enum Phase {
 
 struct Segment {
     number: u32,
+    /// Where it ends.
+    to: u64,
     sent: Moment,
     words: Words,
 }
@@ -62,6 +70,17 @@ struct Segment {
 impl Segment {
     fn is_awaited(&self) -> bool {
         matches!(self.words, Words::Awaited)
+    }
+
+    fn is_said(&self) -> bool {
+        matches!(self.words, Words::Said(..))
+    }
+
+    fn said(&self) -> &str {
+        match &self.words {
+            Words::Said(words, _) => words,
+            Words::Awaited | Words::Failed => "",
+        }
     }
 }
 
@@ -119,10 +138,13 @@ impl TurnTaker {
             run: 0,
             run_from: 0,
             quiet: 0,
-            voice: 0,
+            unknown: 0,
+            turn_from: 0,
+            is_deaf: false,
             segment_from: 0,
             last_segment: 0,
             segments: Vec::new(),
+            probe: None,
             last_audio: now,
             stalled: false,
             speech_ended: None,
@@ -147,9 +169,18 @@ impl TurnTaker {
         self.phase == Phase::Pause && ended
     }
 
-    /// How long the caller has spoken in the open turn, pauses taken off.
-    pub(crate) fn spoken(&self) -> Duration {
-        duration(self.voice)
+    /// How long the caller has spoken in the open turn since it was last known what, pauses taken off.
+    pub(crate) fn unknown(&self) -> Duration {
+        duration(self.unknown)
+    }
+
+    /// How much of the open turn is known to hold no words; nothing where there are some, or some may be.
+    pub(crate) fn wordless(&self) -> Duration {
+        let mut parts = self.segments.iter().chain(&self.probe);
+        if !parts.clone().all(|part| part.is_said() && says_nothing(part.said())) {
+            return Duration::ZERO;
+        }
+        parts.next_back().map_or(Duration::ZERO, |last| duration(last.to - self.turn_from))
     }
 
     /// Since when, in the caller's audio, an open turn has been quiet.
@@ -174,19 +205,19 @@ impl TurnTaker {
 
     /// Takes in the words of a segment. Those of a turn that is over, unknown ones and second ones are ignored.
     pub(crate) fn transcribed(&mut self, number: u32, result: Transcript, now: Moment) {
-        let awaited = self
-            .segments
-            .iter_mut()
-            .find(|segment| segment.number == number && matches!(segment.words, Words::Awaited));
-        if let Some(segment) = awaited {
+        let is_it = |segment: &&mut Segment| segment.number == number && segment.is_awaited();
+        let words = match result {
+            Transcript::Words { text, confidence } => {
+                Words::Said(text.trim().to_owned(), confidence)
+            }
+            Transcript::Failed => Words::Failed,
+        };
+        if let Some(segment) = self.segments.iter_mut().find(is_it) {
             self.segment_transcribed = Some(now);
-            segment.words = match result {
-                Transcript::Words { text, confidence } => {
-                    Words::Said(text.trim().to_owned(), confidence)
-                }
-                Transcript::Failed => Words::Failed,
-            };
+            segment.words = words;
             self.weigh_words();
+        } else if let Some(probe) = self.probe.as_mut().filter(|probe| is_it(&probe)) {
+            probe.words = words;
         }
     }
 
@@ -204,18 +235,32 @@ impl TurnTaker {
 
     /// The words of the open turn, as far as they are known.
     fn text(&self) -> String {
-        let mut text = String::new();
-        for segment in &self.segments {
-            if let Words::Said(words, _) = &segment.words
-                && !words.is_empty()
-            {
-                if !text.is_empty() {
-                    text.push(' ');
-                }
-                text.push_str(words);
-            }
+        joined(self.segments.iter().map(Segment::said))
+    }
+
+    /// The same with those of the segment in the making, but for the last: it may be cut in its middle.
+    pub(crate) fn overheard(&self) -> String {
+        let begun = self.probe.as_ref().map_or("", Segment::said).trim_end();
+        let begun = begun.rsplit_once(char::is_whitespace).map_or("", |(whole, _)| whole);
+        joined(self.segments.iter().map(Segment::said).chain([begun]))
+    }
+
+    /// Takes note that the words known are none that take the turn. Of those that are not known nothing is said by that.
+    pub(crate) fn pass_over(&mut self) {
+        if self.segments.iter().chain(&self.probe).all(Segment::is_said) {
+            self.unknown = 0;
         }
-        text
+    }
+
+    /// Hands out what was said so far of the segment in the making, which comes whole when it is: its words tell sooner
+    /// whether they take the turn. Nothing where those of the last such look are not known.
+    pub(crate) fn peek(&mut self, now: Moment) -> Option<ReadySegment> {
+        if !self.is_speaking() || self.probe.as_ref().is_some_and(|probe| !probe.is_said()) {
+            return None;
+        }
+        let (probe, segment) = self.hand_out(now);
+        self.probe = Some(probe);
+        Some(segment)
     }
 
     /// Lets time pass: words that did not come count as failed, a stalled stream as quiet.
@@ -278,7 +323,7 @@ impl TurnTaker {
                 Words::Failed => failed = true,
             }
         }
-        let outcome = match (text.is_empty(), failed) {
+        let outcome = match (says_nothing(&text), failed) {
             (false, _) => Outcome::Words {
                 text,
                 confidence,
@@ -295,15 +340,22 @@ impl TurnTaker {
         Some(outcome)
     }
 
+    /// Forgets the open turn, and takes no voice for speech before there is a pause in it.
+    pub(crate) fn ignore(&mut self) {
+        self.abandon();
+        self.is_deaf = true;
+    }
+
     /// Forgets the open turn.
     pub(crate) fn abandon(&mut self) {
         self.phase = Phase::Quiet;
         self.run = 0;
         self.quiet = 0;
-        self.voice = 0;
+        self.unknown = 0;
         self.patience = samples(self.settings.end_of_turn);
         self.segment_from = self.position();
         self.segments.clear();
+        self.probe = None;
         self.speech_ended = None;
         self.segment_sent = None;
         self.segment_transcribed = None;
@@ -311,6 +363,12 @@ impl TurnTaker {
 
     fn step(&mut self, voiced: bool, enough: Duration, now: Moment) -> Option<Event> {
         let hop = HOP_SAMPLES as u64;
+        if self.is_deaf {
+            self.quiet = if voiced { 0 } else { self.quiet + hop };
+            self.is_deaf = self.quiet < samples(self.settings.segment_pause);
+            self.trim();
+            return None;
+        }
         if voiced {
             if self.run == 0 {
                 self.run_from = self.position() - hop;
@@ -321,7 +379,7 @@ impl TurnTaker {
         }
         if self.phase == Phase::Speech {
             if voiced {
-                self.voice += hop;
+                self.unknown += hop;
                 self.quiet = 0;
                 self.speech_ended = Some(now);
             } else {
@@ -342,9 +400,10 @@ impl TurnTaker {
             if self.phase == Phase::Quiet {
                 let from = self.run_from.saturating_sub(samples(self.settings.pre_roll));
                 self.segment_from = from.max(self.segment_from).max(self.kept_from);
+                self.turn_from = self.segment_from;
             }
             self.phase = Phase::Speech;
-            self.voice += self.run;
+            self.unknown += self.run;
             self.quiet = 0;
             self.speech_ended = Some(now);
             return Some(Event::SpeechStarted);
@@ -355,19 +414,28 @@ impl TurnTaker {
         None
     }
 
-    /// Hands out what was said since the last segment.
+    /// Ends the segment in the making.
     fn cut(&mut self, now: Moment) -> ReadySegment {
-        let at = self.segment_from;
-        let audio = self.kept[(at - self.kept_from) as usize..].to_vec();
+        let (part, segment) = self.hand_out(now);
         self.run = 0;
         self.patience = samples(self.settings.end_of_turn);
         self.kept.clear();
-        self.kept_from = at + audio.len() as u64;
-        self.segment_from = self.kept_from;
-        self.last_segment += 1;
-        self.segments.push(Segment { number: self.last_segment, sent: now, words: Words::Awaited });
+        self.kept_from = part.to;
+        self.segment_from = part.to;
+        self.segments.push(part);
+        self.probe = None;
         self.segment_sent = Some(now);
-        ReadySegment { number: self.last_segment, at, audio }
+        segment
+    }
+
+    /// What was said since the last segment.
+    fn hand_out(&mut self, now: Moment) -> (Segment, ReadySegment) {
+        let at = self.segment_from;
+        let audio = self.kept[(at - self.kept_from) as usize..].to_vec();
+        self.last_segment += 1;
+        let (number, to) = (self.last_segment, at + audio.len() as u64);
+        let part = Segment { number, to, sent: now, words: Words::Awaited };
+        (part, ReadySegment { number, at, audio })
     }
 
     /// Keeps as much as a turn that begins next could reach back to; seldom, for it moves what it keeps.
@@ -386,6 +454,10 @@ impl TurnTaker {
     fn position(&self) -> u64 {
         self.kept_from + self.kept.len() as u64
     }
+}
+
+fn joined<'t>(words: impl Iterator<Item = &'t str>) -> String {
+    words.filter(|words| !words.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    answer::{Answer, ApiError, Reply, Success},
+    answer::{Answer, ApiError, IfMatch, Reply, Success},
     caller::As,
     read::{self, Moment, moment},
     role::{Developer, ReadOnly},
@@ -84,10 +84,11 @@ pub struct WantedAgent {
 ///
 /// Those that the tenant has configured, switched off ones too; a tenant without any has the usual ones.
 #[utoipa::path(get, path = "/api/v1/agents", tag = "agents",
-    responses((status = 200, description = "All of them, by name", body = inline(Success<Vec<Agent>>))))]
+    responses((status = 200, description = "All of them, by name", body = inline(Success<Vec<Agent>>),
+        headers(("ETag" = String))), (status = 304, description = "As it was")))]
 pub async fn list(caller: As<ReadOnly>) -> Answer<Vec<Agent>> {
     let tx = caller.begin().await?;
-    Ok(Reply::ok(agents::all(&tx).await?.into_iter().map(Agent::from).collect()))
+    Ok(Reply::tagged(agents::all(&tx).await?.into_iter().map(Agent::from).collect()))
 }
 
 /// One agent
@@ -198,10 +199,11 @@ pub struct WantedRule {
 
 /// Routing rules
 #[utoipa::path(get, path = "/api/v1/routing-rules", tag = "agents",
-    responses((status = 200, description = "All of them, in the order in which they are tried", body = inline(Success<Vec<RoutingRule>>))))]
+    responses((status = 200, description = "All of them, in the order in which they are tried", body = inline(Success<Vec<RoutingRule>>),
+        headers(("ETag" = String))), (status = 304, description = "As it was")))]
 pub async fn list_rules(caller: As<ReadOnly>) -> Answer<Vec<RoutingRule>> {
     let tx = caller.begin().await?;
-    Ok(Reply::ok(agents::all_rules(&tx).await?.into_iter().map(RoutingRule::from).collect()))
+    Ok(Reply::tagged(agents::all_rules(&tx).await?.into_iter().map(RoutingRule::from).collect()))
 }
 
 /// One routing rule
@@ -244,8 +246,12 @@ pub async fn add_rule(
 ///
 /// For developers. All of it is as the body says.
 #[utoipa::path(put, path = "/api/v1/routing-rules/{id}", tag = "agents", request_body = WantedRule,
-    params(("id" = Uuid, Path)),
-    responses((status = 200, description = "As it is now", body = inline(Success<RoutingRule>))))]
+    params(
+        ("id" = Uuid, Path),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` of the version it takes the place of"),
+    ),
+    responses((status = 200, description = "As it is now", body = inline(Success<RoutingRule>)),
+        (status = 412, description = "Somebody else was first", body = super::answer::Failure)))]
 pub async fn put_rule(
     caller: As<Developer>,
     request: HttpRequest,
@@ -253,11 +259,14 @@ pub async fn put_rule(
 ) -> Answer<Value> {
     let (change, body) = Change::read(&caller, &request, body).await?;
     let id = read::path_id(&request, RULE)?;
+    let expected = IfMatch::of(&request);
     let wanted: WantedRule = body.json()?;
     change
         .make(async |tx| {
-            if agents::rule(tx, id).await?.is_none() {
-                return Err(ApiError::not_found(RULE));
+            let before = agents::rule_for_change(tx, id).await?;
+            let before = RoutingRule::from(before.ok_or_else(|| ApiError::not_found(RULE))?);
+            if let Some(expected) = expected {
+                expected.check(Some(&before))?;
             }
             let rule = usable(tx, id, wanted).await?;
             agents::put_rule(tx, &rule).await?;

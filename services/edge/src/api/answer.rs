@@ -246,7 +246,7 @@ impl<T: Serialize> Responder for Reply<T> {
             response.insert_header((header::CACHE_CONTROL, "no-store"));
             return response.body(body);
         }
-        let tag = format!("\"{}\"", hex::encode(&Sha256::digest(&body)[..16]));
+        let tag = tag_of(&body);
         response.insert_header((header::ETAG, tag.clone()));
         response.insert_header((header::CACHE_CONTROL, "private, no-cache"));
         if is_held(request, &tag) {
@@ -254,6 +254,39 @@ impl<T: Serialize> Responder for Reply<T> {
             return response.finish();
         }
         response.body(body)
+    }
+}
+
+/// The `ETag` of an answer.
+fn tag_of(body: &[u8]) -> String {
+    format!("\"{}\"", hex::encode(&Sha256::digest(body)[..16]))
+}
+
+/// Which version a change takes the place of, where the caller says so by `If-Match` (RFC 9110, 13.1.1).
+pub struct IfMatch(Vec<String>);
+
+impl IfMatch {
+    /// What the request says; `None` where it says nothing.
+    pub fn of(request: &HttpRequest) -> Option<Self> {
+        let lines = request.headers().get_all(header::IF_MATCH);
+        let tags = lines.flat_map(|line| line.to_str().unwrap_or_default().split(','));
+        let tags: Vec<String> = tags.map(|tag| tag.trim().to_owned()).collect();
+        (!tags.is_empty()).then_some(Self(tags))
+    }
+
+    /// Compares with what a GET would show `now`; `None` where there is nothing.
+    ///
+    /// # Errors
+    /// 412 where it is another version: somebody else was first.
+    pub fn check<T: Serialize>(&self, now: Option<&T>) -> Result<(), ApiError> {
+        let shown = now.map(|data| Success { status: SuccessStatus::Ok, data, error: None });
+        let tag = shown.and_then(|shown| serde_json::to_vec(&shown).ok()).map(|b| tag_of(&b));
+        let is_meant = tag.is_some_and(|tag| self.0.iter().any(|t| *t == tag || t == "*"));
+        if is_meant {
+            return Ok(());
+        }
+        let message = "there is another version by now; look at it before you change it";
+        Err(ApiError::new(StatusCode::PRECONDITION_FAILED, "changed", message).of("If-Match"))
     }
 }
 
@@ -282,5 +315,20 @@ mod tests {
         };
         assert!(held("\"abc\"") && held("W/\"abc\"") && held("\"x\", \"abc\"") && held("*"));
         assert!(!held("abc") && !held("\"abcd\"") && !held(""));
+    }
+
+    #[test]
+    fn a_change_of_a_version_that_is_no_more_is_refused_and_one_that_names_none_is_not() {
+        let shown = Reply::tagged("as it is").respond_to(&TestRequest::default().to_http_request());
+        let tag = shown.headers().get("etag").unwrap().to_str().unwrap().to_owned();
+        let check = |header: &str, now: Option<&str>| {
+            let request = TestRequest::default().insert_header(("if-match", header));
+            IfMatch::of(&request.to_http_request()).unwrap().check(now.as_ref()).is_ok()
+        };
+        assert!(check(&tag, Some("as it is")) && check(&format!("\"x\", {tag}"), Some("as it is")));
+        assert!(check("*", Some("as it is")) && !check("*", None));
+        assert!(!check(&tag, Some("otherwise")) && !check(&tag, None) && !check("", Some("x")));
+        assert!(!check(&format!("W/{tag}"), Some("as it is")), "a weak tag says too little");
+        assert!(IfMatch::of(&TestRequest::default().to_http_request()).is_none());
     }
 }

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use actix_web::{HttpRequest, web};
-use domain::{Channel, ConversationId, Personal, ReminderDue, Timestamp};
+use domain::{
+    AppointmentChange, AppointmentChanged, Channel, ConversationId, Personal, ReminderDue,
+    Timestamp,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use store::{
@@ -177,11 +180,20 @@ pub struct WantedAppointment {
     /// What is to be known besides.
     #[schema(min_length = 1, max_length = 1000, pattern = "\\S")]
     notes: Option<String>,
+    /// Whether the person is told of it, and reminded the day before.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    notify: bool,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 /// Book an appointment
 ///
-/// For operators. 409 `time_taken` when somebody else has it, `not_offered` outside of the hours or for a time that is over.
+/// For operators. Whoever has a number or an e-mail address, and whom the tenant can write to, is told of it and reminded the day
+/// before, unless `notify` is false. 409 `time_taken` when somebody else has it, `not_offered` outside of the hours or for a time that is over.
 #[utoipa::path(post, path = "/api/v1/appointments", tag = "appointments", request_body = WantedAppointment,
     responses((status = 201, description = "It is booked", body = inline(Success<Appointment>))))]
 pub async fn create(
@@ -211,6 +223,7 @@ pub async fn create(
             let name: Personal = wanted.name.as_str().into();
             let email: Option<Personal> = wanted.email.as_deref().map(Into::into);
             let notes: Option<Personal> = wanted.notes.as_deref().map(Into::into);
+            let reached_by = phone.as_ref().and_then(|_| written_from(&caller));
             let known_by: Vec<Identity> = phone.iter().filter_map(Identity::phone).collect();
             let user = users::note(tx, &known_by, Some(&name), now).await?;
             let new = NewAppointment {
@@ -223,10 +236,13 @@ pub async fn create(
                 notes: notes.as_ref(),
                 user,
                 conversation: None,
-                reached_by: None,
+                reached_by: reached_by.as_ref().map(|(c, address)| (c.as_str(), address.as_str())),
             };
             if appointments::book(tx, &new).await?.is_none() {
                 return Err(time_taken());
+            }
+            if wanted.notify {
+                tell(&caller, tx, (change.id, AppointmentChange::Booked), now).await?;
             }
             let booked = appointments::entry(tx, change.id).await?;
             let booked = booked.ok_or_else(ApiError::internal)?;
@@ -235,10 +251,21 @@ pub async fn create(
         .await
 }
 
+/// How an appointment is called off.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cancellation {
+    /// Whether the person is told.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    notify: bool,
+}
+
 /// Call an appointment off
 ///
-/// For operators. 409 `not_booked` when it does not stand any more.
+/// For operators. The person is told, as of a new one. 409 `not_booked` when it does not stand any more.
 #[utoipa::path(post, path = "/api/v1/appointments/{id}/cancel", tag = "appointments",
+    request_body = Option<Cancellation>,
     params(("id" = Uuid, Path)),
     responses((status = 200, description = "It is called off", body = inline(Success<Appointment>))))]
 pub async fn cancel(
@@ -246,9 +273,22 @@ pub async fn cancel(
     request: HttpRequest,
     body: web::Payload,
 ) -> Answer<Value> {
-    let (change, _) = Change::read(&caller, &request, body).await?;
+    let (change, body) = Change::read(&caller, &request, body).await?;
     let id = read::path_id(&request, WHAT)?;
-    let cancelled = async |tx: &TenantTx| Ok(appointments::cancel(tx, id).await?);
+    let Cancellation { notify } = match body.bytes() {
+        [] => Cancellation { notify: true },
+        _ => body.json()?,
+    };
+    let cancelled = async |tx: &TenantTx| {
+        let cancelled = appointments::cancel(tx, id).await?;
+        if cancelled {
+            due::forget(tx, id).await?;
+            if notify {
+                tell(&caller, tx, (id, AppointmentChange::Cancelled), Timestamp::now()).await?;
+            }
+        }
+        Ok(cancelled)
+    };
     let shown = async |tx: &TenantTx| Ok(appointments::entry(tx, id).await?);
     let what = ("appointment.cancel", WHAT, id);
     change.step::<_, Appointment>(what, cancelled, shown, NOT_BOOKED).await
@@ -260,12 +300,16 @@ pub async fn cancel(
 pub struct AnotherTime {
     /// When it is to start; a time that `availability` shows.
     starts_at: Moment,
+    /// Whether the person is told of it, and reminded the day before.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    notify: bool,
 }
 
 /// Move an appointment
 ///
 /// For operators. It is a new one then, which the old one names as `moved_to`; nothing else of it changes, and whoever serves it
-/// stays where they are free. 409 `not_booked` when it does not stand any more, `time_taken`, `not_offered` as for a new one.
+/// stays where they are free. The person is told, as of a new one. 409 `not_booked` when it does not stand any more, `time_taken`, `not_offered` as for a new one.
 #[utoipa::path(post, path = "/api/v1/appointments/{id}/move", tag = "appointments", request_body = AnotherTime,
     params(("id" = Uuid, Path)),
     responses((status = 201, description = "The new one", body = inline(Success<Appointment>))))]
@@ -293,7 +337,10 @@ pub async fn move_it(
             slot.resources.sort_by_key(|number| *number != old.resource);
             let moved = appointments::reschedule(tx, &old, change.id, &slot).await?;
             let moved = moved.ok_or_else(time_taken)?;
-            remind(&caller, tx, &old, &moved, now).await?;
+            due::forget(tx, old.id).await?;
+            if wanted.notify {
+                tell(&caller, tx, (moved.id, AppointmentChange::Moved), now).await?;
+            }
             let entry = appointments::entry(tx, moved.id).await?;
             let entry = entry.ok_or_else(ApiError::internal)?;
             Ok(Done::created(Appointment::from(entry), "appointment.move", id)
@@ -302,28 +349,45 @@ pub async fn move_it(
         .await
 }
 
-/// The reminder goes with the appointment (C10), where the person can be reached.
-async fn remind(
+/// On which channel, and from which address, a person with a number is written to: by text message, where the tenant has a number
+/// for that, else on WhatsApp. As an agent's booking does it.
+fn written_from(caller: &As<Operator>) -> Option<(Channel, String)> {
+    let address = |channel: Channel| {
+        let address = caller.api.directory.address_of(caller.tenant, &channel)?;
+        Some((channel, address))
+    };
+    address(Channel::SMS).or_else(|| address(Channel::WHATSAPP))
+}
+
+/// Has the agents tell the person what was done to their appointment (A6), and remind them of one that stands (C10), where they can
+/// be reached. It leaves with the transaction of the change, or not at all.
+async fn tell(
     caller: &As<Operator>,
     tx: &TenantTx,
-    old: &appointments::Appointment,
-    moved: &appointments::Appointment,
+    (id, done): (Uuid, AppointmentChange),
     now: Timestamp,
 ) -> Result<(), ApiError> {
-    due::forget(tx, old.id).await?;
-    let settings = caller.api.directory.settings(caller.tenant).unwrap_or_default();
-    let entry = appointments::entry(tx, moved.id).await?;
-    let conversation = entry.and_then(|entry| entry.conversation);
-    let reach = appointments::reach(tx, moved.id).await?;
-    let (Some(conversation), Some((_, reach)), true) = (conversation, reach, settings.reminders)
-    else {
-        return Ok(());
+    let entry = appointments::entry(tx, id).await?.ok_or_else(ApiError::internal)?;
+    let reach = appointments::reach_of_any(tx, id).await?;
+    let channel = match &reach {
+        Some((_, reach)) => Channel::named(reach.channel.clone()),
+        None if entry.email.is_some() => Channel::EMAIL,
+        None => return Ok(()),
     };
-    let of =
-        (caller.tenant, ConversationId::from_uuid(conversation), Channel::named(reach.channel));
-    if let Some(reminder) = ReminderDue::of(moved.id, moved.starts_at, of, now) {
+    // One that was made in no conversation is a thread of its own.
+    let thread = || caller.tenant.derive(&format!("appointment:{id}"));
+    let conversation = ConversationId::from_uuid(entry.conversation.unwrap_or_else(thread));
+    let of = (caller.tenant, conversation, channel);
+    let event = AppointmentChanged::of(id, done, of.clone(), now);
+    let told = wire::to_body(&wire::encode(&event));
+    due::schedule(tx, *event.event_id.as_uuid(), now, &told).await?;
+    let settings = caller.api.directory.settings(caller.tenant).unwrap_or_default();
+    if done == AppointmentChange::Cancelled || reach.is_none() || !settings.reminders {
+        return Ok(());
+    }
+    if let Some(reminder) = ReminderDue::of(id, entry.starts_at, of, now) {
         let at = reminder.occurred_at;
-        due::schedule(tx, moved.id, at, &wire::to_body(&wire::encode(&reminder))).await?;
+        due::schedule(tx, id, at, &wire::to_body(&wire::encode(&reminder))).await?;
     }
     Ok(())
 }

@@ -82,24 +82,30 @@ async fn authenticate(request: &HttpRequest) -> Result<Caller, ApiError> {
         Ok((tenant, actor, role)) => {
             let user = UserKey(tenant.derive(&format!("api:{actor}")));
             let limit = api.settings.requests_per_minute;
-            admit(api.guard.admit_to_api(user, limit).await)?;
+            admit(user, api.guard.admit_to_api(user, limit).await)?;
             Ok(Caller { api, tenant, actor, role })
         }
         Err(message) => {
             // Whoever guesses is slowed down; a person who mistypes is not.
             let source = UserKey::at(NOBODY, api.source_of(request));
             metrics::counter!("edge_api_refused_total").increment(1);
-            admit(api.guard.admit_to_api(source, api.settings.requests_per_minute).await)?;
+            admit(source, api.guard.admit_to_api(source, api.settings.requests_per_minute).await)?;
             Err(ApiError::unauthorized(message))
         }
     }
 }
 
-fn admit(admission: Result<(), Duration>) -> Result<(), ApiError> {
+fn admit(user: UserKey, admission: Result<(), Duration>) -> Result<(), ApiError> {
     admission.map_err(|wait| {
-        metrics::counter!("edge_over_limit_total", "channel" => "api").increment(1);
+        over_limit(user, "requests");
         ApiError::too_many_requests(wait.as_secs().max(1))
     })
+}
+
+/// Counts and logs that a caller is over one of the limits (E2).
+pub(super) fn over_limit(user: UserKey, limit: &'static str) {
+    metrics::counter!("edge_over_limit_total", "channel" => "api").increment(1);
+    tracing::warn!(kind = "over_limit", channel = "api", limit, user = %user.0, "request refused");
 }
 
 type Known = Result<(TenantId, String, Role), &'static str>;

@@ -7,7 +7,7 @@ use aws_sdk_s3::presigning::PresigningConfig;
 use domain::{AddressMode, CallSid, Channel, ConversationId, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use store::history;
+use store::history::{self, CallFilter};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -16,10 +16,13 @@ use super::{
     caller::As,
     read::{self, Moment, Page, Query, moment},
     role::{Operator, ReadOnly},
+    users,
     write::{Change, Done},
 };
 
 const WHAT: &str = "call";
+const START: &str = "call.start";
+const END: &str = "call.end";
 /// How long a link to a recording is good.
 const LINK_LIFE: Duration = Duration::from_secs(5 * 60);
 
@@ -101,6 +104,12 @@ impl From<history::Call> for Call {
 /// The newest first.
 #[utoipa::path(get, path = "/api/v1/calls", tag = "calls",
     params(
+        ("live" = Option<bool>, Query, description = "Whether they still go on"),
+        ("person" = Option<String>, Query, min_length = 1, max_length = 256, example = "+15551234567",
+            description = "With this person: their id or phone number"),
+        ("channel" = Option<String>, Query, min_length = 1, max_length = 256, example = "voice"),
+        ("address" = Option<String>, Query, min_length = 1, max_length = 256, example = "+15550100001",
+            description = "On this address of yours"),
         ("from" = Option<Moment>, Query, description = "That began then or later"),
         ("to" = Option<Moment>, Query, description = "That began earlier"),
         ("limit" = Option<i64>, Query, minimum = 1, maximum = 100, description = "50 unless said"),
@@ -110,12 +119,26 @@ impl From<history::Call> for Call {
     responses((status = 200, description = "A page of them", body = inline(Success<Page<Call>>))))]
 pub async fn list(caller: As<ReadOnly>, request: HttpRequest) -> Answer<Page<Call>> {
     let mut query = Query::of(&request)?;
-    let began = (query.moment("from")?, query.moment("to")?);
+    let person = query.text("person")?;
+    let mut filter = CallFilter {
+        user: None,
+        channel: query.text("channel")?,
+        our_address: query.text("address")?,
+        is_live: query.flag("live")?,
+        from: query.moment("from")?,
+        until: query.moment("to")?,
+    };
     let (limit, after) = query.page()?;
     query.end()?;
     let tx = caller.begin().await?;
+    if let Some(person) = person {
+        filter.user = users::find(&tx, &person).await?;
+        if filter.user.is_none() {
+            return Ok(Reply::ok(Page::empty()));
+        }
+    }
     let after = after.map(|(at, id)| (Timestamp::from_micros(at), id));
-    let rows = history::calls(&tx, began, after, limit + 1).await?;
+    let rows = history::calls(&tx, &filter, after, limit + 1).await?;
     let key = |c: &history::Call| (c.started_at.unwrap_or_default().as_micros(), c.conversation);
     Ok(Reply::ok(Page::of(rows, limit, key, Call::from)))
 }
@@ -171,12 +194,14 @@ pub async fn start(
     if ours.is_none() {
         return Err(ApiError::field("from", "is no number of yours that takes calls"));
     }
-    Change::of(&caller, &request, &body)?
-        .make_outside(async || {
+    let change = Change::of(&caller, &request, &body)?;
+    change
+        .make_outside((START, &change.id.to_string()), async || {
             let call = caller.api.twilio.start(&wanted.from, &to).await?;
             let conversation = *ConversationId::of_call(caller.tenant, &call).as_uuid();
             let started = StartedCall { id: call.to_string(), conversation };
-            Ok(Done::accepted(started, "call.start", &call).noting(json!({ "from": wanted.from })))
+            let noted = json!({ "from": wanted.from, "change": change.id });
+            Ok(Done::accepted(started, START, &call).noting(noted))
         })
         .await
 }
@@ -198,9 +223,9 @@ pub async fn end(caller: As<Operator>, request: HttpRequest, body: web::Payload)
         return Err(ApiError::conflict("not_a_phone_call", "a web page ends its call itself"));
     }
     Change::of(&caller, &request, &body)?
-        .make_outside(async || {
+        .make_outside((END, call.as_str()), async || {
             caller.api.twilio.end(&call).await?;
-            Ok(Done::accepted(Call::from(found), "call.end", &call))
+            Ok(Done::accepted(Call::from(found), END, &call))
         })
         .await
 }

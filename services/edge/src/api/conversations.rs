@@ -10,10 +10,10 @@ use domain::{
 use serde::Serialize;
 use serde_json::{Value, json};
 use store::{
+    escalations,
     history::{self, ConversationFilter},
     messages::{self as said, Speaker},
     turn_timings,
-    users::{self, Identity},
 };
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -24,10 +24,14 @@ use super::{
     media::OutgoingMessage,
     read::{self, Moment, Page, Query, moment},
     role::{Operator, ReadOnly},
+    users,
     write::{Change, Done},
 };
 
 const WHAT: &str = "conversation";
+const SEND: &str = "message.send";
+/// How far back words are looked for where nobody says, µs: 30 days.
+const SEARCHED_US: i64 = 30 * 24 * 60 * 60 * 1_000_000;
 /// So long after the person last wrote a business may write freely on WhatsApp (PROTOCOLS 2.3).
 const WHATSAPP_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -66,10 +70,10 @@ pub struct Person {
     /// What they are called, where they said so.
     #[schema(example = "Ana Silva")]
     pub name: Option<String>,
-    /// Of what kind the contact is: `phone`, `email`, `bsuid`.
+    /// Of what kind the contact is: `phone`, `bsuid`.
     #[schema(example = "phone")]
     pub contact_kind: Option<String>,
-    /// What they are reached by.
+    /// What they are reached by; in a chat what it is held with.
     #[schema(example = "+15551234567")]
     pub contact: Option<String>,
 }
@@ -99,11 +103,12 @@ impl From<history::Conversation> for Conversation {
 /// Conversations
 ///
 /// The last active first. `text` finds a message in which all of its words were said, or words that begin so, in capitals or
-/// not. It needs `from`, and finds nothing where the tenant has message texts encrypted.
+/// not. Without `from` it looks through the 30 days before `to`, or before now; it finds nothing where the tenant has message
+/// texts encrypted.
 #[utoipa::path(get, path = "/api/v1/conversations", tag = "conversations",
     params(
         ("person" = Option<String>, Query, min_length = 1, max_length = 256, example = "+15551234567",
-            description = "Of this person: their id, phone number, e-mail address or WhatsApp id"),
+            description = "Of this person: their id, phone number or WhatsApp id"),
         ("channel" = Option<String>, Query, min_length = 1, max_length = 256, example = "voice"),
         ("agent" = Option<String>, Query, min_length = 1, max_length = 256,
             description = "In which this agent answered"),
@@ -129,27 +134,20 @@ pub async fn list(caller: As<ReadOnly>, request: HttpRequest) -> Answer<Page<Con
     let (limit, after) = query.page()?;
     query.end()?;
     if filter.text.is_some() && filter.from.is_none() {
-        return Err(ApiError::parameter("from", "is needed for a search of text"));
+        let to = filter.until.unwrap_or_else(Timestamp::now).as_micros();
+        filter.from = Some(Timestamp::from_micros(to.saturating_sub(SEARCHED_US)));
     }
     let tx = caller.begin().await?;
     if let Some(person) = person {
-        let Some(user) = find_person(&tx, &person).await? else {
-            return Ok(Reply::ok(Page { items: Vec::new(), next_cursor: None }));
-        };
-        filter.user = Some(user);
+        filter.user = users::find(&tx, &person).await?;
+        if filter.user.is_none() {
+            return Ok(Reply::ok(Page::empty()));
+        }
     }
     let after = after.map(|(at, id)| (Timestamp::from_micros(at), id));
     let rows = history::conversations(&tx, &filter, after, limit + 1).await?;
     let key = |c: &history::Conversation| (c.last_active_at.as_micros(), c.id);
     Ok(Reply::ok(Page::of(rows, limit, key, Conversation::from)))
-}
-
-async fn find_person(tx: &store::TenantTx, person: &str) -> Result<Option<Uuid>, ApiError> {
-    if let Ok(id) = person.parse() {
-        return Ok(Some(id));
-    }
-    let Some(identity) = Identity::typed(person) else { return Ok(None) };
-    Ok(users::by_identity(tx, &identity).await?)
 }
 
 /// One conversation
@@ -197,8 +195,31 @@ pub struct Message {
     pub answered_by: Option<AnsweredBy>,
     /// What became of it, as far as the vendor said.
     pub delivery: Option<Delivery>,
+    /// Its file, once that is kept: `/messages/{id}/file` links to it.
+    pub file: Option<File>,
+    /// Why its file could not be had, or nobody understood it; with neither this nor a file it is still being fetched.
+    #[schema(example = "not taken: too large")]
+    pub file_fault: Option<String>,
+    /// The advertisement or post the person came from with it, as the vendor headlines it.
+    #[schema(example = "Spring offer")]
+    pub referral: Option<String>,
+    /// When the person last changed it; its text is the current one.
+    pub edited_at: Option<Moment>,
+    /// When the person took it back; neither its text nor its file is shown any more.
+    pub revoked_at: Option<Moment>,
     /// When.
     pub at: Moment,
+}
+
+/// The file of a message.
+#[derive(Serialize, ToSchema)]
+pub struct File {
+    /// Its media type.
+    #[schema(example = "image/jpeg")]
+    pub media_type: String,
+    /// Its size.
+    #[schema(example = 48211)]
+    pub bytes: i64,
 }
 
 /// How a reply came about.
@@ -274,6 +295,11 @@ impl From<history::Message> for Message {
                 error_text: d.error_text,
                 updated_at: moment(d.updated_at),
             }),
+            file: m.file.map(|(media_type, bytes)| File { media_type, bytes }),
+            file_fault: m.file_fault,
+            referral: m.referral.map(Personal::into_revealed),
+            edited_at: m.edited_at.map(moment),
+            revoked_at: m.revoked_at.map(moment),
             at: moment(m.at),
         }
     }
@@ -418,12 +444,15 @@ pub struct MessageOnItsWay {
 
 /// Write into a chat
 ///
-/// For operators: a text, a file with or without one, a text with a link, or a reaction. The person gets it on the channel of
-/// the chat; the history shows who wrote it. 409 `not_a_chat` for a call, `not_on_this_channel` for a file or a reaction that
-/// is not for WhatsApp, `window_closed` on WhatsApp when the person last wrote more than 24 hours ago and the tenant has no
-/// template for what operators write.
+/// For operators: a text, a file with or without one, a text with a link or with answers to choose from, a reaction, or a template. The
+/// person gets it on the channel of the chat; the history shows who wrote it. 409 `not_a_chat` for a call,
+/// `not_on_this_channel` for a file, a reaction or a template that is not for WhatsApp, `nobody_to_write_to` where it is not known
+/// which of the person's numbers the chat is held with, `window_closed` on WhatsApp when the person last wrote more than 24 hours
+/// ago and the tenant has no template for what operators write.
 #[utoipa::path(post, path = "/api/v1/conversations/{id}/messages", tag = "conversations",
-    params(("id" = Uuid, Path)), request_body = OutgoingMessage,
+    params(("id" = Uuid, Path)),
+    request_body(content = OutgoingMessage, example = json!({"text": "When does it suit you?", "choices": [
+        {"id": "fri-10", "title": "Friday at ten"}, {"id": "mon-2", "title": "Monday at two"}]})),
     responses((status = 202, description = "It is on its way", body = inline(Success<MessageOnItsWay>))))]
 pub async fn send(caller: As<Operator>, request: HttpRequest, body: web::Payload) -> Answer<Value> {
     let body = read::body(&request, body).await?;
@@ -432,38 +461,40 @@ pub async fn send(caller: As<Operator>, request: HttpRequest, body: web::Payload
     wanted.check()?;
     let change = Change::of(&caller, &request, &body)?;
     let event_id = EventId::from_uuid(change.id);
-    change
-        .make(async |tx| {
-            let now = Timestamp::now();
-            let settings = caller.api.directory.settings(caller.tenant).unwrap_or_default();
-            let by_template =
-                settings.whatsapp_templates.operator.is_some() && wanted.fits_a_template();
-            let to = addressee(tx, id, now, by_template).await?;
-            let conversation = ConversationId::from_uuid(id);
-            let outgoing = wanted.resolve(&caller, tx, conversation, &to.channel).await?;
-            let message = MessageSent {
-                to: to.contact,
-                from: to.our_address,
-                text: outgoing.text.into(),
-                in_reply_to: outgoing.in_reply_to,
-                form: outgoing.form,
-                attempt: 0,
-                account: TurnAccount::of_operator(&caller.actor),
-                choices: Vec::new(),
-            };
-            let event =
-                Envelope::new(event_id, caller.tenant, conversation, to.channel, now, message);
-            // Published before it is on record: told twice under one id it is sent once, and never lost.
-            caller.api.bus.publish(&[event]).await.map_err(|error| {
-                tracing::warn!(%error, kind = "queues_unavailable", "message of an operator not sent");
-                ApiError::unavailable("the message could not be handed on")
-            })?;
-            // The agents see it when they build the context anew from the history.
-            let _ = caller.api.cache.forget_context(conversation).await;
-            Ok(Done::accepted(MessageOnItsWay { id: change.id }, "message.send", id)
-                .noting(json!({ "message": change.id })))
-        })
-        .await
+    let conversation = ConversationId::from_uuid(id);
+    let prepare = async |tx: &store::TenantTx| {
+        let now = Timestamp::now();
+        let settings = caller.api.directory.settings(caller.tenant).unwrap_or_default();
+        let by_template = wanted.goes_by_template(settings.whatsapp_templates.operator.is_some());
+        let to = addressee(tx, id, now, by_template).await?;
+        if escalations::touch(tx, conversation, now).await? {
+            // The mark lasts longer for it. Without it the database says who has the chat.
+            let _ = caller.api.cache.hand_to_human(conversation).await;
+        }
+        let outgoing = wanted.resolve(&caller, tx, conversation, &to.channel).await?;
+        let message = MessageSent {
+            to: to.contact,
+            from: to.our_address,
+            text: outgoing.text.into(),
+            in_reply_to: outgoing.in_reply_to,
+            form: outgoing.form,
+            attempt: 0,
+            account: TurnAccount::of_operator(&caller.actor),
+            choices: outgoing.choices,
+        };
+        Ok(Envelope::new(event_id, caller.tenant, conversation, to.channel, now, message))
+    };
+    let tell = async |event: Envelope| {
+        caller.api.bus.publish(&[event]).await.map_err(|error| {
+            tracing::warn!(%error, kind = "queues_unavailable", "message of an operator not sent");
+            ApiError::unavailable("the message could not be handed on")
+        })?;
+        // The agents see it when they build the context anew from the history.
+        let _ = caller.api.cache.forget_context(conversation).await;
+        Ok(Done::accepted(MessageOnItsWay { id: change.id }, SEND, id)
+            .noting(json!({ "message": change.id })))
+    };
+    change.make_at_least_once((SEND, &id.to_string()), prepare, tell).await
 }
 
 /// To whom an operator writes in a chat.
@@ -484,7 +515,8 @@ async fn addressee(
     if channel.is_spoken() {
         return Err(ApiError::conflict("not_a_chat", "a call has no place for a message"));
     }
-    let (Some(our_address), Some((_, contact))) = (found.our_address, found.known_by) else {
+    // Who is known by another number too must not get it there.
+    let (Some(our_address), Some(contact)) = (found.our_address, found.reached_by) else {
         return Err(ApiError::conflict("nobody_to_write_to", "nobody knows where to send it"));
     };
     if channel == Channel::WHATSAPP && !by_template {

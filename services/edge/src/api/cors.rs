@@ -17,7 +17,7 @@ use super::{Api, answer::ApiError};
 
 const METHODS: &str = "GET, POST, PUT, PATCH, DELETE";
 const REQUEST_HEADERS: &str =
-    "Authorization, Content-Type, Idempotency-Key, If-None-Match, X-API-Key";
+    "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-API-Key";
 const RESPONSE_HEADERS: &str = "ETag, Location, Retry-After";
 /// How long a browser may remember the answer, s.
 const REMEMBERED_S: &str = "3600";

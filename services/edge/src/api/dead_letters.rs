@@ -1,17 +1,18 @@
-//! What was given up (F5): a tenant's own dead letters, seen, sent again or given up for good by operators. Filters over all
-//! tenants, rates and parking are the command line's (`switchboardctl dlq`).
+//! What was given up (F5): a tenant's own dead letters, seen, sent again or given up for good by operators. Letters of all tenants
+//! are the command line's (`switchboardctl dlq`).
 
 use actix_web::{HttpRequest, web};
-use bus::{Queue, Replay, Topology, replay_id};
-use domain::EventId;
+use bus::{Queue, Replay};
+use domain::{EventId, ReplayEnd, StartCounter as _};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use store::dead_letters::{
-    Act, QUARANTINED_AFTER, State,
-    own::{self, OwnLetter},
+    Act, Including, QUARANTINED_AFTER, State,
+    own::{self, OwnCount, OwnFilter, OwnLetter},
 };
 use utoipa::ToSchema;
 use uuid::Uuid;
+use wire::Decoded;
 
 use super::{
     answer::{Answer, ApiError, Reply, Success},
@@ -22,7 +23,10 @@ use super::{
 };
 
 const WHAT: &str = "dead letter";
-const LONGEST_REASON: usize = 500;
+const REPLAY: &str = "dead_letter.replay";
+pub(super) const LONGEST_REASON: usize = 500;
+/// Of what a letter says so much is shown; only sound is longer.
+const LONGEST_ENVELOPE_CHARS: usize = 20_000;
 /// A letter that was begun to be sent may not have been: it is sent again as the same.
 const OPEN: [State; 2] = [State::Waiting, State::Pending];
 
@@ -49,6 +53,9 @@ pub struct DeadLetter {
     pub conversation: Option<Uuid>,
     /// In which turn.
     pub turn: Option<i32>,
+    /// What it was in order with: a conversation or a call.
+    #[schema(example = "0190a7e2-6f3b-7c11-9d2a-3f1f8c5b7a10")]
+    pub group: String,
     /// How often a handler had begun it.
     pub starts: i32,
     /// How often the broker had handed it out.
@@ -61,7 +68,7 @@ pub struct DeadLetter {
     pub expires_at: Option<Moment>,
     /// Its trace.
     pub trace_id: Option<String>,
-    /// Whether operators leave its conversation alone.
+    /// Whether operators leave its group alone.
     pub is_parked: bool,
 }
 
@@ -77,7 +84,7 @@ pub enum LetterState {
     Published,
     /// It was handled.
     Processed,
-    /// It died again, as another letter.
+    /// It died again, as another letter, or had no effect: the acts say why.
     Failed,
     /// It was given up for good.
     Discarded,
@@ -98,13 +105,55 @@ pub struct LetterAct {
     pub detail: String,
 }
 
-/// A dead letter, and what was done to it.
+/// A dead letter, what it says, and what was done to it.
 #[derive(Serialize, ToSchema)]
 pub struct DeadLetterWithActs {
     /// The letter.
     pub letter: DeadLetter,
+    /// What it says, for people to read; of names, numbers and texts the length alone.
+    #[schema(example = "Envelope {\n    channel: \"whatsapp\",\n    …")]
+    pub envelope: String,
     /// In order.
     pub acts: Vec<LetterAct>,
+}
+
+/// What a dead letter says, in the clear.
+#[derive(Serialize, ToSchema)]
+pub struct RevealedLetter {
+    /// Its number.
+    #[schema(example = 17)]
+    pub number: i64,
+    /// What it says, for people to read. Null when the same is asked for again.
+    #[schema(required = true, example = "Envelope {\n    channel: \"whatsapp\",\n    …")]
+    pub envelope: Option<String>,
+}
+
+/// How many dead letters have a queue, a kind of event and a state in common.
+#[derive(Serialize, ToSchema)]
+pub struct LetterCount {
+    /// The queue they were meant for.
+    #[schema(example = "writer")]
+    pub queue: String,
+    /// What they say, by name.
+    #[schema(example = "MessageReceived")]
+    pub event: Option<String>,
+    /// What became of them.
+    pub state: LetterState,
+    /// How many.
+    #[schema(example = 60)]
+    pub letters: i64,
+    /// When the oldest was given up.
+    pub oldest: Moment,
+}
+
+/// Which dead letter is sent again although it is left out otherwise.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Replaying {
+    /// Although it has died three times.
+    quarantined: bool,
+    /// Although it was of use for seconds only.
+    expired: bool,
 }
 
 /// Why a dead letter is given up for good.
@@ -113,7 +162,7 @@ pub struct DeadLetterWithActs {
 pub struct Discarding {
     /// For the record; nothing about a person.
     #[schema(min_length = 1, max_length = 500, pattern = "\\S", example = "a test of ours")]
-    reason: String,
+    pub(super) reason: String,
 }
 
 impl From<State> for LetterState {
@@ -140,6 +189,7 @@ impl From<OwnLetter> for DeadLetter {
             event_id: letter.event,
             conversation: letter.conversation,
             turn: letter.turn,
+            group: letter.group,
             starts: letter.starts,
             receives: letter.receives,
             replays: letter.replays,
@@ -157,12 +207,50 @@ impl From<Act> for LetterAct {
     }
 }
 
+impl From<OwnCount> for LetterCount {
+    fn from(count: OwnCount) -> Self {
+        Self {
+            queue: count.queue,
+            event: count.event_name,
+            state: count.state.into(),
+            letters: count.letters,
+            oldest: moment(count.oldest),
+        }
+    }
+}
+
+/// The letters that a query means.
+pub(super) fn meant(query: &mut Query) -> Result<OwnFilter, ApiError> {
+    Ok(OwnFilter {
+        queue: query.text("queue")?,
+        reason: query.text("reason")?,
+        event_name: query.text("event")?,
+        conversation: query.id("conversation")?,
+        group: query.text("group")?,
+        state: None,
+        since: query.moment("from")?,
+        until: query.moment("to")?,
+    })
+}
+
+fn state_of(query: &mut Query) -> Result<Option<State>, ApiError> {
+    Ok(query.choice("state", &State::ALL.map(State::name))?.and_then(State::named))
+}
+
 /// Dead letters
 ///
 /// For operators. The newest first.
 #[utoipa::path(get, path = "/api/v1/dead-letters", tag = "dead letters",
     params(
         ("state" = Option<LetterState>, Query),
+        ("queue" = Option<String>, Query, min_length = 1, max_length = 256, example = "writer"),
+        ("reason" = Option<String>, Query, min_length = 1, max_length = 256,
+            description = "Whose reason has this in it"),
+        ("event" = Option<String>, Query, min_length = 1, max_length = 256, example = "MessageReceived"),
+        ("conversation" = Option<Uuid>, Query),
+        ("group" = Option<String>, Query, min_length = 1, max_length = 256),
+        ("from" = Option<Moment>, Query, description = "Given up then or later"),
+        ("to" = Option<Moment>, Query, description = "Given up earlier"),
         ("limit" = Option<i64>, Query, minimum = 1, maximum = 100, description = "50 unless said"),
         ("cursor" = Option<String>, Query, pattern = "^[A-Za-z0-9_-]{32}$",
             description = "The `next_cursor` of the page before"),
@@ -170,19 +258,42 @@ impl From<Act> for LetterAct {
     responses((status = 200, description = "A page of them", body = inline(Success<Page<DeadLetter>>))))]
 pub async fn list(caller: As<Operator>, request: HttpRequest) -> Answer<Page<DeadLetter>> {
     let mut query = Query::of(&request)?;
-    let state = query.choice("state", &State::ALL.map(State::name))?;
-    let state = state.and_then(State::named);
+    let filter = OwnFilter { state: state_of(&mut query)?, ..meant(&mut query)? };
     let (limit, after) = query.page()?;
     query.end()?;
     let tx = caller.begin().await?;
-    let rows = own::page(&tx, state, after.map(|(number, _)| number), limit + 1).await?;
+    let rows = own::page(&tx, &filter, after.map(|(number, _)| number), limit + 1).await?;
     let key = |letter: &OwnLetter| (letter.number, Uuid::nil());
     Ok(Reply::ok(Page::of(rows, limit, key, DeadLetter::from)))
 }
 
+/// How many dead letters there are
+///
+/// For operators. By queue, kind of event and state.
+#[utoipa::path(get, path = "/api/v1/dead-letters/counts", tag = "dead letters",
+    params(
+        ("state" = Option<LetterState>, Query),
+        ("queue" = Option<String>, Query, min_length = 1, max_length = 256, example = "writer"),
+        ("reason" = Option<String>, Query, min_length = 1, max_length = 256,
+            description = "Whose reason has this in it"),
+        ("event" = Option<String>, Query, min_length = 1, max_length = 256, example = "MessageReceived"),
+        ("conversation" = Option<Uuid>, Query),
+        ("group" = Option<String>, Query, min_length = 1, max_length = 256),
+        ("from" = Option<Moment>, Query, description = "Given up then or later"),
+        ("to" = Option<Moment>, Query, description = "Given up earlier"),
+    ),
+    responses((status = 200, description = "The counts", body = inline(Success<Vec<LetterCount>>))))]
+pub async fn counts(caller: As<Operator>, request: HttpRequest) -> Answer<Vec<LetterCount>> {
+    let mut query = Query::of(&request)?;
+    let filter = OwnFilter { state: state_of(&mut query)?, ..meant(&mut query)? };
+    query.end()?;
+    let tx = caller.begin().await?;
+    Ok(Reply::ok(own::counts(&tx, &filter).await?.into_iter().map(LetterCount::from).collect()))
+}
+
 /// One dead letter
 ///
-/// For operators. What it says is not shown: it speaks of a person.
+/// For operators. What it says is shown without names, numbers and texts.
 #[utoipa::path(get, path = "/api/v1/dead-letters/{id}", tag = "dead letters",
     params(("id" = i64, Path, minimum = 1)),
     responses((status = 200, description = "It", body = inline(Success<DeadLetterWithActs>))))]
@@ -193,8 +304,54 @@ pub async fn show(caller: As<Operator>, request: HttpRequest) -> Answer<DeadLett
     if letter.state == State::Published && was_handled(&caller, &letter).await {
         letter.state = State::Processed;
     }
+    let body = own::body(&tx, number).await?.ok_or_else(|| ApiError::not_found(WHAT))?;
     let acts = own::acts(&tx, number).await?.into_iter().map(LetterAct::from).collect();
-    Ok(Reply::ok(DeadLetterWithActs { letter: letter.into(), acts }))
+    let envelope = says(&body, false);
+    Ok(Reply::ok(DeadLetterWithActs { letter: letter.into(), envelope, acts }))
+}
+
+/// What a body says. A name, number or text shows as its length, unless all is to be seen.
+fn says(body: &str, in_the_clear: bool) -> String {
+    let decoded = wire::from_body(body).and_then(|encoded| {
+        if in_the_clear {
+            return wire::in_the_clear(&encoded);
+        }
+        Ok(match wire::decode(&encoded)? {
+            Decoded::Whole(envelope) => format!("{envelope:#?}"),
+            Decoded::Claimed(check) => format!("too large for the topic, in S3: {check:?}"),
+        })
+    });
+    let mut told = decoded.unwrap_or_else(|error| format!("it cannot be decoded: {error}"));
+    if let Some((end, _)) = told.char_indices().nth(LONGEST_ENVELOPE_CHARS) {
+        told.truncate(end);
+        told.push('…');
+    }
+    told
+}
+
+/// Show what a dead letter says
+///
+/// For operators. That it was shown, and to whom, is on record first.
+#[utoipa::path(post, path = "/api/v1/dead-letters/{id}/reveal", tag = "dead letters",
+    params(("id" = i64, Path, minimum = 1)),
+    responses((status = 200, description = "What it says", body = inline(Success<RevealedLetter>))))]
+pub async fn reveal(
+    caller: As<Operator>,
+    request: HttpRequest,
+    body: web::Payload,
+) -> Answer<Value> {
+    let (change, _) = Change::read(&caller, &request, body).await?;
+    let number = number_of(&request)?;
+    change
+        .make(async |tx| {
+            let body = own::body(tx, number).await?.ok_or_else(|| ApiError::not_found(WHAT))?;
+            own::note(tx, number, ("reveal", caller.actor.as_str(), "")).await?;
+            let revealed = RevealedLetter { number, envelope: Some(says(&body, true)) };
+            let mut done = Done::ok(revealed, "dead_letter.reveal", number);
+            done.shown_once = Some("envelope");
+            Ok(done)
+        })
+        .await
 }
 
 /// Whether a replay was handled, as Redis knows; without Redis nobody does.
@@ -202,17 +359,18 @@ async fn was_handled(caller: &As<Operator>, letter: &OwnLetter) -> bool {
     let (Some(event), Some(queue)) = (letter.event, Queue::named(&letter.queue)) else {
         return false;
     };
-    let topology = Topology::new(&caller.api.settings.queue_prefix, false);
-    let replay = replay_id(EventId::from_uuid(event), letter.replays.unsigned_abs() + 1);
-    let done = caller.api.cache.are_replays_done(&topology.queue_name(queue), &[replay]).await;
-    done.is_ok_and(|done| done.first() == Some(&true))
+    let replay = EventId::from_uuid(event).of_replay(letter.replays.unsigned_abs() + 1);
+    let queue = caller.api.bus.queue_name(queue);
+    let ends = caller.api.cache.replays_ended(&queue, &[replay]).await;
+    ends.is_some_and(|ends| ends.contains(&Some(ReplayEnd::Handled)))
 }
 
 /// Send a dead letter again
 ///
-/// For operators. 409 where it was sent or given up before (`not_waiting`), has died three times (`quarantined`), was of use for
-/// seconds only (`expired`), or its conversation is left alone (`parked`).
+/// For operators. 409 where it was sent or given up before (`not_waiting`), has died three times (`quarantined`) or was of use for
+/// seconds only (`expired`) unless the body says to send it all the same, or its group is left alone (`parked`).
 #[utoipa::path(post, path = "/api/v1/dead-letters/{id}/replay", tag = "dead letters",
+    request_body = Option<Replaying>,
     params(("id" = i64, Path, minimum = 1)),
     responses((status = 202, description = "It was sent", body = inline(Success<DeadLetter>))))]
 pub async fn replay(
@@ -220,35 +378,39 @@ pub async fn replay(
     request: HttpRequest,
     body: web::Payload,
 ) -> Answer<Value> {
-    let body = read::body(&request, body).await?;
+    let (change, body) = Change::read(&caller, &request, body).await?;
     let number = number_of(&request)?;
-    Change::of(&caller, &request, &body)?
-        .make(async |tx| {
-            let letter = find(tx, number).await?;
-            may_be_replayed(&letter)?;
-            let queue = Queue::named(&letter.queue)
-                .ok_or_else(|| ApiError::conflict("no_queue", "this release has no such queue"))?;
-            // On record before it leaves: whoever finds it pending sends the same again.
-            let noting = caller.begin().await?;
-            let noted = ("replay", caller.actor.as_str(), "");
-            if !own::set(&noting, number, (&OPEN, State::Pending), noted).await? {
-                return Err(not_waiting());
-            }
-            let sealed = own::body(&noting, number).await?;
-            let body = sealed.ok_or_else(|| ApiError::not_found(WHAT))?;
-            noting.commit().await?;
-            let again = Replay { group: letter.group.clone(), body };
-            caller.api.bus.replay(queue, &[again]).await.map_err(|error| {
-                let error = format!("{error:#}");
-                tracing::warn!(number, error, kind = "not_replayed", "a dead letter was not sent");
-                ApiError::unavailable("it could not be sent; again later")
-            })?;
-            let noted = ("published", caller.actor.as_str(), "");
-            own::set(tx, number, (&[State::Pending], State::Published), noted).await?;
-            let letter = find(tx, number).await?;
-            Ok(Done::accepted(DeadLetter::from(letter), "dead_letter.replay", number))
-        })
-        .await
+    let wanted: Replaying = match body.bytes() {
+        [] => Replaying::default(),
+        _ => body.json()?,
+    };
+    let including = Including { quarantined: wanted.quarantined, expired: wanted.expired };
+    let prepare = async |tx: &store::TenantTx| {
+        let letter = find(tx, number).await?;
+        may_be_replayed(&letter, including)?;
+        let queue = Queue::named(&letter.queue).ok_or_else(no_queue)?;
+        // On record before it leaves: whoever finds it pending sends the same again.
+        let noted = ("replay", caller.actor.as_str(), "");
+        if !own::set(tx, number, (&OPEN, State::Pending), noted).await? {
+            return Err(not_waiting());
+        }
+        let body = own::body(tx, number).await?.ok_or_else(|| ApiError::not_found(WHAT))?;
+        Ok((queue, Replay { group: letter.group, body }))
+    };
+    let tell = async |(queue, again): (Queue, Replay)| {
+        caller.api.bus.replay(queue, &[again]).await.map_err(|error| {
+            let error = format!("{error:#}");
+            tracing::warn!(number, error, kind = "not_replayed", "a dead letter was not sent");
+            ApiError::unavailable("it could not be sent; again later")
+        })?;
+        let tx = caller.begin().await?;
+        let noted = ("published", caller.actor.as_str(), "");
+        own::set(&tx, number, (&[State::Pending], State::Published), noted).await?;
+        let letter = find(&tx, number).await?;
+        tx.commit().await?;
+        Ok(Done::accepted(DeadLetter::from(letter), REPLAY, number))
+    };
+    change.make_at_least_once((REPLAY, &number.to_string()), prepare, tell).await
 }
 
 /// Give a dead letter up for good
@@ -280,12 +442,16 @@ pub async fn discard(
         .await
 }
 
-fn may_be_replayed(letter: &OwnLetter) -> Result<(), ApiError> {
+fn may_be_replayed(
+    letter: &OwnLetter,
+    Including { quarantined, expired }: Including,
+) -> Result<(), ApiError> {
+    let has_died_often = letter.replays >= QUARANTINED_AFTER;
     let refusals = [
         (!OPEN.contains(&letter.state), "not_waiting", "it was sent or given up before"),
-        (letter.is_parked, "parked", "its conversation is left alone for now"),
-        (letter.replays >= QUARANTINED_AFTER, "quarantined", "it has died three times"),
-        (letter.expires_at.is_some(), "expired", "it was of use for seconds only"),
+        (letter.is_parked, "parked", "its group is left alone for now"),
+        (has_died_often && !quarantined, "quarantined", "it has died three times"),
+        (letter.expires_at.is_some() && !expired, "expired", "it was of use for seconds only"),
     ];
     match refusals.into_iter().find(|(refused, ..)| *refused) {
         Some((_, code, message)) => Err(ApiError::conflict(code, message)),
@@ -295,6 +461,11 @@ fn may_be_replayed(letter: &OwnLetter) -> Result<(), ApiError> {
 
 fn not_waiting() -> ApiError {
     ApiError::conflict("not_waiting", "it was sent or given up before")
+}
+
+/// A letter of a later release.
+pub(super) fn no_queue() -> ApiError {
+    ApiError::conflict("no_queue", "this release has no such queue")
 }
 
 async fn find(tx: &store::TenantTx, number: i64) -> Result<OwnLetter, ApiError> {

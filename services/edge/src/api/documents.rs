@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    answer::{Answer, ApiError, Reply, Success},
+    answer::{Answer, ApiError, IfMatch, Reply, Success},
     caller::As,
     media,
     read::{self, Moment, Page, Query, moment},
@@ -111,6 +111,12 @@ impl From<Listed> for Document {
     }
 }
 
+impl From<knowledge::Document> for WholeDocument {
+    fn from(found: knowledge::Document) -> Self {
+        Self { about: found.listed.into(), text: found.text }
+    }
+}
+
 /// Documents
 ///
 /// In the order of their ids.
@@ -139,7 +145,7 @@ pub async fn show(caller: As<ReadOnly>, request: HttpRequest) -> Answer<WholeDoc
     let id = read::path_id(&request, WHAT)?;
     let tx = caller.begin().await?;
     let found = knowledge::get(&tx, id).await?.ok_or_else(|| ApiError::not_found(WHAT))?;
-    Ok(Reply::tagged(WholeDocument { about: found.listed.into(), text: found.text }))
+    Ok(Reply::tagged(found.into()))
 }
 
 /// Put a document
@@ -147,8 +153,12 @@ pub async fn show(caller: As<ReadOnly>, request: HttpRequest) -> Answer<WholeDoc
 /// For developers. The id is the caller's choice; what had it gives way. Agents answer from it at once by its words, and some
 /// seconds later by what it is about, where embeddings are set up. 512 KiB at most.
 #[utoipa::path(put, path = "/api/v1/documents/{id}", tag = "knowledge", request_body = WantedDocument,
-    params(("id" = Uuid, Path)),
-    responses((status = 200, description = "As it is now", body = inline(Success<Document>))))]
+    params(
+        ("id" = Uuid, Path),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` of the version it takes the place of"),
+    ),
+    responses((status = 200, description = "As it is now", body = inline(Success<Document>)),
+        (status = 412, description = "Somebody else was first", body = super::answer::Failure)))]
 pub async fn put(caller: As<Developer>, request: HttpRequest, body: web::Payload) -> Answer<Value> {
     let body = read::body_up_to(&request, body, MAX_BODY_BYTES).await?;
     let id: Uuid = read::path_text(&request)
@@ -165,8 +175,13 @@ pub async fn put(caller: As<Developer>, request: HttpRequest, body: web::Payload
         Some(id) => Some(media::handed_over(&caller, id).await?),
         None => None,
     };
+    let expected = IfMatch::of(&request);
     change
         .make(async |tx| {
+            if let Some(expected) = expected {
+                let before = knowledge::get_for_change(tx, id).await?;
+                expected.check(before.map(WholeDocument::from).as_ref())?;
+            }
             let source = wanted.source.as_deref().unwrap_or(&wanted.title);
             let (title, text) = (&wanted.title, &wanted.text);
             let new = NewDocument { id, title, source, text, file: file.as_ref() };

@@ -11,11 +11,15 @@ use actix_web::{
 };
 use actix_ws::{AggregatedMessage, CloseCode, CloseReason, Session};
 use cache::{Cache, CacheError, LiveEntry};
-use domain::{CallSid, Envelope, Payload, TenantId};
+use domain::{
+    CallSid, Envelope, MessageKind, MessageReceived, MessageSent, Payload, Personal, SentForm,
+    TenantId, Timestamp,
+};
 use futures::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use store::{api_keys, escalations::Escalation, messages};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -24,7 +28,7 @@ use vault::Secret;
 use super::{
     Api,
     answer::{Answer, ApiError, Reply, Success},
-    caller::As,
+    caller::{self, As},
     read::{Moment, Query, moment},
     role::ReadOnly,
 };
@@ -40,15 +44,18 @@ const TAKEN_WITHIN: Duration = Duration::from_secs(10);
 const PING_EVERY: Duration = Duration::from_secs(20);
 /// Three pings without an answer.
 const SILENT_FOR: Duration = Duration::from_secs(65);
+/// How often a socket's place is kept, and its credential looked at again.
 const RENEW_EVERY: Duration = Duration::from_secs(5);
+/// Events do not wait longer for the database to say whether a credential is still good.
+const LOOKED_AT_WITHIN: Duration = Duration::from_secs(2);
 /// Nothing but pongs and a close is expected.
 const LONGEST_FRAME_BYTES: usize = 4 * 1024;
 
 /// Something that happens at the desk, as whoever watches sees it.
 #[derive(Serialize, ToSchema)]
 pub struct LiveEvent {
-    /// What: `call_started`, `call_ended`, `message_received`, `message_sent`, `delivery_updated`,
-    /// `recording_finished`, `escalation_requested`.
+    /// What: `call_started`, `call_ended`, `transfer_updated`, `message_received`, `media_settled`, `message_sent`,
+    /// `delivery_updated`, `recording_finished`, `escalation_requested`, `escalation_claimed`, `escalation_closed`.
     #[schema(example = "message_received")]
     pub kind: &'static str,
     /// The event's own id: the same when it is told twice.
@@ -62,7 +69,7 @@ pub struct LiveEvent {
     pub turn: u32,
     /// When.
     pub at: Moment,
-    /// What belongs to the kind: texts, the call, the status.
+    /// What belongs to the kind: texts, files, the call, the status.
     #[schema(value_type = Object)]
     pub data: Value,
 }
@@ -78,10 +85,23 @@ impl LiveEvent {
                 "call_ended",
                 json!({ "call": e.call.as_str(), "reason": format!("{:?}", e.reason).to_lowercase() }),
             ),
-            Payload::MessageReceived(e) => ("message_received", json!({ "text": e.text.reveal() })),
-            Payload::MessageSent(e) => {
-                ("message_sent", json!({ "text": e.text.reveal(), "agent": e.account.agent }))
-            }
+            Payload::TransferUpdated(e) => (
+                "transfer_updated",
+                json!({ "call": e.call.as_str(), "status": e.status.as_str() }),
+            ),
+            Payload::MessageReceived(e) => ("message_received", received(event, e)),
+            Payload::MessageSent(e) => ("message_sent", sent(event, e)),
+            Payload::MediaSettled(e) => (
+                "media_settled",
+                json!({
+                    "message": *e.message.as_uuid(),
+                    "file": e.file.as_ref().map(|file| {
+                        json!({ "media_type": file.mime_type, "bytes": file.bytes })
+                    }),
+                    "text": e.words.as_ref().map(|words| text_of(event, words)),
+                    "file_fault": e.fault,
+                }),
+            ),
             Payload::DeliveryUpdated(e) => (
                 "delivery_updated",
                 json!({
@@ -108,6 +128,70 @@ impl LiveEvent {
             at: moment(event.occurred_at),
             data,
         })
+    }
+}
+
+fn received(event: &Envelope, e: &MessageReceived) -> Value {
+    let (kind, kind_value) = messages::kind_of(&e.kind);
+    let file = match &e.kind {
+        MessageKind::Media(media) => Some(json!({
+            "media_type": media.mime_type,
+            "filename": media.filename.as_ref().map(Personal::reveal),
+        })),
+        _ => None,
+    };
+    json!({ "text": text_of(event, &e.text), "kind": kind, "kind_value": kind_value, "file": file })
+}
+
+fn sent(event: &Envelope, e: &MessageSent) -> Value {
+    let (kind, kind_value) = messages::kind_of_form(&event.channel, &e.form);
+    let file = match &e.form {
+        SentForm::File(sent) => Some(json!({
+            "media_type": sent.file.mime_type,
+            "filename": sent.filename.as_ref().map(Personal::reveal),
+            "bytes": sent.file.bytes,
+        })),
+        _ => None,
+    };
+    json!({
+        "text": text_of(event, &e.text),
+        "agent": e.account.agent,
+        "kind": kind,
+        "kind_value": kind_value,
+        "file": file,
+    })
+}
+
+/// A text as the history has it: of what was said off the record without its numbers.
+fn text_of(event: &Envelope, text: &Personal) -> String {
+    match event.off_record {
+        true => text.without_numbers().into_revealed(),
+        false => text.reveal().to_owned(),
+    }
+}
+
+/// Tells whoever watches that a request for a human was taken (`escalation_claimed`) or closed (`escalation_closed`) `by` somebody,
+/// so that no two operators answer one person. `id` is the same however often it is told. Without Redis nobody is told, and the
+/// list of requests has the word.
+pub async fn tell_escalation(
+    cache: &Cache,
+    tenant: TenantId,
+    (kind, id): (&'static str, Uuid),
+    escalation: &Escalation,
+    by: Option<&str>,
+) {
+    let event = LiveEvent {
+        kind,
+        event: id,
+        conversation: escalation.conversation,
+        channel: escalation.channel.clone(),
+        turn: 0,
+        at: moment(Timestamp::now()),
+        data: json!({ "escalation": escalation.id, "status": escalation.status, "by": by }),
+    };
+    let Ok(body) = serde_json::to_string(&event) else { return };
+    if let Err(error) = cache.add_live(tenant, &body).await {
+        tracing::warn!(%error, kind = "redis_away", "nobody is told of a request for a human");
     }
 }
 
@@ -156,7 +240,8 @@ fn away(error: CacheError) -> ApiError {
 ///
 /// A WebSocket. Each message is `{"id": "…", "event": {…}}`; `{"gap": true}` says that events between `last_event_id` and the
 /// next one are lost. Closed with 1008 `slow_reader` where the reader does not keep up, 1001 when the task stops: come back
-/// with the last id.
+/// with the last id. Closed with 1008 `credential_revoked` once the API key that the ticket was made with is not good any more.
+/// A ticket opens nothing where three sockets are open already (429), and stays good then.
 #[utoipa::path(get, path = "/api/v1/events", tag = "live events", security(()),
     params(
         ("ticket" = String, Query, min_length = 1, max_length = 256),
@@ -186,33 +271,45 @@ pub async fn socket(
         return Err(ApiError::new(StatusCode::UPGRADE_REQUIRED, "upgrade_required", message)
             .with(header::UPGRADE, "websocket"));
     }
-    let holder = api.cache.take_ticket(&hash_of(ticket.reveal())).await.map_err(away)?;
+    let hash = hash_of(ticket.reveal());
+    // Only looked at: whoever has too many sockets comes back with it.
+    let holder = api.cache.ticket(&hash).await.map_err(away)?;
     let holder = holder.and_then(|holder| serde_json::from_str::<Holder>(&holder).ok());
-    let Some(Holder { tenant, actor }) = holder else {
-        return Err(ApiError::unauthorized("the ticket is not good, or not good any more"));
-    };
+    let Some(Holder { tenant, actor }) = holder else { return Err(bad_ticket()) };
     let tenant = TenantId::from_uuid(tenant);
-    let user = UserKey(tenant.derive(&format!("api:{actor}")));
-    let this = CallSid::of_browser(Uuid::new_v4());
-    let Some(slot) = api.guard.take_socket(user, &this, 0).await else {
-        return Err(ApiError::too_many_requests(crate::guard::SOCKET_LEASE.as_secs()));
-    };
     let from = match last {
         Some(last) => last,
         None => api.cache.last_live(tenant).await.map_err(away)?,
     };
-    let (response, session, messages) = match actix_ws::handle(&request, body) {
-        Ok(opened) => opened,
-        Err(fault) => {
-            api.guard.release_socket(&slot).await;
+    let user = UserKey(tenant.derive(&format!("api:{actor}")));
+    let this = CallSid::of_browser(Uuid::new_v4());
+    let Some(slot) = api.guard.take_socket(user, &this, 0).await else {
+        caller::over_limit(user, "sockets");
+        return Err(ApiError::too_many_requests(crate::guard::SOCKET_LEASE.as_secs()));
+    };
+    let opened = match api.cache.take_ticket(&hash).await {
+        Ok(Some(_)) => actix_ws::handle(&request, body).map_err(|fault| {
             let status = fault.as_response_error().status_code();
-            return Err(ApiError::new(status, "invalid_handshake", "the handshake is not whole"));
+            ApiError::new(status, "invalid_handshake", "the handshake is not whole")
+        }),
+        Ok(None) => Err(bad_ticket()),
+        Err(error) => Err(away(error)),
+    };
+    let (response, session, messages) = match opened {
+        Ok(opened) => opened,
+        Err(refused) => {
+            api.guard.release_socket(&slot).await;
+            return Err(refused);
         }
     };
     let messages = messages.max_frame_size(LONGEST_FRAME_BYTES).aggregate_continuations();
-    let watcher = Watcher { api, tenant, slot, session, from };
+    let watcher = Watcher { api, tenant, actor, slot, session, from };
     actix_web::rt::spawn(watcher.run(messages));
     Ok(response)
+}
+
+fn bad_ticket() -> ApiError {
+    ApiError::unauthorized("the ticket is not good, or not good any more")
 }
 
 fn is_id(id: &str) -> bool {
@@ -224,6 +321,8 @@ fn is_id(id: &str) -> bool {
 struct Watcher {
     api: web::Data<Api>,
     tenant: TenantId,
+    /// Whose ticket opened it.
+    actor: String,
     slot: SocketSlot,
     session: Session,
     /// The last event that was sent.
@@ -235,6 +334,7 @@ enum End {
     Left,
     Slow,
     Silent,
+    Revoked,
     Stopping,
 }
 
@@ -248,6 +348,7 @@ impl Watcher {
             End::Left => return,
             End::Slow => (CloseCode::Policy, "slow_reader"),
             End::Silent => (CloseCode::Policy, "no_pong"),
+            End::Revoked => (CloseCode::Policy, "credential_revoked"),
             End::Stopping => (CloseCode::Away, "stopping"),
         };
         metrics::counter!("edge_event_sockets_closed_total", "reason" => why).increment(1);
@@ -293,9 +394,28 @@ impl Watcher {
                         Err(_) => return End::Slow,
                     }
                 }
-                // Without Redis nobody is counted.
-                _ = renew.tick() => drop(self.api.guard.renew_socket(&self.slot).await),
+                _ = renew.tick() => {
+                    // Without Redis nobody is counted.
+                    drop(self.api.guard.renew_socket(&self.slot).await);
+                    if !self.is_still_let_in().await {
+                        return End::Revoked;
+                    }
+                }
             }
+        }
+    }
+
+    /// Whether the API key is good that the ticket was made with. Tokens end by themselves; without the database nobody is shut
+    /// out.
+    async fn is_still_let_in(&self) -> bool {
+        let Some(key) = self.actor.strip_prefix("key:") else { return true };
+        let looked_at = async {
+            let tx = self.api.store.tenant(self.tenant).await?;
+            api_keys::is_good(&tx, key).await
+        };
+        match timeout(LOOKED_AT_WITHIN, looked_at).await {
+            Ok(Ok(is_good)) => is_good,
+            _ => true,
         }
     }
 

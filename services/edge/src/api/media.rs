@@ -1,11 +1,15 @@
-//! What operators send besides text: files that are handed over first, links, reactions, and which message is answered.
+//! What operators send besides text: files that are handed over first, links, choices, reactions, templates, and which message
+//! is answered.
 
 use std::time::Duration;
 
 use actix_web::{HttpRequest, http::StatusCode, web};
 use aws_sdk_s3::{error::SdkError, operation::head_object::HeadObjectError};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use domain::{Channel, ConversationId, KeptFile, Personal, SentFile, SentForm, SentLink, TenantId};
+use domain::{
+    Channel, ConversationId, KeptFile, OfferedChoice, Personal, SentFile, SentForm, SentLink,
+    TenantId,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -18,6 +22,7 @@ use super::{
     caller::{As, Caller},
     read::{self, Query},
     role::Operator,
+    templates::Template,
     write::{Change, Done},
 };
 
@@ -28,6 +33,10 @@ const LONGEST_LINK_TITLE: usize = 60;
 const LONGEST_URL: usize = 2000;
 /// The longest emoji: a family with skin tones is 11 characters.
 const LONGEST_EMOJI: usize = 16;
+/// What WhatsApp shows in a list (PROTOCOLS 2.3).
+const MOST_CHOICES: usize = 10;
+const LONGEST_CHOICE_ID: usize = 200;
+const LONGEST_CHOICE_CHARS: usize = 72;
 /// What may be sent: nothing that runs.
 const TYPES: [&str; 17] = [
     "application/msword",
@@ -187,7 +196,22 @@ pub struct Reaction {
     emoji: String,
 }
 
-/// A message that an operator writes: a text, a file with or without one, or a reaction.
+/// An answer to choose from.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Choice {
+    /// What stands for it when it is chosen.
+    #[schema(min_length = 1, max_length = 200, pattern = "\\S", example = "fri-10")]
+    id: String,
+    /// What the person reads.
+    #[schema(min_length = 1, max_length = 72, pattern = "\\S", example = "Friday at ten")]
+    title: String,
+    /// A second line.
+    #[schema(min_length = 1, max_length = 72, pattern = "\\S", example = "with Dr Singh")]
+    description: Option<String>,
+}
+
+/// A message that an operator writes: a text, a file with or without one, a reaction, or a template.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OutgoingMessage {
@@ -203,8 +227,16 @@ pub struct OutgoingMessage {
     file: Option<Uuid>,
     /// A link below the text.
     link: Option<Link>,
+    /// Answers to choose from, below the text: buttons or a list on WhatsApp where they fit (a title of up to 24 characters),
+    /// else written out and numbered.
+    #[serde(default)]
+    #[schema(max_items = 10)]
+    choices: Vec<Choice>,
     /// A reaction, without anything else. On WhatsApp alone.
     reaction: Option<Reaction>,
+    /// A template, which goes out however long ago the person wrote. `text` is what the history shows of it; without one its
+    /// name and parameters. On WhatsApp alone.
+    template: Option<Template>,
     /// The message of the person that this one answers; shown so where the channel can.
     reply_to: Option<Uuid>,
 }
@@ -213,6 +245,7 @@ pub struct OutgoingMessage {
 pub(super) struct Outgoing {
     pub text: String,
     pub form: SentForm,
+    pub choices: Vec<OfferedChoice>,
     pub in_reply_to: String,
 }
 
@@ -246,15 +279,53 @@ impl OutgoingMessage {
         if self.reaction.is_some() && (self.text.is_some() || self.reply_to.is_some()) {
             return Err(ApiError::field("reaction", "goes alone"));
         }
-        if self.text.is_none() && self.file.is_none() && self.reaction.is_none() {
-            return Err(ApiError::field("text", "is needed without a file or a reaction"));
+        if let Some(template) = &self.template {
+            if forms.contains(&true) {
+                let told = "goes with neither a file, a link nor a reaction";
+                return Err(ApiError::field("template", told));
+            }
+            template.check()?;
+        }
+        self.check_choices()?;
+        let says_something = [self.text.is_some(), self.template.is_some(), self.file.is_some()];
+        if !says_something.contains(&true) && self.reaction.is_none() {
+            let told = "is needed without a file, a reaction or a template";
+            return Err(ApiError::field("text", told));
         }
         Ok(())
     }
 
-    /// Whether a template says all of it.
-    pub(super) fn fits_a_template(&self) -> bool {
-        self.file.is_none() && self.reaction.is_none()
+    fn check_choices(&self) -> Result<(), ApiError> {
+        if self.choices.is_empty() {
+            return Ok(());
+        }
+        if self.text.is_none() || self.reaction.is_some() || self.template.is_some() {
+            let told = "stand below a text, and not with a reaction or a template";
+            return Err(ApiError::field("choices", told));
+        }
+        if self.choices.len() > MOST_CHOICES {
+            return Err(ApiError::field("choices", &format!("must be {MOST_CHOICES} at most")));
+        }
+        for (n, choice) in self.choices.iter().enumerate() {
+            let field = |name: &str| format!("choices[{n}].{name}");
+            read::text(&field("id"), &choice.id, LONGEST_CHOICE_ID)?;
+            read::text(&field("title"), &choice.title, LONGEST_CHOICE_CHARS)?;
+            if let Some(description) = &choice.description {
+                read::text(&field("description"), description, LONGEST_CHOICE_CHARS)?;
+            }
+            let before = &self.choices[..n];
+            if before.iter().any(|other| other.id == choice.id || other.title == choice.title) {
+                let told = "has the id or the title of another one";
+                return Err(ApiError::field(&format!("choices[{n}]"), told));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it may go out when the person has not written lately: as the template that it is, or by the one that the tenant
+    /// `has` for what operators write.
+    pub(super) fn goes_by_template(&self, has: bool) -> bool {
+        self.template.is_some() || (has && self.file.is_none() && self.reaction.is_none())
     }
 
     /// Finds what the message names, for a chat on `channel`.
@@ -277,19 +348,26 @@ impl OutgoingMessage {
             Some(message) => external("reply_to", message).await?,
             None => String::new(),
         };
-        if (self.file.is_some() || self.reaction.is_some()) && !shows_all {
+        let is_special = self.file.is_some() || self.reaction.is_some() || self.template.is_some();
+        if is_special && !shows_all {
             return Err(ApiError::conflict(
                 "not_on_this_channel",
-                "files and reactions go out on WhatsApp alone",
+                "files, reactions and templates go out on WhatsApp alone",
             ));
         }
+        let choices = self.choices.iter().map(Choice::offered).collect();
         if let Some(id) = self.file {
             let form = SentForm::File(handed_over(caller, id).await?);
-            return Ok(Outgoing { text, form, in_reply_to });
+            return Ok(Outgoing { text, form, choices, in_reply_to });
         }
         if let Some(Reaction { to, emoji }) = &self.reaction {
             let form = SentForm::Reaction { to: external("reaction.to", *to).await? };
-            return Ok(Outgoing { text: emoji.clone(), form, in_reply_to });
+            return Ok(Outgoing { text: emoji.clone(), form, choices, in_reply_to });
+        }
+        if let Some(template) = &self.template {
+            let text = self.text.clone().unwrap_or_else(|| template.shown());
+            let form = SentForm::Template(template.resolve(caller).await?);
+            return Ok(Outgoing { text, form, choices, in_reply_to });
         }
         let form = match &self.link {
             Some(Link { title, url }) => {
@@ -297,6 +375,16 @@ impl OutgoingMessage {
             }
             None => SentForm::Text,
         };
-        Ok(Outgoing { text, form, in_reply_to })
+        Ok(Outgoing { text, form, choices, in_reply_to })
+    }
+}
+
+impl Choice {
+    fn offered(&self) -> OfferedChoice {
+        OfferedChoice {
+            id: self.id.clone(),
+            title: self.title.as_str().into(),
+            description: self.description.as_deref().map(Into::into),
+        }
     }
 }

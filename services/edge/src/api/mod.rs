@@ -26,10 +26,12 @@ pub mod key;
 pub mod keys;
 mod media;
 pub mod openapi;
+pub mod parked;
 pub mod read;
 pub mod replays;
 pub mod role;
 pub mod services;
+mod templates;
 pub mod tenant;
 pub mod token;
 pub mod twilio;
@@ -93,8 +95,6 @@ pub struct Api {
 pub struct ApiSettings {
     /// `SB_API_REQUESTS_PER_MINUTE` (E2).
     pub requests_per_minute: u32,
-    /// `SB_QUEUE_PREFIX`: what became of replays is noted under the names of queues.
-    pub queue_prefix: String,
     /// `SB_S3_BUCKET`: where files to be sent are kept.
     pub bucket: String,
 }
@@ -153,9 +153,15 @@ pub fn routes(app: &mut web::ServiceConfig, api: &web::Data<Api>) {
         .service(at("/escalations/{id}/claim", [(Method::POST, post().to(escalations::claim))]))
         .service(at("/escalations/{id}/close", [(Method::POST, post().to(escalations::close))]))
         .service(at("/dead-letters", [(Method::GET, get().to(dead_letters::list))]))
+        .service(at("/dead-letters/counts", [(Method::GET, get().to(dead_letters::counts))]))
+        .service(at("/dead-letters/parked", [(Method::GET, get().to(parked::list))]))
+        .service(at("/dead-letters/park", [(Method::POST, post().to(parked::park))]))
+        .service(at("/dead-letters/release", [(Method::POST, post().to(parked::release))]))
+        .service(at("/dead-letters/discard", [(Method::POST, post().to(replays::discard))]))
         .service(at("/dead-letters/plan", [(Method::GET, get().to(replays::plan))]))
         .service(at("/dead-letters/replay", [(Method::POST, post().to(replays::replay))]))
         .service(at("/dead-letters/{id}/replay", [(Method::POST, post().to(dead_letters::replay))]))
+        .service(at("/dead-letters/{id}/reveal", [(Method::POST, post().to(dead_letters::reveal))]))
         .service(at(
             "/dead-letters/{id}/discard",
             [(Method::POST, post().to(dead_letters::discard))],

@@ -16,7 +16,7 @@ use utoipa::{
 
 use super::{
     agents, answer, appointments, calls, conversations, dead_letters, documents, escalations,
-    events, exports, files, health, keys, media, replays, services, tenant, users,
+    events, exports, files, health, keys, media, parked, replays, services, tenant, users,
 };
 
 #[derive(OpenApi)]
@@ -57,11 +57,17 @@ The tenant follows from the credential alone. Requests over the limit are answer
         escalations::claim,
         escalations::close,
         dead_letters::list,
+        dead_letters::counts,
         dead_letters::show,
+        dead_letters::reveal,
         dead_letters::replay,
         dead_letters::discard,
         replays::plan,
         replays::replay,
+        replays::discard,
+        parked::list,
+        parked::park,
+        parked::release,
         users::list,
         users::show,
         tenant::show,

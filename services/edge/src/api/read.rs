@@ -73,6 +73,11 @@ impl<T> Page<T> {
         let next_cursor = rows.last().filter(|_| more).map(|last| cursor_of(key(last)));
         Self { items: rows.into_iter().map(item).collect(), next_cursor }
     }
+
+    /// Nothing, and no more of it.
+    pub const fn empty() -> Self {
+        Self { items: Vec::new(), next_cursor: None }
+    }
 }
 
 fn cursor_of((at, id): (i64, Uuid)) -> String {
@@ -154,6 +159,14 @@ impl Query {
                 Err(ApiError::parameter(name, &format!("must be one of {}", choices.join(", "))))
             }
         }
+    }
+
+    /// `true` or `false`.
+    ///
+    /// # Errors
+    /// When it is neither.
+    pub fn flag(&mut self, name: &str) -> Result<Option<bool>, ApiError> {
+        Ok(self.choice(name, &["true", "false"])?.map(|given| given == "true"))
     }
 
     /// A moment, as RFC 3339 writes it.

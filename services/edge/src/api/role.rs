@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// See everything but keys and the audit log.
+    #[serde(alias = "read-only")]
     ReadOnly,
     /// Talk to people, book, take over from an agent.
     Operator,
@@ -31,8 +32,9 @@ impl Role {
         }
     }
 
-    /// The role of that name.
+    /// The role of that name. Identity providers have it with a hyphen too, as E5 spells `read-only`.
     pub fn named(name: &str) -> Option<Self> {
+        let name = name.replace('-', "_");
         Self::ALL.into_iter().find(|role| role.name() == name)
     }
 }

@@ -92,16 +92,18 @@ impl From<Offered> for Service {
 ///
 /// Where none is named the first is meant.
 #[utoipa::path(get, path = "/api/v1/services", tag = "appointments",
-    responses((status = 200, description = "All that can be booked", body = inline(Success<Vec<Service>>))))]
+    responses((status = 200, description = "All that can be booked", body = inline(Success<Vec<Service>>),
+        headers(("ETag" = String))), (status = 304, description = "As it was")))]
 pub async fn list(caller: As<ReadOnly>) -> Answer<Vec<Service>> {
     let tx = caller.begin().await?;
     let (_, agenda) = agenda(&tx).await?;
-    Ok(Reply::ok(agenda.services.into_iter().map(Service::from).collect()))
+    Ok(Reply::tagged(agenda.services.into_iter().map(Service::from).collect()))
 }
 
 /// Who or what serves appointments
 #[utoipa::path(get, path = "/api/v1/resources", tag = "appointments",
-    responses((status = 200, description = "Everybody who gives a service", body = inline(Success<Vec<Resource>>))))]
+    responses((status = 200, description = "Everybody who gives a service", body = inline(Success<Vec<Resource>>),
+        headers(("ETag" = String))), (status = 304, description = "As it was")))]
 pub async fn resources(caller: As<ReadOnly>) -> Answer<Vec<Resource>> {
     let tx = caller.begin().await?;
     let (_, agenda) = agenda(&tx).await?;
@@ -118,18 +120,19 @@ pub async fn resources(caller: As<ReadOnly>) -> Answer<Vec<Resource>> {
         }
     }
     all.sort_by_key(|(number, _)| *number);
-    Ok(Reply::ok(all.into_iter().map(|(_, resource)| resource).collect()))
+    Ok(Reply::tagged(all.into_iter().map(|(_, resource)| resource).collect()))
 }
 
 /// When the business is open
 #[utoipa::path(get, path = "/api/v1/hours", tag = "appointments",
-    responses((status = 200, description = "By its own clock", body = inline(Success<Hours>))))]
+    responses((status = 200, description = "By its own clock", body = inline(Success<Hours>),
+        headers(("ETag" = String))), (status = 304, description = "As it was")))]
 pub async fn hours(caller: As<ReadOnly>) -> Answer<Hours> {
     let tx = caller.begin().await?;
     let (timezone, agenda) = agenda(&tx).await?;
     let week = agenda.calendar.hours.iter();
     let week = week.map(|o| OpenFrom { weekday: o.weekday, opens: o.opens, closes: o.closes });
-    Ok(Reply::ok(Hours {
+    Ok(Reply::tagged(Hours {
         timezone,
         week: week.collect(),
         closed_on: agenda.calendar.holidays.into_iter().collect(),

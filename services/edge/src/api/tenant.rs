@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    answer::{Answer, ApiError, Reply, Success},
+    answer::{Answer, ApiError, IfMatch, Reply, Success},
     caller::As,
     read::{self, Moment, Page, Query, moment},
     role::{Admin, Developer, ReadOnly},
@@ -69,7 +69,9 @@ pub struct TenantChange {
 ///
 /// For developers. In force on every task within some seconds. What cannot be used is refused by name.
 #[utoipa::path(patch, path = "/api/v1/tenant", tag = "tenant", request_body = TenantChange,
-    responses((status = 200, description = "As it is now", body = inline(Success<Tenant>))))]
+    params(("If-Match" = Option<String>, Header, description = "The `ETag` of the version it takes the place of")),
+    responses((status = 200, description = "As it is now", body = inline(Success<Tenant>)),
+        (status = 412, description = "Somebody else was first", body = super::answer::Failure)))]
 pub async fn change(
     caller: As<Developer>,
     request: HttpRequest,
@@ -77,10 +79,14 @@ pub async fn change(
 ) -> Answer<Value> {
     let body = read::body(&request, body).await?;
     let wanted: TenantChange = body.json()?;
+    let expected = IfMatch::of(&request);
     Change::of(&caller, &request, &body)?
         .make(async |tx| {
-            let own = tenants::own_for_change(tx).await?;
-            let mut settings = own.settings.as_object().cloned().unwrap_or_default();
+            let before = shown(&caller, tenants::own_for_change(tx).await?);
+            if let Some(expected) = expected {
+                expected.check(Some(&before))?;
+            }
+            let mut settings = before.settings.as_object().cloned().unwrap_or_default();
             for (name, value) in &wanted.settings {
                 match value {
                     Value::Null => settings.remove(name),
@@ -88,7 +94,7 @@ pub async fn change(
                 };
             }
             let settings = Value::Object(settings);
-            tenants::parse(caller.tenant, &own.slug, settings.clone())
+            tenants::parse(caller.tenant, &before.slug, settings.clone())
                 .map_err(|fault| ApiError::field("settings", &fault))?;
             let own = tenants::put_settings(tx, &settings).await?;
             // Which, not what: a setting may name a person.

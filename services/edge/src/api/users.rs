@@ -3,7 +3,10 @@
 use actix_web::HttpRequest;
 use domain::Timestamp;
 use serde::Serialize;
-use store::users;
+use store::{
+    TenantTx,
+    users::{self, Identity},
+};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -35,10 +38,10 @@ pub struct User {
 /// What a person is known by.
 #[derive(Serialize, ToSchema)]
 pub struct Contact {
-    /// `phone`, `email`, `bsuid`.
+    /// `phone`, `bsuid`.
     #[schema(example = "phone")]
     pub kind: String,
-    /// The number, the address, the id.
+    /// The number, the id.
     #[schema(example = "+15551234567")]
     pub value: String,
 }
@@ -64,6 +67,8 @@ impl From<users::Person> for User {
 /// The last seen first.
 #[utoipa::path(get, path = "/api/v1/users", tag = "users",
     params(
+        ("person" = Option<String>, Query, min_length = 1, max_length = 256, example = "+15551234567",
+            description = "This one alone: their id, phone number or WhatsApp id"),
         ("limit" = Option<i64>, Query, minimum = 1, maximum = 100, description = "50 unless said"),
         ("cursor" = Option<String>, Query, pattern = "^[A-Za-z0-9_-]{32}$",
             description = "The `next_cursor` of the page before"),
@@ -71,13 +76,34 @@ impl From<users::Person> for User {
     responses((status = 200, description = "A page of them", body = inline(Success<Page<User>>))))]
 pub async fn list(caller: As<ReadOnly>, request: HttpRequest) -> Answer<Page<User>> {
     let mut query = Query::of(&request)?;
+    let person = query.text("person")?;
     let (limit, after) = query.page()?;
     query.end()?;
     let tx = caller.begin().await?;
+    if let Some(person) = person {
+        let found = match find(&tx, &person).await? {
+            Some(id) => users::person(&tx, id).await?,
+            None => None,
+        };
+        return Ok(Reply::ok(Page::of(Vec::from_iter(found), limit, key, User::from)));
+    }
     let after = after.map(|(at, id)| (Timestamp::from_micros(at), id));
     let rows = users::page(&tx, after, limit + 1).await?;
-    let key = |p: &users::Person| (p.last_seen_at.as_micros(), p.id);
     Ok(Reply::ok(Page::of(rows, limit, key, User::from)))
+}
+
+/// What a list of people sorts by.
+fn key(person: &users::Person) -> (i64, Uuid) {
+    (person.last_seen_at.as_micros(), person.id)
+}
+
+/// The person that somebody means by an id, a number or a WhatsApp id; `None` where nobody is known by it.
+pub(super) async fn find(tx: &TenantTx, person: &str) -> Result<Option<Uuid>, ApiError> {
+    if let Ok(id) = person.parse() {
+        return Ok(Some(id));
+    }
+    let Some(identity) = Identity::typed(person) else { return Ok(None) };
+    Ok(users::by_identity(tx, &identity).await?)
 }
 
 /// One person

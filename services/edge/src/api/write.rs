@@ -7,7 +7,7 @@ use actix_web::{
     web,
 };
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use store::{
     TenantTx, audit,
@@ -22,6 +22,8 @@ use super::{
 };
 
 const LONGEST_KEY: usize = 64;
+/// How a change outside stands in the audit log before anything of it leaves.
+const ATTEMPTED: &str = "attempted";
 
 /// What a change did, and how it is answered.
 pub struct Done<T> {
@@ -160,32 +162,97 @@ impl<'a> Change<'a> {
         .await
     }
 
-    /// Makes a change outside, at most once: that it begins is on record before. One that was begun and never finished is
-    /// not repeated but told as such.
+    /// Makes a change outside, at most once: that it begins is on record before, in the audit log too, and so is how it ended.
+    /// One that was begun and never finished is not repeated but told as such. `what` is the action and what it is done to, as far
+    /// as that is known before.
     ///
     /// # Errors
     /// Those of `effect`, which says of each whether it surely had no effect; those of the key.
     pub async fn make_outside<T: Serialize>(
         &self,
+        what: (&'static str, &str),
         effect: impl AsyncFnOnce() -> Result<Done<T>, OutsideFault>,
     ) -> Answer<Value> {
         let tx = self.caller.begin().await?;
         if let Some(earlier) = self.begin(&tx).await? {
             return Ok(earlier);
         }
+        self.note(&tx, what, ATTEMPTED).await?;
         tx.commit().await?;
         match effect().await {
             Ok(done) => self.finish(self.caller.begin().await?, done).await,
-            Err(OutsideFault::InDoubt(error)) => Err(error),
+            Err(OutsideFault::InDoubt(error)) => {
+                self.note_doubt(what).await;
+                Err(error)
+            }
             Err(OutsideFault::Nothing(error)) => {
+                let tx = self.caller.begin().await?;
                 if let Some(key) = self.key() {
-                    let tx = self.caller.begin().await?;
                     idempotency::forget(&tx, key).await?;
-                    tx.commit().await?;
                 }
+                self.note(&tx, what, "no_effect").await?;
+                tx.commit().await?;
                 Err(error)
             }
         }
+    }
+
+    /// Makes a change that leaves us under an id of its own, so that telling it twice is telling it once. That it begins is in the
+    /// audit log before; asked for again after it broke off, it is told again.
+    ///
+    /// # Errors
+    /// Those of `prepare`, after which nothing has happened; those of `tell`, after which it may have been told; those of the key.
+    pub async fn make_at_least_once<P, T: Serialize>(
+        &self,
+        what: (&'static str, &str),
+        prepare: impl AsyncFnOnce(&TenantTx) -> Result<P, ApiError>,
+        tell: impl AsyncFnOnce(P) -> Result<Done<T>, ApiError>,
+    ) -> Answer<Value> {
+        let tx = self.caller.begin().await?;
+        if let Some(earlier) = self.begin(&tx).await? {
+            return Ok(earlier);
+        }
+        let prepared = prepare(&tx).await?;
+        // The key is free until it was told: who asks again must not hear that nobody knows.
+        if let Some(key) = self.key() {
+            idempotency::forget(&tx, key).await?;
+        }
+        self.note(&tx, what, ATTEMPTED).await?;
+        tx.commit().await?;
+        let done = match tell(prepared).await {
+            Ok(done) => done,
+            Err(error) => {
+                self.note_doubt(what).await;
+                return Err(error);
+            }
+        };
+        let tx = self.caller.begin().await?;
+        match self.begin(&tx).await? {
+            Some(earlier) => Ok(earlier),
+            None => self.finish(tx, done).await,
+        }
+    }
+
+    /// Notes how a change that leaves the database stands.
+    async fn note(
+        &self,
+        tx: &TenantTx,
+        (action, subject): (&str, &str),
+        outcome: &str,
+    ) -> Result<(), ApiError> {
+        let detail = json!({ "outcome": outcome, "change": self.id });
+        audit::note(tx, &self.caller.actor, action, subject, &detail).await?;
+        Ok(())
+    }
+
+    /// Notes that nobody knows how a change ended. Where even that cannot be noted, an attempt without an end says the same.
+    async fn note_doubt(&self, what: (&str, &str)) {
+        let noted = async {
+            let tx = self.caller.begin().await?;
+            self.note(&tx, what, "in_doubt").await?;
+            Ok::<(), ApiError>(tx.commit().await?)
+        };
+        drop(noted.await);
     }
 
     async fn begin(&self, tx: &TenantTx) -> Result<Option<Reply<Value>>, ApiError> {

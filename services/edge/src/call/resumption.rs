@@ -5,10 +5,12 @@ use std::{sync::Arc, time::Duration};
 use bus::{Destination, Queue};
 use cache::{CallRecord, Ledger, Sequel};
 use call_core::{RestOfReply, Resumption};
+use dialogue_core::{Agent, AgentKind};
 use domain::{
     ConversationId, Envelope, EventId, Personal, ReplyFinished, SpeakSentence, SpeechRate,
-    TenantSettings, Timestamp, Turn,
+    TenantSettings, Timestamp, Turn, Voice,
 };
+use serde::Deserialize;
 use wire::Decoded;
 
 use super::{CallServices, effects::Effect, token::StreamClaims};
@@ -20,6 +22,10 @@ const UNTOLD_MAX: Duration = Duration::from_secs(4);
 /// How often, and how many times, the end of a reply is looked for that was being made: as long as a turn may take.
 const FOLLOW_EVERY: Duration = Duration::from_millis(500);
 const FOLLOWED_MAX: u32 = 40;
+/// Under which the turn ledger tells the agent that has the turn, as the orchestrator records it: JSON.
+const CHOICE: &str = "choice";
+/// How long a caller who is back waits for the agent's own voice to be looked up.
+const VOICE_WITHIN: Duration = Duration::from_secs(1);
 
 /// A call that another task held, as it was last heard of there.
 #[derive(Debug)]
@@ -107,6 +113,7 @@ impl LostCall {
                 return (effects, None);
             }
         };
+        let voice = voice_of(services, claims, settings, &ledger).await;
         let Ledger { attempt, sentences, finished, sequel, .. } = ledger;
         if self.heard_run.is_some_and(|run| run != attempt) {
             // It was given without the ledger, while Redis was away: what stands there is another answer.
@@ -118,13 +125,13 @@ impl LostCall {
             reply.text = heard.map(|text| text.trim()).collect::<Vec<_>>().join(" ");
             let unheard = sentences.iter().enumerate().skip(reply.sentences as usize);
             effects.extend(unheard.map(|(index, text)| {
-                let job = speak_again(claims, settings, turn, attempt, index, text);
+                let job = speak_again(claims, &voice, turn, attempt, index, text);
                 Effect::Job(Queue::Speak, job.answering_to(services.own_queue.clone()))
             }));
         }
         if finished.is_none() {
             let rest = Rest { turn, attempt, asked: sentences.len() };
-            let follow = follow(services.clone(), claims.clone(), settings.clone(), rest);
+            let follow = follow(services.clone(), claims.clone(), voice, rest);
             services.runtime.spawn(follow);
         }
         let told = finished.map(|_| reply_finished(claims, turn, attempt, sentences.len(), sequel));
@@ -132,10 +139,46 @@ impl LostCall {
     }
 }
 
+/// The voice of the agent that has the turn; the tenant's, where that agent is not known or has none of its own.
+async fn voice_of(
+    services: &CallServices,
+    claims: &StreamClaims,
+    settings: &TenantSettings,
+    ledger: &Ledger,
+) -> Voice {
+    let usual = settings.voice.clone();
+    let chosen = ledger.values.get(CHOICE).and_then(|c| serde_json::from_str::<Chosen>(c).ok());
+    let Some(Chosen { agent }) = chosen else { return usual };
+    let (store, tenant) = (services.store.clone(), claims.tenant);
+    // The pool's connections live where they were made.
+    let asked = services.runtime.spawn(async move {
+        let tx = store.tenant(tenant).await?;
+        store::agents::find(&tx, &agent).await
+    });
+    let row = match tokio::time::timeout(VOICE_WITHIN, asked).await {
+        Ok(Ok(Ok(found))) => found.map(|entry| entry.row),
+        _ => {
+            tracing::warn!(call = %claims.call, "the rest of a reply is spoken in the tenant's voice");
+            None
+        }
+    };
+    let agent = row.and_then(|row| {
+        let kind = AgentKind::parse(&row.kind)?;
+        Agent::read(&row.name, kind, &row.config).ok()
+    });
+    agent.map_or_else(|| usual.clone(), |agent| agent.voice(&usual))
+}
+
+/// What the ledger tells of the choice of an agent, as far as it matters here.
+#[derive(Deserialize)]
+struct Chosen {
+    agent: String,
+}
+
 /// A sentence of a reply, to be spoken once more.
 fn speak_again(
     claims: &StreamClaims,
-    settings: &TenantSettings,
+    voice: &Voice,
     turn: Turn,
     attempt: u32,
     index: usize,
@@ -149,7 +192,7 @@ fn speak_again(
         attempt,
         index: index as u32,
         text: Personal::from(text.trim()),
-        voice: settings.voice.clone(),
+        voice: voice.clone(),
         rate: SpeechRate::NORMAL,
         cacheable: false,
     };
@@ -199,12 +242,7 @@ struct Rest {
 
 /// Waits for the end of the reply, of which the task that is gone may have been told, and tells the call. Sentences that
 /// came to be meanwhile are asked for once more; those the call has got already change nothing.
-async fn follow(
-    services: Arc<CallServices>,
-    claims: StreamClaims,
-    settings: Arc<TenantSettings>,
-    rest: Rest,
-) {
+async fn follow(services: Arc<CallServices>, claims: StreamClaims, voice: Voice, rest: Rest) {
     let conversation = ConversationId::of_call(claims.tenant, &claims.call);
     let Rest { turn, attempt, asked } = rest;
     for _ in 0..FOLLOWED_MAX {
@@ -214,7 +252,7 @@ async fn follow(
             continue;
         }
         let late = ledger.sentences.iter().enumerate().skip(asked).map(|(index, text)| {
-            speak_again(&claims, &settings, turn, attempt, index, text)
+            speak_again(&claims, &voice, turn, attempt, index, text)
                 .answering_to(services.own_queue.clone())
         });
         let late: Vec<Envelope> = late.collect();

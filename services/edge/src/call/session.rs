@@ -122,14 +122,18 @@ pub(super) struct Session {
     /// Whom the call goes to once this turn's reply was heard.
     transfer_after: Option<(u32, Handover)>,
     transfer: Option<(u32, Handover)>,
-    /// The turn that got no answer.
-    unanswered: u32,
+    /// The turn that got no answer, and what a human is told of it.
+    unanswered: (u32, &'static str),
     /// The caller comes back from a transfer that nobody took.
     returned: bool,
     /// Where nothing is recorded.
     off_record: OffRecord,
-    /// The announcement that the call is recorded, until it is spoken: its text, and how long it lasts.
-    consent: Option<(String, Duration)>,
+    /// The caller is greeted, also where another task lost the call before that was heard.
+    greets: bool,
+    /// The caller is to be told that the call is recorded, and was not yet.
+    unannounced: bool,
+    /// How that is said, once it is rendered.
+    consent: Option<call_core::Prompt>,
     /// An agent has paused recording; the last turn was taken while that was so; it goes on after this turn's reply.
     off_record_talk: bool,
     off_record_before: bool,
@@ -271,6 +275,7 @@ impl Session {
             turns_before,
             stream_at,
         } = admitted;
+        let is_greeted_again = lost.as_ref().is_some_and(|lost| lost.greet);
         let beginning = Beginning {
             settings: core_settings(
                 &settings,
@@ -281,6 +286,7 @@ impl Session {
             resumption: lost.filter(|lost| !lost.greet).map(|lost| lost.resumption),
             at: Moment::ZERO,
         };
+        let greets = claims.attempt == 0 || is_greeted_again;
         let unrecorded = is_unrecorded.then_some(started_at);
         let notes = Notes::start(&services, claims.call.clone(), holder.clone());
         let logs = &services.event_logs;
@@ -314,12 +320,15 @@ impl Session {
             hang_up: false,
             transfer_after: None,
             transfer: None,
-            unanswered: 0,
+            unanswered: (0, ""),
             returned,
             off_record: OffRecord::default(),
+            greets,
+            unannounced: false,
             consent: None,
-            off_record_talk: off_record,
-            off_record_before: off_record,
+            // Whoever was not greeted has talked to no agent that could have paused it.
+            off_record_talk: off_record && !greets,
+            off_record_before: off_record && !greets,
             listens_in,
             record_after: None,
             ended: None,
@@ -362,8 +371,7 @@ impl Session {
         let sentences = prompts.len() as u32;
         for (index, prompt) in (0..).zip(prompts) {
             if self.settings.recording_consent.as_ref() == Some(&prompt.text) {
-                let samples = prompt.audio.len() as u64;
-                self.consent = Some((prompt.text.clone(), Duration::from_micros(samples * 125)));
+                self.consent = Some(prompt.clone());
             }
             let (turn, attempt, part, more) = (0, 0, 0, false);
             let (text, audio) = (prompt.text, Some(prompt.audio));
@@ -419,9 +427,14 @@ impl Session {
         let mut actions = Vec::new();
         self.log.happened(&input, at);
         self.core.handle(input, at, &mut actions);
+        let mut takes_turn = false;
         for action in actions {
             self.log.decided(&action);
+            takes_turn |= matches!(action, call_core::Action::TurnTaken { .. });
             self.perform(action);
+        }
+        if let Some(announcement) = self.announcement_due().filter(|_| takes_turn) {
+            self.input_at(announcement, at);
         }
     }
 

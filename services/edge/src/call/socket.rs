@@ -235,6 +235,9 @@ async fn admit(
         async { if resumed { recorded_turn(services, &claims).await } else { 0 } },
     );
     if slot.is_none() {
+        let channel = door.channel();
+        tracing::warn!(kind = "over_limit", %channel, limit = "sockets", user = %user.0, call = %claims.call,
+            "media socket refused");
         return Err("too_many_sockets");
     }
     let record = match record {

@@ -16,9 +16,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cache::Rate;
 use domain::{
-    BoxFuture, Channel, Envelope, EventId, Mail, Media, MediaKind, OfferedChoice, Personal,
-    SentLink, TenantId, Timestamp,
+    BoxFuture, Channel, ConversationId, Envelope, EventId, Mail, Media, MediaKind, OfferedChoice,
+    Personal, SentLink, SentTemplate, TenantId, Timestamp,
 };
+use unicode_segmentation::UnicodeSegmentation as _;
 use uuid::Uuid;
 
 /// One way in and out. The four duties of A1: validate a request, receive, send, and tell delivery status (which is
@@ -83,6 +84,11 @@ pub trait ChannelAdapter: Send + Sync + 'static {
     /// How long after a person wrote they may be written to freely; later only by a template the vendor has approved.
     /// `None` where there is no such rule.
     fn window(&self) -> Option<Duration> {
+        None
+    }
+
+    /// The vendor's code for a person who wants no more messages from one of our addresses; `None` where nobody can say so.
+    fn opted_out_code(&self) -> Option<i64> {
         None
     }
 
@@ -313,7 +319,10 @@ pub struct Seen {
     pub our_address: String,
     /// The vendor's id of the message.
     pub external_id: String,
-    /// Whether it is shown too that an answer is being written, where the channel can.
+    /// In which chat.
+    pub conversation: ConversationId,
+    /// Whether it is shown too that an answer is being written, where the channel can: an agent's, so not while a human has
+    /// the chat.
     pub is_answered_now: bool,
 }
 
@@ -379,17 +388,15 @@ pub struct OutgoingPart<'a> {
 pub enum PartBody<'a> {
     /// Nothing.
     Text,
-    /// A template, since it may not be sent freely; the text is in its parameters.
-    Template(&'a FilledTemplate),
-    /// A file that was handed over; the text is its caption.
-    File {
-        /// The vendor's id of it.
-        id: &'a str,
-        /// As what it is shown.
-        kind: MediaKind,
-        /// Its name, where it has one.
-        filename: Option<&'a Personal>,
+    /// A template; the text is in its parameters.
+    Template {
+        /// The template, with everything in it.
+        template: &'a SentTemplate,
+        /// The file of its header, where it has one that was handed over.
+        file: Option<FileAtVendor<'a>>,
     },
+    /// A file; the text is its caption.
+    File(FileAtVendor<'a>),
     /// A link below the text.
     Link(&'a SentLink),
     /// A reaction to the message of this id; the text is the emoji.
@@ -398,15 +405,15 @@ pub enum PartBody<'a> {
     Mail(&'a Mail),
 }
 
-/// A template with everything in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FilledTemplate {
-    /// Its name at the vendor.
-    pub name: String,
-    /// Its language there.
-    pub language: String,
-    /// The parameters of its body, in order.
-    pub parameters: Vec<Personal>,
+/// A file that was handed over to the vendor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileAtVendor<'a> {
+    /// The vendor's id of it.
+    pub id: &'a str,
+    /// As what it is shown.
+    pub kind: MediaKind,
+    /// Its name, where it has one.
+    pub filename: Option<&'a Personal>,
 }
 
 /// How fast a vendor takes messages.
@@ -426,7 +433,7 @@ pub struct SendMark {
     /// The part, from 0.
     pub part: u32,
     /// The conversation.
-    pub conversation: domain::ConversationId,
+    pub conversation: ConversationId,
 }
 
 impl SendMark {
@@ -462,8 +469,10 @@ pub enum SendFault {
     /// The vendor did not take it, and may later.
     #[error("not taken yet: {cause:#}")]
     TryLater {
-        /// How long to wait at least, after that many tries.
+        /// How long to wait at first; longer with each try.
         after: Duration,
+        /// The vendor's code; 0 where nobody was reached.
+        code: i64,
         /// What the vendor said.
         cause: anyhow::Error,
     },
@@ -500,7 +509,8 @@ pub enum FetchFault {
 }
 
 /// A reply as the parts a channel takes: text of at most `longest` characters each, and with the last the choices,
-/// where it shows them below a text of at most `longest_above`. Else they stand in the text, numbered.
+/// where it shows them below a text of at most `longest_above`. Else they stand in the text, numbered; not a yes and a no,
+/// which everybody knows how to write.
 pub fn parts_of<'a>(
     text: &str,
     choices: &'a [OfferedChoice],
@@ -509,14 +519,7 @@ pub fn parts_of<'a>(
 ) -> Vec<(String, &'a [OfferedChoice])> {
     let bare = |part: &str| (part.to_owned(), &choices[..0]);
     let Some(longest_above) = longest_above.filter(|_| !choices.is_empty()) else {
-        let mut whole = text.trim_end().to_owned();
-        for (number, choice) in (1..).zip(choices) {
-            whole.push_str(&format!("\n{number}. {}", choice.title.reveal()));
-            if let Some(description) = &choice.description {
-                whole.push_str(&format!(" ({})", description.reveal()));
-            }
-        }
-        return split_text(&whole, longest).into_iter().map(bare).collect();
+        return split_text(&numbered(text, choices), longest).into_iter().map(bare).collect();
     };
     let mut parts: Vec<_> = split_text(text, longest).into_iter().map(bare).collect();
     let last = parts.pop().map(|(last, _)| last).unwrap_or_default();
@@ -528,18 +531,27 @@ pub fn parts_of<'a>(
     parts
 }
 
-/// Cuts a text into parts of at most `longest` characters, at a line or word's end where there is one in the second
+/// A text with `choices` below it, written out and numbered; not a yes and a no, which everybody knows how to write.
+pub fn numbered(text: &str, choices: &[OfferedChoice]) -> String {
+    let mut whole = text.trim_end().to_owned();
+    let is_plain = OfferedChoice::are_yes_or_no(choices);
+    let listed = if is_plain { &choices[..0] } else { choices };
+    for (number, choice) in (1..).zip(listed) {
+        whole.push_str(&format!("\n{number}. {}", choice.title.reveal()));
+        if let Some(description) = &choice.description {
+            whole.push_str(&format!(" ({})", description.reveal()));
+        }
+    }
+    whole
+}
+
+/// Cuts a text into parts of at most `longest` characters, at a line's or else a word's end where there is one in the second
 /// half of the part.
 pub fn split_text(text: &str, longest: usize) -> Vec<&str> {
     let mut parts = Vec::new();
     let mut rest = text.trim();
     while let Some((end, _)) = rest.char_indices().nth(longest) {
-        let head = &rest[..end];
-        let cut = head
-            .rfind('\n')
-            .or_else(|| head.rfind(char::is_whitespace))
-            .filter(|&at| at > end / 2)
-            .unwrap_or(end);
+        let cut = part_end(rest, end);
         parts.push(rest[..cut].trim_end());
         rest = rest[cut..].trim_start();
     }
@@ -549,10 +561,21 @@ pub fn split_text(text: &str, longest: usize) -> Vec<&str> {
     parts
 }
 
+/// Where a part of `text` ends that may go up to `end`. What is read as one character is not torn apart.
+fn part_end(text: &str, end: usize) -> usize {
+    let head = &text[..end];
+    let is_late = |at: &usize| *at > end / 2;
+    let line = head.rfind('\n').filter(is_late);
+    let word = || head.rfind(char::is_whitespace).filter(is_late);
+    let character = || {
+        let starts = text.grapheme_indices(true).map(|(at, _)| at);
+        starts.take_while(|at| *at <= end).last().filter(|at| *at > 0)
+    };
+    line.or_else(word).or_else(character).unwrap_or(end)
+}
+
 #[cfg(test)]
 mod tests {
-    use domain::ConversationId;
-
     use super::*;
 
     #[test]
@@ -564,6 +587,26 @@ mod tests {
         assert_eq!(split_text("short", 100), ["short"]);
         assert_eq!(split_text("ééééé", 2), ["éé", "éé", "é"], "characters, not bytes");
         assert!(split_text("  ", 100).is_empty());
+    }
+
+    #[test]
+    fn an_early_line_does_not_have_a_later_word_torn_apart() {
+        let parts = split_text("Hi\nwe are open until five", 20);
+        assert_eq!(parts, ["Hi\nwe are open", "until five"]);
+        assert_eq!(split_text("we are open\nuntil five", 20), ["we are open", "until five"]);
+    }
+
+    #[test]
+    fn what_is_read_as_one_character_stays_whole() {
+        let family = "👩\u{200d}👩\u{200d}👧";
+        assert_eq!(split_text(&format!("abc{family}d"), 6), ["abc", &format!("{family}d")]);
+        assert_eq!(split_text("abcde\u{301}f", 5), ["abcd", "e\u{301}f"]);
+        assert_eq!(split_text("ab🇨🇦", 3), ["ab", "🇨🇦"]);
+        assert_eq!(
+            split_text(family, 2).concat(),
+            family,
+            "too long for any part, and yet not lost"
+        );
     }
 
     fn offered(titles: &[&str]) -> Vec<OfferedChoice> {
@@ -590,6 +633,9 @@ mod tests {
         let parts = parts_of("When?", &choices, 100, None);
         assert_eq!(parts, [("When?\n1. Tuesday\n2. Friday (with Dr Singh)".into(), &choices[..0])]);
         assert_eq!(parts_of("Bye.", &[], 100, Some(10)), [("Bye.".into(), &choices[..0])]);
+        let plain = OfferedChoice::yes_or_no();
+        assert_eq!(parts_of("Sure?", &plain, 100, None), [("Sure?".into(), &plain[..0])]);
+        assert_eq!(parts_of("Sure?", &plain, 100, Some(10)), [("Sure?".into(), &plain[..])]);
     }
 
     #[test]

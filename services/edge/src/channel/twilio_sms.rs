@@ -1,4 +1,5 @@
-//! Text messages over Twilio's Messages API (A6, PROTOCOLS 1.6): confirmations and reminders out, answers in.
+//! Text messages over Twilio's Messages API (A6, PROTOCOLS 1.6): confirmations and reminders out, answers in. STOP, START and HELP
+//! are answered here.
 
 use std::{
     sync::Arc,
@@ -8,15 +9,15 @@ use std::{
 use anyhow::anyhow;
 use async_trait::async_trait;
 use domain::{
-    Channel, ConversationId, DeliveryStatus, DeliveryUpdated, Envelope, EventId, MessageKind,
-    MessageReceived, Stage,
+    Channel, ConversationId, DeliveryStatus, DeliveryUpdated, Envelope, EventId, Keyword,
+    MessageKind, MessageReceived, Stage, TenantId,
 };
 use serde::Deserialize;
 
 use super::{
     Answer, ChannelAdapter, ExternalId, Forgery, Malformed, Notice, OutgoingPart, Reception, Route,
     RouteMethod, SendFault, SendMark, UserKey, VendorRequest,
-    twilio_voice::{Form, TwilioSettings, check_signature},
+    twilio_voice::{Form, TwilioSettings, check_signature, escaped},
 };
 use crate::{directory::Directory, vendor};
 
@@ -29,6 +30,13 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(15);
 const TRANSIENT_WAIT: Duration = Duration::from_secs(2);
 const THROTTLED_WAIT: Duration = Duration::from_secs(4);
 const NO_REPLY: &str = "<Response/>";
+/// Twilio's code where the person has said STOP.
+const OPTED_OUT: i64 = 21_610;
+/// The words by which Twilio itself takes a message for one of these, but for two: CANCEL is about an appointment here, YES
+/// answers a question. Twilio says so where it takes them for keywords.
+const STOP_WORDS: [&str; 7] = ["STOP", "STOPALL", "UNSUBSCRIBE", "END", "QUIT", "REVOKE", "OPTOUT"];
+const START_WORDS: [&str; 2] = ["START", "UNSTOP"];
+const HELP_WORDS: [&str; 2] = ["HELP", "INFO"];
 
 /// What the adapter is told besides what every Twilio adapter is.
 #[derive(Clone)]
@@ -80,11 +88,30 @@ impl ChannelAdapter for TwilioSms {
         let form = Form::read(request)?;
         let sid = form.required("MessageSid")?;
         let mut reception = Reception::answered(Answer::twiml(NO_REPLY));
-        reception.notices.extend(match request.path.as_str() {
-            STATUS_PATH => self.status(request, &form, sid)?,
-            _ => self.message(request, &form, sid)?,
-        });
+        if request.path == STATUS_PATH {
+            reception.notices.extend(self.status(request, &form, sid)?);
+            return Ok(reception);
+        }
+        let (from, to) = (form.required("From")?, form.required("To")?);
+        let Some(tenant) = self.directory.tenant_of(&Channel::SMS, to) else {
+            metrics::counter!("edge_unknown_address_total", "channel" => "sms").increment(1);
+            tracing::warn!(
+                kind = "unknown_number",
+                channel = "sms",
+                "text to a number that is not ours"
+            );
+            return Ok(reception);
+        };
+        let (keyword, is_answered) = keyword_of(&form);
+        if let Some(word) = keyword.filter(|_| !is_answered) {
+            reception.answer = Answer::twiml(self.answer_to(tenant, word));
+        }
+        reception.notices.push(message(request, &form, (tenant, from, to, sid), keyword));
         Ok(reception)
+    }
+
+    fn opted_out_code(&self) -> Option<i64> {
+        Some(OPTED_OUT)
     }
 
     fn longest_text_chars(&self) -> usize {
@@ -120,7 +147,7 @@ impl ChannelAdapter for TwilioSms {
             Ok(response) => response,
             Err(e) if e.is_connect() || e.is_builder() => {
                 let cause = anyhow!(e.without_url()).context("connect to Twilio");
-                return Err(SendFault::TryLater { after: TRANSIENT_WAIT, cause });
+                return Err(SendFault::TryLater { after: TRANSIENT_WAIT, code: 0, cause });
             }
             Err(e) => return Err(SendFault::Unknown(anyhow!(e.without_url()))),
         };
@@ -133,53 +160,23 @@ impl ChannelAdapter for TwilioSms {
 }
 
 impl TwilioSms {
-    fn message(
-        &self,
-        request: &VendorRequest,
-        form: &Form,
-        sid: &str,
-    ) -> Result<Option<Notice>, Malformed> {
-        let (from, to) = (form.required("From")?, form.required("To")?);
-        let Some(tenant) = self.directory.tenant_of(&Channel::SMS, to) else {
-            metrics::counter!("edge_unknown_address_total", "channel" => "sms").increment(1);
-            tracing::warn!(
-                kind = "unknown_number",
-                channel = "sms",
-                "text to a number that is not ours"
-            );
-            return Ok(None);
+    /// What the person is told who wrote a keyword: once, and nothing follows a STOP.
+    fn answer_to(&self, tenant: TenantId, word: Keyword) -> String {
+        let settings = self.directory.settings(tenant).unwrap_or_default();
+        let business = &settings.business;
+        let text = match (word, &settings.sms_help) {
+            (Keyword::Stop, _) => format!(
+                "{business}: you will get no more messages from this number. Reply START to get them again."
+            ),
+            (Keyword::Start, _) => format!(
+                "{business}: you will get messages from this number again. Reply STOP to end them."
+            ),
+            (Keyword::Help, Some(help)) => help.clone(),
+            (Keyword::Help, None) => format!(
+                "{business}: write to us here and we will answer. Message and data rates may apply. Reply STOP to get no more messages."
+            ),
         };
-        let text = form.optional("Body");
-        let kind = match text {
-            "" => MessageKind::Unsupported("image".into()),
-            _ => MessageKind::Text,
-        };
-        let message = MessageReceived {
-            from: from.into(),
-            to: to.to_owned(),
-            text: text.into(),
-            kind,
-            external_id: sid.to_owned(),
-            profile_name: None,
-            bsuid: None,
-            quotes: None,
-            referral: None,
-            gathered: false,
-            speech: None,
-            heard: None,
-            call: None,
-        };
-        let mut event = Envelope::new(
-            EventId::from_uuid(tenant.derive(&format!("sms:{sid}"))),
-            tenant,
-            ConversationId::of_chat(tenant, Channel::SMS.as_str(), to, from),
-            Channel::SMS,
-            request.received_at,
-            message,
-        );
-        event.stamp(Stage::WEBHOOK_RECEIVED, request.received_at);
-        let user = UserKey::of(tenant, &Channel::SMS, from, sid);
-        Ok(Some(Notice::Person { user, event: Some(Box::new(event)), seen: None }))
+        format!("<Response><Message>{}</Message></Response>", escaped(&text))
     }
 
     fn status(
@@ -225,6 +222,69 @@ impl TwilioSms {
     }
 }
 
+/// The keyword a message is, and whether Twilio has answered it already, which it does where it names its kind.
+fn keyword_of(form: &Form) -> (Option<Keyword>, bool) {
+    match form.optional("OptOutType") {
+        "STOP" => (Some(Keyword::Stop), true),
+        "START" => (Some(Keyword::Start), true),
+        "HELP" => (Some(Keyword::Help), true),
+        _ => (keyword_in(form.optional("Body")), false),
+    }
+}
+
+/// The keyword that a text is and nothing else: in any case, whatever punctuation ends it.
+fn keyword_in(text: &str) -> Option<Keyword> {
+    let ends = |c: char| c.is_whitespace() || c.is_ascii_punctuation() || c == '…';
+    let word = text.trim_start().trim_end_matches(ends).to_ascii_uppercase();
+    let lists = [
+        (Keyword::Stop, &STOP_WORDS[..]),
+        (Keyword::Start, &START_WORDS[..]),
+        (Keyword::Help, &HELP_WORDS[..]),
+    ];
+    lists.into_iter().find(|(_, words)| words.contains(&word.as_str())).map(|(keyword, _)| keyword)
+}
+
+/// What a person wrote, to the number `to` of a tenant.
+fn message(
+    request: &VendorRequest,
+    form: &Form,
+    (tenant, from, to, sid): (TenantId, &str, &str, &str),
+    keyword: Option<Keyword>,
+) -> Notice {
+    let text = form.optional("Body");
+    let kind = match (keyword, text) {
+        (Some(word), _) => MessageKind::Keyword(word),
+        (None, "") => MessageKind::Unsupported("image".into()),
+        (None, _) => MessageKind::Text,
+    };
+    let message = MessageReceived {
+        from: from.into(),
+        to: to.to_owned(),
+        text: text.into(),
+        kind,
+        external_id: sid.to_owned(),
+        profile_name: None,
+        bsuid: None,
+        quotes: None,
+        referral: None,
+        gathered: false,
+        speech: None,
+        heard: None,
+        call: None,
+    };
+    let mut event = Envelope::new(
+        EventId::from_uuid(tenant.derive(&format!("sms:{sid}"))),
+        tenant,
+        ConversationId::of_chat(tenant, Channel::SMS.as_str(), to, from),
+        Channel::SMS,
+        request.received_at,
+        message,
+    );
+    event.stamp(Stage::WEBHOOK_RECEIVED, request.received_at);
+    let user = UserKey::of(tenant, &Channel::SMS, from, sid);
+    Notice::Person { user, event: Some(Box::new(event)), seen: None }
+}
+
 /// A WhatsApp id is the number without its `+`.
 fn e164(to: &str) -> String {
     if to.starts_with(|c: char| c.is_ascii_digit()) { format!("+{to}") } else { to.to_owned() }
@@ -249,9 +309,11 @@ fn read_answer(status: u16, body: &[u8]) -> Result<ExternalId, SendFault> {
             Ok(sent) if !sent.sid.is_empty() => Ok(sent.sid),
             _ => Err(SendFault::Unknown(anyhow!("Twilio answered {status} without a sid"))),
         },
-        (429, _) => {
-            Err(SendFault::TryLater { after: THROTTLED_WAIT, cause: anyhow!("Twilio throttles") })
-        }
+        (429, refusal) => Err(SendFault::TryLater {
+            after: THROTTLED_WAIT,
+            code: refusal.map_or(429, |r| r.code),
+            cause: anyhow!("Twilio throttles"),
+        }),
         (500.., _) => Err(SendFault::Unknown(anyhow!("Twilio answered {status}"))),
         (_, refusal) => {
             let code = refusal.map_or_else(|| i64::from(status), |r| r.code);
@@ -290,6 +352,32 @@ mod tests {
             panic!("{refused:?}")
         };
         assert!(!detail.contains("1555"), "no error tells the person's number");
+    }
+
+    #[test]
+    fn a_keyword_stands_alone_and_cancel_is_about_an_appointment() {
+        for text in [
+            "STOP",
+            " stop ",
+            "Stop.",
+            "stopall",
+            "Unsubscribe!",
+            "end",
+            "QUIT…",
+            "revoke",
+            "optout",
+        ] {
+            assert_eq!(keyword_in(text), Some(Keyword::Stop), "{text}");
+        }
+        assert_eq!(keyword_in("start"), Some(Keyword::Start));
+        assert_eq!(keyword_in("Unstop"), Some(Keyword::Start));
+        assert_eq!(keyword_in("help?"), Some(Keyword::Help));
+        assert_eq!(keyword_in("INFO"), Some(Keyword::Help));
+        for text in
+            ["", "!", "cancel", "yes", "stop by at two", "please stop", "don't stop", "end of May"]
+        {
+            assert_eq!(keyword_in(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub struct MediaIn {
     pub adapters: Vec<Arc<dyn ChannelAdapter>>,
     /// Whose ears hear a voice note.
     pub directory: Arc<Directory>,
-    /// Where it is noted that a voice note has no words.
+    /// Where whoever answers is told that a file is kept, or that it has nothing to wait for.
     pub cache: Cache,
     /// Where files go,
     pub s3: aws_sdk_s3::Client,
@@ -112,6 +112,10 @@ impl MediaIn {
             let to = Destination::Shared(Queue::Transcribe);
             return context.send(&to, &[note]).await.context("have a voice note recognised");
         }
+        self.cache
+            .settle_file(message.conversation, job.message, Some(&file))
+            .await
+            .context("note where a file is kept")?;
         let settled =
             MediaSettled { message: job.message, file: Some(file), words: None, fault: None };
         let event = message.follow("media-settled", now, settled);
@@ -127,13 +131,12 @@ impl MediaIn {
     ) -> anyhow::Result<()> {
         tracing::warn!(kind = "media_given_up", %fault, "a person's file is not kept");
         metrics::counter!("edge_files_total", "outcome" => "given_up").increment(1);
-        if job.media.kind == MediaKind::VoiceNote {
-            let conversation = message.conversation;
-            self.cache
-                .settle_words(conversation, job.message, None)
-                .await
-                .context("note that a voice note has no words")?;
+        let (cache, conversation) = (&self.cache, message.conversation);
+        match job.media.kind {
+            MediaKind::VoiceNote => cache.settle_words(conversation, job.message, None).await,
+            _ => cache.settle_file(conversation, job.message, None).await,
         }
+        .context("note that there is nothing to wait for")?;
         let settled = MediaSettled {
             message: job.message,
             file: None,

@@ -3,6 +3,7 @@
 
 mod compose;
 mod files;
+mod waits;
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,26 +14,23 @@ use cache::{Cache, Refusal, SendState};
 use compose::{Body, Part};
 use domain::{
     DeliveryStatus, DeliveryUpdated, Envelope, EventId, MessageRefused, MessageSent, Payload,
-    SentForm, Stage, Timestamp, TurnTimed,
+    SentForm, SentTemplate, Stage, Timestamp, TurnTimed,
 };
-use files::{FileOf, Files, STALE};
-use store::{Store, due, messages};
+use files::{FileOf, Files, NotUploaded, STALE};
+use store::{
+    Store, due, messages,
+    opt_outs::{self, OptOut},
+};
+use waits::Doubt;
 use wire::Decoded;
 
 use crate::{
     channel::{
-        ChannelAdapter, ExternalId, FilledTemplate, OutgoingPart, PartBody, SendFault, SendMark,
+        ChannelAdapter, ExternalId, FileAtVendor, OutgoingPart, PartBody, SendFault, SendMark,
         whatsapp::OUTSIDE_WINDOW,
     },
     directory::Directory,
 };
-
-/// A send without an answer is settled by a status, or raised after this (DESIGN 2).
-const DOUBT_ENDS_AFTER: Duration = Duration::from_secs(60);
-/// The first look at a doubtful send comes soon, for a status mostly does; the next when the doubt ends. So one crash
-/// costs few of a message's five starts.
-const FIRST_LOOK_AFTER: Duration = Duration::from_secs(10);
-const LONGEST_WAIT: Duration = Duration::from_secs(120);
 
 /// A place in line that is nearer than this is waited for with the message in hand.
 const WAITED_IN_HAND: Duration = Duration::from_secs(2);
@@ -53,7 +51,7 @@ pub struct Outbound {
 
 /// How a message leaves that may not be sent freely.
 enum Form {
-    Template(FilledTemplate),
+    Template(Box<SentTemplate>),
     /// Not before the person writes.
     Held,
     /// The person did not write in time.
@@ -120,7 +118,15 @@ impl Outbound {
         message: &Envelope,
         reply: &MessageSent,
     ) -> Result<(), Outcome> {
-        let seems_open = self.is_open(context, adapter, message).await?;
+        if let Some(code) = adapter.opted_out_code()
+            && self.is_opted_out(message, reply).await?
+        {
+            count(adapter, "opted_out");
+            let detail = "the person wants no messages from this number".to_owned();
+            return self.tell(context, message, PartOutcome::Failed { code, detail }).await;
+        }
+        let is_template = matches!(reply.form, SentForm::Template(_));
+        let seems_open = is_template || self.is_open(adapter, message).await?;
         if seems_open {
             match self.send_parts(context, adapter, message, reply, None).await? {
                 // The vendor knows the window better, and has told in time.
@@ -131,6 +137,25 @@ impl Outbound {
         // Nobody knew that it was closed where the vendor had to tell it.
         let closed_at = if seems_open { Timestamp::now() } else { Timestamp::from_micros(0) };
         self.send_outside(context, adapter, message, reply, closed_at).await
+    }
+
+    async fn is_opted_out(&self, message: &Envelope, reply: &MessageSent) -> Result<bool, Outcome> {
+        let asked = async {
+            let tx = self.store.tenant(message.tenant).await?;
+            opt_outs::is_out(&tx, &OptOut::of(&message.channel, &reply.from, &reply.to)).await
+        };
+        asked.await.map_err(|e| waits::without_store(e, "ask whether the person wants messages"))
+    }
+
+    /// The vendor knows what we did not: the person wants no messages.
+    async fn note_opt_out(&self, message: &Envelope, reply: &MessageSent) -> Result<(), Outcome> {
+        let noted = async {
+            let tx = self.store.tenant(message.tenant).await?;
+            let of = OptOut::of(&message.channel, &reply.from, &reply.to);
+            opt_outs::note(&tx, &of, true, Timestamp::now()).await?;
+            tx.commit().await
+        };
+        noted.await.map_err(|e| waits::without_store(e, "note that the person wants no messages"))
     }
 
     /// Sends a message that may not be sent freely by a template, or holds it. The person may be written to freely where
@@ -145,13 +170,13 @@ impl Outbound {
     ) -> Result<(), Outcome> {
         match self.outside_window(message, reply) {
             Form::Template(template) => {
-                let sent = self.send_parts(context, adapter, message, reply, Some(&template));
+                let sent = self.send_parts(context, adapter, message, reply, Some(&*template));
                 sent.await.map(drop)
             }
             Form::Held => {
                 self.hold(context, adapter, message).await?;
                 // The person may have written meanwhile, before there was anything to be released.
-                let since = self.last_written(context, message).await?;
+                let since = self.last_written(message).await?;
                 let window = adapter.window().unwrap_or(Duration::MAX);
                 match since.is_some_and(|at| at > closed_at && is_within(window, at)) {
                     true => self.release(message).await,
@@ -170,7 +195,6 @@ impl Outbound {
     /// Redis knows, and the history behind it.
     async fn is_open(
         &self,
-        context: &Context,
         adapter: &dyn ChannelAdapter,
         message: &Envelope,
     ) -> Result<bool, Outcome> {
@@ -183,34 +207,23 @@ impl Outbound {
         if noted.is_some_and(|at| is_within(window, at)) {
             return Ok(true);
         }
-        let kept = self.last_kept(context, message).await?;
+        let kept = self.last_kept(message).await?;
         Ok(kept.is_some_and(|at| is_within(window, at)))
     }
 
     /// When the person wrote last, as far as anybody knows.
-    async fn last_written(
-        &self,
-        context: &Context,
-        message: &Envelope,
-    ) -> Result<Option<Timestamp>, Outcome> {
+    async fn last_written(&self, message: &Envelope) -> Result<Option<Timestamp>, Outcome> {
         let noted = self.cache.last_written(message.conversation).await.map_err(Outcome::retry)?;
-        Ok(noted.max(self.last_kept(context, message).await?))
+        Ok(noted.max(self.last_kept(message).await?))
     }
 
     /// When the person wrote last, by the history.
-    async fn last_kept(
-        &self,
-        context: &Context,
-        message: &Envelope,
-    ) -> Result<Option<Timestamp>, Outcome> {
+    async fn last_kept(&self, message: &Envelope) -> Result<Option<Timestamp>, Outcome> {
         let kept = async {
             let tx = self.store.tenant(message.tenant).await?;
             messages::last_received_at(&tx, message.conversation).await
         };
-        kept.await.map_err(|error| Outcome::Retry {
-            after: backoff(Duration::from_secs(4), context.starts()),
-            cause: anyhow!(error).context("ask when the person wrote last"),
-        })
+        kept.await.map_err(|e| waits::without_store(e, "ask when the person wrote last"))
     }
 
     /// Sends a message again, once, that the vendor had taken and refused later.
@@ -259,11 +272,13 @@ impl Outbound {
         if let Some(template) = template {
             let parameters = template.filled(&settings.business, &compose::as_text(reply));
             if parameters.iter().all(|p| p.chars().count() <= LONGEST_PARAMETER_CHARS) {
-                return Form::Template(FilledTemplate {
+                return Form::Template(Box::new(SentTemplate {
                     name: template.name.clone(),
                     language: template.language.clone(),
+                    header: None,
                     parameters: parameters.into_iter().map(Into::into).collect(),
-                });
+                    buttons: Vec::new(),
+                }));
             }
         }
         let is_reaction = matches!(reply.form, SentForm::Reaction { .. });
@@ -321,7 +336,7 @@ impl Outbound {
         adapter: &dyn ChannelAdapter,
         message: &Envelope,
         reply: &MessageSent,
-        template: Option<&FilledTemplate>,
+        template: Option<&SentTemplate>,
     ) -> Result<Option<i64>, Outcome> {
         let begun = Timestamp::now();
         let parts = match template {
@@ -356,6 +371,9 @@ impl Outbound {
                 PartOutcome::Failed { code, .. } => (None, Some(*code)),
                 PartOutcome::Doubtful | PartOutcome::Held => (None, None),
             };
+            if code.is_some() && code == adapter.opted_out_code() {
+                self.note_opt_out(message, reply).await?;
+            }
             if code == Some(OUTSIDE_WINDOW) && index == 0 && template.is_none() {
                 return Ok(code);
             }
@@ -385,45 +403,40 @@ impl Outbound {
         adapter: &dyn ChannelAdapter,
         message: &Envelope,
         reply: &MessageSent,
-        template: Option<&FilledTemplate>,
+        template: Option<&SentTemplate>,
         index: u32,
         part: &Part<'_>,
     ) -> Result<PartOutcome, Outcome> {
         let mark = mark_of(message, index);
-        let body = match (template, part.body) {
-            (Some(template), _) => PartBody::Template(template),
-            (None, Body::Text) => PartBody::Text,
-            (None, Body::Link(link)) => PartBody::Link(link),
-            (None, Body::Reaction { to }) => PartBody::Reaction(to),
-            (None, Body::Mail(mail)) => PartBody::Mail(mail),
-            (None, Body::File { file, kind }) => {
-                let Some(taker) = adapter.files() else {
-                    return Err(Outcome::Reject("the channel has no files".to_owned()));
-                };
-                let channel = &message.channel;
-                let of = FileOf { tenant: message.tenant, channel, our_address: &reply.from, file };
-                let filename = file.filename.as_ref();
-                loop {
-                    let uploaded = match self.files.at_vendor(context, taker, &of).await? {
-                        Ok(uploaded) => uploaded,
-                        Err(files::NotUploaded { code, detail }) => {
-                            return Ok(PartOutcome::Failed { code, detail });
-                        }
-                    };
-                    let body = PartBody::File { id: &uploaded.id, kind, filename };
-                    let outgoing = outgoing(reply, part, body, mark);
-                    match self.send_once(context, adapter, &outgoing).await? {
-                        PartOutcome::Failed { code, .. }
-                            if uploaded.is_known && STALE.contains(&code) =>
-                        {
-                            self.files.forget(&of).await?;
-                        }
-                        outcome => return Ok(outcome),
-                    }
-                }
-            }
+        let Some((file, kind)) = part.file().filter(|_| template.is_none()) else {
+            let body = body_of(template, part.body, None);
+            return self.send_once(context, adapter, &outgoing(reply, part, body, mark)).await;
         };
-        self.send_once(context, adapter, &outgoing(reply, part, body, mark)).await
+        let Some(taker) = adapter.files() else {
+            return Err(Outcome::Reject("the channel has no files".to_owned()));
+        };
+        let channel = &message.channel;
+        let of = FileOf { tenant: message.tenant, channel, our_address: &reply.from, file };
+        let filename = file.filename.as_ref();
+        loop {
+            let uploaded = match self.files.at_vendor(context, taker, &of).await? {
+                Ok(uploaded) => uploaded,
+                Err(NotUploaded::Refused { code, detail }) => {
+                    return Ok(PartOutcome::Failed { code, detail });
+                }
+                Err(NotUploaded::Later { after, code, cause }) => {
+                    return self.put_off(adapter, mark.send_id(), after, code, cause).await;
+                }
+            };
+            let at_vendor = FileAtVendor { id: &uploaded.id, kind, filename };
+            let body = body_of(None, part.body, Some(at_vendor));
+            match self.send_once(context, adapter, &outgoing(reply, part, body, mark)).await? {
+                PartOutcome::Failed { code, .. } if uploaded.is_known && STALE.contains(&code) => {
+                    self.files.forget(&of).await?;
+                }
+                outcome => return Ok(outcome),
+            }
+        }
     }
 
     /// Waits until the vendor is to be asked again (PROTOCOLS 2.4, throughput), over all tasks. What is far is no fault of the
@@ -445,7 +458,7 @@ impl Outbound {
         if wait > WAITED_IN_HAND {
             count(adapter, "paced");
             let cause = anyhow!("the vendor takes no more from this address, or for this person");
-            return Err(Outcome::Retry { after: wait, cause });
+            return Err(Outcome::NotYet { after: wait, cause });
         }
         tokio::time::sleep(wait).await;
         Ok(())
@@ -465,7 +478,7 @@ impl Outbound {
             SendState::Done { external_id } => {
                 return Ok(PartOutcome::Accepted(external_id, Timestamp::now()));
             }
-            SendState::InDoubt { since } => return in_doubt(since, Timestamp::now()),
+            SendState::InDoubt { since } => return in_doubt(since),
         }
         boot::crash_point("edge.outbound-recorded");
         if let Err(lost) = context.check() {
@@ -483,10 +496,9 @@ impl Outbound {
                 count(adapter, "accepted");
                 Ok(PartOutcome::Accepted(id, answered_at))
             }
-            Err(SendFault::TryLater { after, cause }) => {
-                self.forget(send).await?;
+            Err(SendFault::TryLater { after, code, cause }) => {
                 count(adapter, "try_later");
-                Err(Outcome::Retry { after: backoff(after, context.starts()), cause })
+                self.put_off(adapter, send, after, code, cause).await
             }
             Err(SendFault::Refused { code, detail }) => {
                 self.forget(send).await?;
@@ -496,10 +508,30 @@ impl Outbound {
             }
             Err(SendFault::Unknown(cause)) => {
                 count(adapter, "unknown");
-                Err(Outcome::Retry {
-                    after: FIRST_LOOK_AFTER,
-                    cause: cause.context("send in doubt"),
-                })
+                let cause = cause.context("send in doubt");
+                Err(Outcome::NotYet { after: waits::FIRST_LOOK_AFTER, cause })
+            }
+        }
+    }
+
+    /// Lets a part wait that the vendor does not take at the moment; where it has waited enough, it has failed.
+    async fn put_off(
+        &self,
+        adapter: &dyn ChannelAdapter,
+        send: EventId,
+        first: Duration,
+        code: i64,
+        cause: anyhow::Error,
+    ) -> Result<PartOutcome, Outcome> {
+        let times = self.cache.put_off_send(send).await.map_err(Outcome::retry)?;
+        match waits::put_off(first, times) {
+            Some(after) => Err(Outcome::NotYet { after, cause }),
+            None => {
+                count(adapter, "given_up");
+                let fault = format!("{cause:#}");
+                tracing::error!(code, fault, kind = "reply_given_up", "the vendor takes no reply");
+                let detail = "the vendor took nothing for too long".to_owned();
+                Ok(PartOutcome::Failed { code, detail })
             }
         }
     }
@@ -512,6 +544,24 @@ impl Outbound {
 /// Whether a window that opened at `at` is open still, and for a moment more.
 fn is_within(window: Duration, at: Timestamp) -> bool {
     Timestamp::now().since(at) < window.saturating_sub(WINDOW_MARGIN)
+}
+
+/// What a part is, with its file at the vendor; `template` is sent in its place.
+fn body_of<'a>(
+    template: Option<&'a SentTemplate>,
+    body: Body<'a>,
+    file: Option<FileAtVendor<'a>>,
+) -> PartBody<'a> {
+    match (template, body) {
+        (Some(template), _) | (None, Body::Template { template, .. }) => {
+            PartBody::Template { template, file }
+        }
+        (None, Body::Text) => PartBody::Text,
+        (None, Body::File { .. }) => file.map_or(PartBody::Text, PartBody::File),
+        (None, Body::Link(link)) => PartBody::Link(link),
+        (None, Body::Reaction { to }) => PartBody::Reaction(to),
+        (None, Body::Mail(mail)) => PartBody::Mail(mail),
+    }
 }
 
 /// A part as the adapter takes it.
@@ -545,28 +595,19 @@ fn decoded(body: &str) -> Option<(Envelope, MessageSent)> {
     Some((message, reply))
 }
 
-/// What to do about a send of which nobody knows how it went.
-fn in_doubt(since: Timestamp, now: Timestamp) -> Result<PartOutcome, Outcome> {
-    let doubted = now.since(since);
-    if doubted >= DOUBT_ENDS_AFTER {
-        metrics::counter!("edge_doubtful_sends_total").increment(1);
-        tracing::error!(
-            kind = "doubtful_send",
-            "whether a reply was sent cannot be known; not repeated"
-        );
-        return Ok(PartOutcome::Doubtful);
+/// A send of which nobody knows how it went: waited for, or raised.
+fn in_doubt(since: Timestamp) -> Result<PartOutcome, Outcome> {
+    match waits::in_doubt(since, Timestamp::now()) {
+        Doubt::Wait(outcome) => Err(outcome),
+        Doubt::Over => {
+            metrics::counter!("edge_doubtful_sends_total").increment(1);
+            tracing::error!(
+                kind = "doubtful_send",
+                "whether a reply was sent cannot be known; not repeated"
+            );
+            Ok(PartOutcome::Doubtful)
+        }
     }
-    let after = if doubted < FIRST_LOOK_AFTER {
-        FIRST_LOOK_AFTER - doubted
-    } else {
-        DOUBT_ENDS_AFTER - doubted
-    };
-    Err(Outcome::Retry { after, cause: anyhow!("send in doubt, waiting for a status") })
-}
-
-/// Four times longer with each start, as Meta asks for its pair rate (PROTOCOLS 2.4).
-fn backoff(first: Duration, starts: u32) -> Duration {
-    first.saturating_mul(4_u32.saturating_pow(starts.saturating_sub(1).min(8))).min(LONGEST_WAIT)
 }
 
 fn update_of(message: &Envelope, mark: SendMark, outcome: PartOutcome, now: Timestamp) -> Envelope {
@@ -594,44 +635,4 @@ fn timed(message: &Envelope, attempt: u32, begun: Timestamp, accepted: Timestamp
 
 fn count(adapter: &dyn ChannelAdapter, outcome: &'static str) {
     metrics::counter!("edge_sends_total", "channel" => adapter.channel().to_string(), "outcome" => outcome).increment(1);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const T0: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
-
-    fn wait_after(seconds: u64) -> Option<u64> {
-        match in_doubt(T0, T0.plus(Duration::from_secs(seconds))) {
-            Err(Outcome::Retry { after, .. }) => Some(after.as_secs()),
-            Ok(PartOutcome::Doubtful) => None,
-            _ => panic!("a send in doubt is neither repeated nor taken as done"),
-        }
-    }
-
-    #[test]
-    fn a_send_in_doubt_is_looked_at_soon_then_when_the_doubt_ends_and_never_repeated() {
-        assert_eq!(wait_after(6), Some(4));
-        assert_eq!(wait_after(10), Some(50));
-        assert_eq!(wait_after(59), Some(1));
-        assert_eq!(wait_after(60), None);
-    }
-
-    #[test]
-    fn a_crash_and_its_doubt_fit_into_the_starts_a_message_has() {
-        // The first start crashed; the message comes back after 6 s.
-        let (mut at, mut starts) = (6, 1);
-        while let Some(wait) = wait_after(at) {
-            at += wait;
-            starts += 1;
-        }
-        assert!(starts < 5, "{starts}");
-    }
-
-    #[test]
-    fn throttling_is_waited_out_four_times_longer_each_time() {
-        let seconds = [1, 2, 3, 4].map(|starts| backoff(Duration::from_secs(4), starts).as_secs());
-        assert_eq!(seconds, [4, 16, 64, 120]);
-    }
 }

@@ -1,10 +1,40 @@
-//! Whose request it is when a load balancer stands between (E3).
+//! Whose request it is when a load balancer stands between, and whether a vendor may ask from there (E3).
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
-/// The proxies whose `X-Forwarded-For` is believed (`SB_TRUSTED_PROXIES`): addresses and CIDR ranges.
+use domain::Channel;
+
+/// The proxies whose `X-Forwarded-For` is believed (`SB_TRUSTED_PROXIES`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TrustedProxies(Vec<Range>);
+pub struct TrustedProxies(pub Ranges);
+
+/// From where the vendors' webhooks may come. The vendors publish no ranges that hold, so unless an operator says otherwise
+/// they may come from everywhere, and the signature alone is the proof.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VendorSources {
+    /// Meta (`SB_WHATSAPP_SOURCES`).
+    pub whatsapp: Ranges,
+    /// Twilio (`SB_TWILIO_SOURCES`).
+    pub twilio: Ranges,
+}
+
+impl VendorSources {
+    /// Whether a webhook of `channel` may come from `source`.
+    pub fn allow(&self, channel: &Channel, source: IpAddr) -> bool {
+        let ranges = if *channel == Channel::WHATSAPP {
+            &self.whatsapp
+        } else if *channel == Channel::VOICE || *channel == Channel::SMS {
+            &self.twilio
+        } else {
+            return true;
+        };
+        ranges.0.is_empty() || ranges.contains(source)
+    }
+}
+
+/// Addresses and CIDR ranges.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ranges(Vec<Range>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Range {
@@ -24,7 +54,7 @@ impl fmt::Display for NotARange {
 
 impl std::error::Error for NotARange {}
 
-impl TrustedProxies {
+impl Ranges {
     /// Reads the entries of the list.
     ///
     /// # Errors
@@ -33,13 +63,22 @@ impl TrustedProxies {
         entries.iter().map(|e| e.parse()).collect::<Result<_, _>>().map(Self)
     }
 
+    fn contains(&self, address: IpAddr) -> bool {
+        let bits = mapped(address);
+        self.0.iter().any(|r| {
+            (bits ^ r.network).checked_shr(u32::from(128 - r.prefix_bits)).unwrap_or(0) == 0
+        })
+    }
+}
+
+impl TrustedProxies {
     /// The address a request came from: the peer's, or, behind trusted proxies, the last one in `X-Forwarded-For` that
     /// is no trusted proxy. What stands before it was written by the caller and proves nothing.
     pub fn source(&self, peer: IpAddr, forwarded_for: &str) -> IpAddr {
         let peer = peer.to_canonical();
         let mut source = peer;
         for hop in forwarded_for.rsplit(',').map(str::trim) {
-            if !self.contains(source) {
+            if !self.0.contains(source) {
                 break;
             }
             match hop.parse::<IpAddr>() {
@@ -48,13 +87,6 @@ impl TrustedProxies {
             }
         }
         source
-    }
-
-    fn contains(&self, address: IpAddr) -> bool {
-        let bits = mapped(address);
-        self.0.iter().any(|r| {
-            (bits ^ r.network).checked_shr(u32::from(128 - r.prefix_bits)).unwrap_or(0) == 0
-        })
     }
 }
 
@@ -90,8 +122,12 @@ mod tests {
         text.parse().unwrap()
     }
 
+    fn ranges(list: &[&str]) -> Ranges {
+        Ranges::parse(&list.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>()).unwrap()
+    }
+
     fn trusted(list: &[&str]) -> TrustedProxies {
-        TrustedProxies::parse(&list.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>()).unwrap()
+        TrustedProxies(ranges(list))
     }
 
     #[test]
@@ -127,11 +163,24 @@ mod tests {
     #[test]
     fn a_wrong_entry_is_named() {
         for bad in ["10.0.0.0/33", "example.com", "10.0.0.0/x", ""] {
-            let fault = TrustedProxies::parse(&[bad.to_owned()]).unwrap_err();
+            let fault = Ranges::parse(&[bad.to_owned()]).unwrap_err();
             assert!(fault.to_string().contains(&format!("{bad:?}")));
         }
-        assert!(trusted(&["0.0.0.0/0"]).contains(ip("8.8.8.8")));
-        assert!(!trusted(&["0.0.0.0/0"]).contains(ip("2001:db8::1")));
-        assert!(trusted(&["::/0"]).contains(ip("2001:db8::1")));
+        assert!(ranges(&["0.0.0.0/0"]).contains(ip("8.8.8.8")));
+        assert!(!ranges(&["0.0.0.0/0"]).contains(ip("2001:db8::1")));
+        assert!(ranges(&["::/0"]).contains(ip("2001:db8::1")));
+    }
+
+    #[test]
+    fn a_vendor_asks_from_its_ranges_where_there_are_any() {
+        let sources =
+            VendorSources { twilio: ranges(&["203.0.113.0/24"]), ..VendorSources::default() };
+        for channel in [Channel::VOICE, Channel::SMS] {
+            assert!(sources.allow(&channel, ip("203.0.113.9")));
+            assert!(!sources.allow(&channel, ip("198.51.100.1")));
+        }
+        for channel in [Channel::WHATSAPP, Channel::BROWSER, Channel::named("toy")] {
+            assert!(sources.allow(&channel, ip("198.51.100.1")));
+        }
     }
 }

@@ -3,7 +3,6 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
 use bus::{Bus, BusSettings, Consumer, Context, Handler, Outcome, Queue, Source};
 use cache::Cache;
 use domain::{
@@ -65,7 +64,8 @@ pub async fn start_with_channels(
     testkit::key_ring().await.expect("make the key of the tests");
     let prefix = testkit::unique_prefix();
     let aws = boot::aws_config().await;
-    make_bucket(&aws).await;
+    // It may be there already, from another test.
+    let _ = testkit::make_bucket(BUCKET).await;
     let settings =
         BusSettings { long_poll: Duration::from_secs(1), ..BusSettings::new(&prefix, BUCKET) };
     let bus = Bus::new(&aws, settings);
@@ -137,16 +137,6 @@ async fn launch(
     let aws = boot::aws_config().await;
     let edge = Edge::start_with(config, credentials, &aws, stop.clone(), channels);
     edge.await.expect("start the edge")
-}
-
-async fn make_bucket(aws: &aws_config::SdkConfig) {
-    let s3 = aws_sdk_s3::Client::from_conf(
-        aws_sdk_s3::config::Builder::from(aws).force_path_style(true).build(),
-    );
-    let region = aws.region().map(|r| BucketLocationConstraint::from(r.as_ref()));
-    let place = CreateBucketConfiguration::builder().set_location_constraint(region).build();
-    // It may be there already, from another test.
-    let _ = s3.create_bucket().bucket(BUCKET).create_bucket_configuration(place).send().await;
 }
 
 struct Collector(mpsc::UnboundedSender<Envelope>);

@@ -19,6 +19,7 @@ use crate::{
 
 const CALLER: &str = "+15551234567";
 const HUMAN: &str = "+15550100009";
+const COLLEAGUE: &str = "sip:ana@desk.example.com;transport=tls";
 const GREETING: &str = "Thank you for calling Maple Dental. How can I help you today?";
 /// What a vendor waits for at most here; our own bar is 2 s.
 const WAITS: u32 = 4;
@@ -43,8 +44,8 @@ impl Handler for Agent {
             attempt: 7,
             text: format!("You said <{words}> & more.").into(),
             hang_up: words == "goodbye",
-            transfer: (words == "a person").then(|| Handover {
-                to: HUMAN.into(),
+            transfer: ["a person", "a colleague"].contains(&words).then(|| Handover {
+                to: if words == "a person" { HUMAN } else { COLLEAGUE }.into(),
                 summary: "Ana & Ben asked for a person.".into(),
             }),
             language: (words == "bonjour").then(|| "fr-CA".into()),
@@ -243,7 +244,8 @@ async fn a_call_is_handed_to_a_human_who_is_told_what_it_is_about() {
     let again = line.says("/twilio/voice/collect?turn=5", "hello").await;
     assert!(again.contains("<Dial "), "{again}");
 
-    let over = line.post(&dialled(&handed), &[("DialCallStatus", "completed")]).await;
+    let talked = [("DialCallStatus", "completed"), ("DialBridged", "true")];
+    let over = line.post(&dialled(&handed), &talked).await;
     assert_eq!(over, "<Response><Hangup/></Response>");
     let updates = [TransferStatus::Dialled, TransferStatus::Answered];
     for expected in updates {
@@ -261,20 +263,44 @@ async fn a_call_is_handed_to_a_human_who_is_told_what_it_is_about() {
 }
 
 #[tokio::test]
+async fn a_colleague_at_a_sip_address_is_called_there() {
+    let Some(edge) = start().await else { return };
+    let _agent = Agent::at(&edge);
+    let line = Line::new(&edge);
+    let greeted = line.post("/twilio/voice", &[]).await;
+    let handed = line.says(&next(&greeted), "a colleague").await;
+    assert!(handed.contains(&format!(">{COLLEAGUE}</Sip></Dial>")), "{handed}");
+    assert!(handed.contains("<Sip url=\""), "told what it is about: {handed}");
+    let back = line.post(&dialled(&handed), &[("DialCallStatus", "failed")]).await;
+    assert!(back.contains("Nobody could take the call just now."), "{back}");
+}
+
+#[tokio::test]
 async fn a_caller_whom_nobody_took_is_back_with_the_agent_on_a_new_stream() {
     let Some(edge) = start().await else { return };
-    let sid = new_call_sid();
-    edge.call(&sid, CALLER).await;
-    let mut form = call_form(&sid, CALLER, OUR_NUMBER);
-    form.push(("DialCallStatus".into(), "busy".into()));
-    let Answered(status, twiml) =
-        edge.twilio("/twilio/voice/transferred?attempt=1&turn=3", &form).await;
-    assert_eq!(status, 200);
-    assert!(twiml.contains("<Connect><Stream") && twiml.contains("attempt=2"), "{twiml}");
-    let event = edge.published_kind("TransferUpdated").await;
-    let Payload::TransferUpdated(update) = event.payload else { unreachable!() };
-    assert_eq!(update.status, TransferStatus::Returned);
-    form.retain(|(name, _)| name != "DialCallStatus");
+    let untaken = [
+        ("busy", None),
+        ("no-answer", None),
+        ("failed", None),
+        ("canceled", None),
+        // Who answers, hears what it is about and hangs up.
+        ("completed", Some("false")),
+    ];
+    for (status, bridged) in untaken {
+        let sid = new_call_sid();
+        edge.call(&sid, CALLER).await;
+        let mut form = call_form(&sid, CALLER, OUR_NUMBER);
+        form.push(("DialCallStatus".into(), status.into()));
+        form.extend(bridged.map(|bridged| ("DialBridged".into(), bridged.into())));
+        let Answered(code, twiml) =
+            edge.twilio("/twilio/voice/transferred?attempt=1&turn=3", &form).await;
+        assert_eq!(code, 200, "{status}");
+        assert!(twiml.contains("<Connect><Stream") && twiml.contains("attempt=2"), "{twiml}");
+        let event = edge.published_kind("TransferUpdated").await;
+        let Payload::TransferUpdated(update) = event.payload else { unreachable!() };
+        assert_eq!(update.status, TransferStatus::Returned, "{status}");
+    }
+    let form = call_form(&new_call_sid(), CALLER, OUR_NUMBER);
     let Answered(status, _) =
         edge.twilio("/twilio/voice/transferred?attempt=1&turn=3", &form).await;
     assert_eq!(status, 400);
@@ -308,6 +334,44 @@ async fn a_caller_who_says_nothing_is_asked_twice_and_then_bidden_farewell() {
     let over = edge.published_kind("CallEnded").await;
     let Payload::CallEnded(over) = over.payload else { unreachable!() };
     assert_eq!(over.reason, CallEndReason::Agent);
+}
+
+/// A call that began so many minutes ago.
+async fn begun_before(edge: &EdgeTask, minutes: i64) -> Line<'_> {
+    let line = Line::new(edge);
+    let began_at = Timestamp::from_micros(Timestamp::now().as_micros() - minutes * 60_000_000);
+    let call = CallSid::parse(&line.sid).unwrap();
+    edge.cache.begin_call(&call, began_at).await.unwrap();
+    line
+}
+
+#[tokio::test]
+async fn the_caller_is_told_once_that_the_limit_is_near_and_is_listened_to_to_the_last_word() {
+    let Some(edge) = start().await else { return };
+    let agent = Agent::at(&edge);
+    let warning = "This call ends in one minute.";
+    let line = begun_before(&edge, 28).await;
+    let answered = line.says("/twilio/voice/collect?turn=1", "a booking").await;
+    assert!(!answered.contains(warning), "{answered}");
+    let line = begun_before(&edge, 29).await;
+    let answered = line.says("/twilio/voice/collect?turn=1", "a booking").await;
+    assert!(answered.contains(&format!("{warning}</Say><Gather")), "{answered}");
+    assert_eq!(next(&answered), "/twilio/voice/collect?turn=2&warned=1");
+    let again = line.says(&next(&answered), "tomorrow").await;
+    assert!(again.contains("tomorrow") && !again.contains(warning), "{again}");
+    let silent = line.post(&next(&again), &[]).await;
+    assert!(!silent.contains(warning), "{silent}");
+
+    let line = begun_before(&edge, 31).await;
+    let ended = line.says("/twilio/voice/collect?turn=1", "yes, book it").await;
+    assert!(ended.contains("time limit") && ended.contains("<Hangup/>"), "{ended}");
+    edge.published_kind("CallEnded").await;
+    let asked = async {
+        while !agent.asked().iter().any(|(_, said)| said.text.reveal() == "yes, book it") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), asked).await.expect("the last word is kept");
 }
 
 #[tokio::test]

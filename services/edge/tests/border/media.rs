@@ -5,6 +5,7 @@ use std::{collections::HashMap, net::TcpListener, sync::Arc, time::Duration};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use async_trait::async_trait;
 use bus::{Context, Handler, Outcome, Queue};
+use cache::SettledFile;
 use domain::{Envelope, MediaSettled, MessageKind, Payload, TranscribeVoiceNote};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -96,6 +97,8 @@ async fn a_picture_is_told_at_once_and_kept_with_its_message() {
     assert_eq!((file.mime_type.as_str(), file.bytes), ("image/png", picture.len() as u64));
     assert!(file.key.starts_with(&format!("media/{}/", received.tenant)), "{}", file.key);
     assert_eq!(edge.file(&file.key).await.0, picture);
+    let told = edge.cache.settled_file(anas_chat(), received.event_id).await.unwrap();
+    assert_eq!(told, Some(SettledFile::Kept(file)), "whoever answers finds it");
 }
 
 #[tokio::test]
@@ -147,6 +150,8 @@ async fn what_is_not_what_was_announced_or_too_large_is_not_kept() {
         edge.meta(&whatsapp_body(&[announced("image", id, bytes, json!({}))])).await;
         let settled = settled(&edge).await;
         assert_eq!(settled.file, None);
+        let told = edge.cache.settled_file(anas_chat(), settled.message).await.unwrap();
+        assert_eq!(told, Some(SettledFile::Missing), "nobody waits for it");
         assert!(settled.fault.as_deref().unwrap().contains(why), "{:?}", settled.fault);
     }
 }

@@ -254,6 +254,25 @@ async fn a_call_that_ended_is_hung_up_and_one_that_was_lost_is_connected_again()
     assert!(fallback.contains("<Dial>+15550100009</Dial>"), "{fallback}");
 }
 
+#[tokio::test]
+async fn a_call_that_nothing_can_hold_ends_with_a_word_where_there_is_no_other_number() {
+    let Some(edge) = start().await else { return };
+    edge.set(&json!({"fallback_number": null})).await;
+    let told = async {
+        loop {
+            let form =
+                crate::vendors::call_form(&new_call_sid(), CALLER, crate::edge_task::OUR_NUMBER);
+            let twiml = edge.twilio("/twilio/voice?attempt=6&turn=0", &form).await.1;
+            if !twiml.contains("<Dial>") {
+                return twiml;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let told = tokio::time::timeout(PATIENCE, told).await.expect("the setting is read");
+    assert!(told.contains("I am sorry") && told.contains("</Say><Hangup/>"), "{told}");
+}
+
 /// Plays the voice service: speaks everything it is asked to with an audio that tells the texts apart.
 pub struct Voice;
 

@@ -221,6 +221,22 @@ async fn what_nobody_asked_for_waits_until_the_person_writes() {
 }
 
 #[tokio::test]
+async fn an_agent_is_shown_to_be_writing_but_for_a_chat_that_a_human_has() {
+    let (base, mut sent) = graph(Vec::new()).await;
+    let Some(edge) = start_with(&[("WHATSAPP_API_BASE_URL", &base)]).await else { return };
+    edge.cache.hand_to_human(anas_chat()).await.unwrap();
+    edge.meta(&whatsapp_body(&[whatsapp_text("wamid.to-human", "Hi")])).await;
+    let mark = next(&mut sent).await;
+    assert_eq!((&mark["status"], &mark["message_id"]), (&json!("read"), &json!("wamid.to-human")));
+    assert!(mark["typing_indicator"].is_null(), "{mark}");
+
+    let mut of_another = whatsapp_text("wamid.to-agent", "Hi");
+    of_another["from"] = json!("15557654321");
+    edge.meta(&whatsapp_body(&[of_another])).await;
+    assert_eq!(next(&mut sent).await["typing_indicator"]["type"], "text");
+}
+
+#[tokio::test]
 async fn outside_the_window_a_template_goes_out_where_there_is_one() {
     let refused =
         (400, json!({"error": {"message": "m", "type": "OAuthException", "code": 131_047}}));

@@ -1,6 +1,7 @@
 //! When a call is recorded, and when not (B4): with the test as the caller and as the voice.
 
 use std::{
+    collections::VecDeque,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -12,8 +13,9 @@ use domain::{
     CallCommand, CallSid, ControlCall, Envelope, EventId, FinishRecording, Payload, SentenceSpoken,
     Timestamp,
 };
-use serde_json::json;
-use tokio::sync::mpsc;
+use futures::StreamExt as _;
+use serde_json::{Value, json};
+use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
     edge_task::{EdgeTask, OUR_NUMBER, PATIENCE, start},
@@ -57,6 +59,17 @@ impl Handler for Voice {
     }
 }
 
+impl Voice {
+    async fn renders(&self, text: &str) {
+        let rendered = async {
+            while !self.spoken.lock().unwrap().iter().any(|spoken| spoken == text) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, rendered).await.expect("it is rendered");
+    }
+}
+
 /// Tells which recordings are to be finished.
 pub struct Jobs(pub mpsc::UnboundedSender<FinishRecording>);
 
@@ -74,6 +87,10 @@ impl Handler for Jobs {
 struct Phone {
     socket: Socket,
     frames: u32,
+    /// When all that came has been played.
+    plays_out: Instant,
+    /// What is to come back, and when.
+    marks: VecDeque<(Instant, Value)>,
 }
 
 impl Phone {
@@ -81,15 +98,56 @@ impl Phone {
         let twiml = edge.call(sid, CALLER).await.1;
         let mut socket = open_signed(edge).await;
         say(&mut socket, &start_message(sid, token_in(&twiml))).await;
-        Self { socket, frames: 0 }
+        Self { socket, frames: 0, plays_out: Instant::now(), marks: VecDeque::new() }
     }
 
     async fn hum(&mut self, frames: u32) {
+        self.send(frames, &[HUM; 160]).await;
+    }
+
+    /// Sends a frame so many times, at a frame's pace; plays what comes meanwhile, and returns its marks.
+    async fn send(&mut self, frames: u32, frame: &[u8]) {
         for _ in 0..frames {
-            say(&mut self.socket, &media(self.frames, &STANDARD.encode([HUM; 160]))).await;
+            say(&mut self.socket, &media(self.frames, &STANDARD.encode(frame))).await;
             self.frames += 1;
-            tokio::time::sleep(FRAME).await;
+            let pause = tokio::time::sleep(FRAME);
+            tokio::pin!(pause);
+            loop {
+                let message = tokio::select! {
+                    () = &mut pause => break,
+                    message = self.socket.next() => message.expect("an open socket").unwrap(),
+                };
+                let Ok(text) = message.into_text() else { continue };
+                self.take_in(serde_json::from_str(&text).unwrap_or_default());
+            }
+            while self.marks.front().is_some_and(|(due, _)| Instant::now() >= *due) {
+                let (_, mark) = self.marks.pop_front().unwrap();
+                say(&mut self.socket, &mark).await;
+            }
         }
+    }
+
+    fn take_in(&mut self, told: Value) {
+        let now = Instant::now();
+        match told["event"].as_str() {
+            Some("media") => {
+                let audio = STANDARD.decode(told["media"]["payload"].as_str().unwrap()).unwrap();
+                let lasts = Duration::from_micros(125 * audio.len() as u64);
+                self.plays_out = self.plays_out.max(now) + lasts;
+            }
+            Some("mark") => self.marks.push_back((self.plays_out, told)),
+            Some("clear") => {
+                self.plays_out = now;
+                self.marks.iter_mut().for_each(|(due, _)| *due = now);
+            }
+            _ => {}
+        }
+    }
+
+    async fn press(&mut self, digit: &str) {
+        let key = json!({"event": "dtmf", "streamSid": "MZ1", "sequenceNumber": "2",
+            "dtmf": {"track": "inbound_track", "digit": digit}});
+        say(&mut self.socket, &key).await;
     }
 
     async fn hang_up(&mut self, sid: &str) {
@@ -107,12 +165,7 @@ async fn nothing_is_recorded_before_the_announcement_nor_in_a_pause() {
     let (jobs, mut finished) = mpsc::unbounded_channel();
     edge.play(Queue::Jobs, Arc::new(Jobs(jobs)));
     edge.set(&json!({"recording_consent": CONSENT})).await;
-    let rendered = async {
-        while !voice.spoken.lock().unwrap().iter().any(|text| text == CONSENT) {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, rendered).await.expect("the announcement is rendered");
+    voice.renders(CONSENT).await;
 
     let sid = new_call_sid();
     let mut phone = Phone::call(&edge, &sid).await;
@@ -151,6 +204,31 @@ async fn nothing_is_recorded_before_the_announcement_nor_in_a_pause() {
     assert_eq!(told.get("at").map(String::as_str), Some("0"));
     let ended = edge.published_kind("CallEnded").await;
     assert!(ended.off_record, "numbers in it are masked");
+}
+
+#[tokio::test]
+async fn who_breaks_into_the_announcement_is_recorded_once_it_was_made_again() {
+    let Some(edge) = start().await else { return };
+    let voice = Arc::new(Voice { bus: edge.bus.clone(), spoken: Mutex::default() });
+    edge.play(Queue::Speak, voice.clone());
+    let (jobs, mut finished) = mpsc::unbounded_channel();
+    edge.play(Queue::Jobs, Arc::new(Jobs(jobs)));
+    edge.set(&json!({"recording_consent": CONSENT})).await;
+    voice.renders(CONSENT).await;
+    let sid = new_call_sid();
+    let mut phone = Phone::call(&edge, &sid).await;
+    phone.hum(10).await;
+    for digit in ["4", "#"] {
+        phone.press(digit).await;
+    }
+    let broke_in = phone.frames as usize * 160;
+    phone.hum(100).await;
+    phone.hang_up(&sid).await;
+    let job = tokio::time::timeout(PATIENCE, finished.recv()).await.unwrap().unwrap();
+    assert_eq!(job.parts, 1);
+    let (caller, _) = edge.file(&format!("recording-parts/{sid}/00000.caller.ulaw")).await;
+    let kept = caller.iter().position(|code| *code == HUM).expect("some of it is recorded");
+    assert!(kept >= broke_in + SENTENCE_SAMPLES, "recorded from {kept} on, cut at {broke_in}");
 }
 
 #[tokio::test]

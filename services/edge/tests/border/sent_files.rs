@@ -207,11 +207,98 @@ async fn an_operator_hands_a_file_over_and_writes_with_it() {
     assert_eq!(lines[1].content["reaction"]["message_id"], asked);
 }
 
+#[tokio::test]
+async fn an_operator_sends_a_template_however_long_ago_the_person_wrote() {
+    let Some((edge, world)) = start().await else { return };
+    let key = edge.api_key(store::seed::DEMO, "operator").await;
+    let two_days_ago = Timestamp::now().as_micros() - 2 * 86_400 * 1_000_000;
+    remembered_at(&edge, "Hello", Timestamp::from_micros(two_days_ago)).await;
+    let path = format!("/api/v1/conversations/{}/messages", anas_chat().as_uuid());
+    let plain = edge.write(&key, &path, &json!({"text": "Are you still there?"})).await;
+    assert_eq!(plain.refusal(), (409, "window_closed"));
+    let template = |change: Value| {
+        let mut template = json!({"name": "offer", "language": "en_US"});
+        template.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        json!({ "template": template })
+    };
+    for (body, field) in [
+        (template(json!({"name": "An offer"})), "template.name"),
+        (template(json!({"language": "en-US!"})), "template.language"),
+        (template(json!({"header": {}})), "template.header"),
+        (template(json!({"parameters": ["two\nlines"]})), "template.parameters[0]"),
+        (template(json!({"buttons": [{"index": 0}]})), "template.buttons[0]"),
+        (template(json!({"buttons": [{"index": 10, "payload": "x"}]})), "template.buttons[0]"),
+        (
+            template(
+                json!({"buttons": [{"index": 0, "payload": "x"}, {"index": 0, "url_end": "x"}]}),
+            ),
+            "template.buttons[1]",
+        ),
+        (
+            json!({"template": {"name": "offer", "language": "en_US"}, "file": uuid::Uuid::new_v4()}),
+            "template",
+        ),
+    ] {
+        let answer = edge.write(&key, &path, &body).await;
+        assert_eq!(answer.refusal(), (400, "invalid_body"), "{body}: {}", answer.body);
+        assert_eq!(answer.body["error"]["field"], field, "{body}");
+    }
+    let body =
+        template(json!({"header": {"text": "Maple Dental"}, "parameters": ["Ana", "Friday"],
+        "buttons": [{"index": 0, "payload": "yes"}, {"index": 1, "url_end": "a/1"}]}));
+    assert_eq!(edge.write(&key, &path, &body).await.status, 202);
+    let Payload::MessageSent(sent) = edge.published_kind("MessageSent").await.payload else {
+        unreachable!()
+    };
+    assert_eq!(sent.text.reveal(), "[offer] Ana · Friday", "what the history shows");
+    assert_eq!(fate(&edge).await.status, DeliveryStatus::Accepted);
+    let lines = seen(&world);
+    let sent = &lines[0].content["template"];
+    assert_eq!((&sent["name"], &sent["language"]["code"]), (&json!("offer"), &json!("en_US")));
+    let components = sent["components"].as_array().unwrap();
+    let kinds: Vec<_> = components.iter().map(|c| c["type"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["header", "body", "button", "button"]);
+    assert_eq!(components[1]["parameters"][1]["text"], "Friday");
+}
+
+#[tokio::test]
+async fn an_operator_offers_choices() {
+    let Some((edge, world)) = start().await else { return };
+    let key = edge.api_key(store::seed::DEMO, "operator").await;
+    remembered(&edge, "When?").await;
+    let path = format!("/api/v1/conversations/{}/messages", anas_chat().as_uuid());
+    let choice = |id: &str, title: &str| json!({"id": id, "title": title});
+    let eleven: Vec<_> = (0..11).map(|n| choice(&n.to_string(), &format!("at {n}"))).collect();
+    for (choices, field) in [
+        (json!(eleven), "choices"),
+        (json!([choice("a", " ")]), "choices[0].title"),
+        (json!([choice("a", "Friday"), choice("a", "Monday")]), "choices[1]"),
+    ] {
+        let body = json!({"text": "When?", "choices": choices});
+        let answer = edge.write(&key, &path, &body).await;
+        assert_eq!(answer.refusal(), (400, "invalid_body"), "{body}: {}", answer.body);
+        assert_eq!(answer.body["error"]["field"], field, "{body}");
+    }
+    let choices = json!([choice("fri", "Friday"), choice("mon", "Monday")]);
+    let alone = edge.write(&key, &path, &json!({ "choices": choices })).await;
+    assert_eq!(alone.body["error"]["field"], "choices", "{}", alone.body);
+    let body = json!({"text": "When?", "choices": choices});
+    assert_eq!(edge.write(&key, &path, &body).await.status, 202);
+    fate(&edge).await;
+    let buttons = &seen(&world)[0].content["interactive"]["action"]["buttons"];
+    let reply = &buttons[1]["reply"];
+    assert_eq!((&reply["id"], &reply["title"]), (&json!("mon"), &json!("Monday")));
+}
+
 /// Ana's chat in the history, with this message of hers; its id.
 async fn remembered(edge: &EdgeTask, text: &str) -> uuid::Uuid {
+    remembered_at(edge, text, Timestamp::now()).await
+}
+
+async fn remembered_at(edge: &EdgeTask, text: &str, at: Timestamp) -> uuid::Uuid {
     let store = edge.db.store().await;
     let tx = store.tenant(store::seed::DEMO).await.unwrap();
-    let conversation = chat(&tx, ANA, &[text], Timestamp::now()).await;
+    let conversation = chat(&tx, ANA, &[text], at).await;
     assert_eq!(conversation, anas_chat());
     tx.commit().await.unwrap();
     let owner = edge.db.owner().await;

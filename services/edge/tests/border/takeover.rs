@@ -2,8 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use bus::{Destination, Queue};
+use bus::{Context, Destination, Handler, Outcome, Queue};
 use cache::{Record, RecordingBlock, Sequel};
 use domain::{
     CallEndReason, CallEnded, CallSid, ConversationId, Envelope, EventId, FinishRecording,
@@ -15,6 +16,7 @@ use store::{
     seed::DEMO,
     users::{self, Identity},
 };
+use tokio::sync::mpsc;
 
 use crate::{
     edge_task::{EdgeTask, OUR_NUMBER, PATIENCE, PUBLIC_BASE, start_with},
@@ -87,6 +89,52 @@ async fn what_was_to_follow_a_reply_follows_it_though_its_task_is_gone() {
             assert!(matches!(&ended.payload, Payload::CallEnded(e) if by_the_agent(e)));
         }
     }
+    edge.stop().await;
+}
+
+/// Tells with which voice sentences are to be spoken.
+struct Voices(mpsc::UnboundedSender<(CallSid, domain::Voice)>);
+
+#[async_trait]
+impl Handler for Voices {
+    async fn handle(&self, _context: &Context, message: &Envelope) -> Outcome {
+        if let Payload::SpeakSentence(job) = &message.payload {
+            let _ = self.0.send((job.call.clone(), job.voice.clone()));
+        }
+        Outcome::Done
+    }
+}
+
+#[tokio::test]
+async fn the_rest_of_a_reply_is_spoken_in_the_voice_it_began_in() {
+    let Some(edge) = start_with(&[]).await else { return };
+    let (asked, mut voices) = mpsc::unbounded_channel();
+    edge.play(Queue::Speak, Arc::new(Voices(asked)));
+    let sql =
+        "INSERT INTO agent_metadata (tenant, name, kind, config) VALUES ($1, 'amelie', 'task', $2)";
+    let config =
+        json!({"instructions": "Be brief.", "language": "fr-CA", "voice": "aura-2-agathe-fr"});
+    edge.db.owner().await.execute(sql, &[DEMO.as_uuid(), &config]).await.expect("keep an agent");
+    let call = lost_call(&edge).await;
+    let (conversation, cache) = (ConversationId::of_call(DEMO, &call), &edge.cache);
+    let attempt = cache.begin_turn(conversation, Turn(1)).await.unwrap().attempt;
+    let choice = r#"{"agent": "amelie", "confidence": 0.9, "reason": "said so"}"#;
+    let said = [Record::Value("choice", choice), Record::Sentence(0, "Bonjour.")];
+    cache.record(conversation, Turn(1), attempt, &said).await.unwrap();
+    let form = call_form(call.as_str(), "+15551234567", OUR_NUMBER);
+    let twiml = edge.twilio("/twilio/voice?attempt=1&turn=0", &form).await.1;
+    let mut socket = open_signed(&edge).await;
+    say(&mut socket, &start_message(call.as_str(), token_in(&twiml))).await;
+    let of_the_call = async {
+        loop {
+            let (of, voice) = voices.recv().await.expect("it is asked for");
+            if of == call {
+                return voice;
+            }
+        }
+    };
+    let voice = tokio::time::timeout(PATIENCE, of_the_call).await.expect("it is asked for");
+    assert_eq!((&*voice.model, &*voice.language), ("aura-2-agathe-fr", "fr-CA"));
     edge.stop().await;
 }
 

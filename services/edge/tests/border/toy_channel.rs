@@ -110,7 +110,7 @@ impl Handler for Echo {
             in_reply_to: said.external_id.clone(),
             attempt: 1,
             account: TurnAccount::default(),
-            choices: vec![choice("yes"), choice("no")],
+            choices: vec![choice("morning"), choice("evening")],
             form: SentForm::Text,
         };
         let reply = message.follow("message-sent", Timestamp::now(), reply);
@@ -134,12 +134,12 @@ async fn a_channel_nobody_knew_is_answered_like_any_other() {
 
     // Lines that fit: what was said, and the choices, written out and numbered.
     let mut lines = Vec::new();
-    while !lines.iter().any(|line: &String| line.ends_with("2. no")) {
+    while !lines.iter().any(|line: &String| line.ends_with("2. evening")) {
         let next = tokio::time::timeout(PATIENCE, replies.recv()).await;
         lines.push(next.expect("a reply").unwrap());
     }
     let whole = lines.join(" ");
-    for part in ["You said hello", "there", "1. yes", "2. no"] {
+    for part in ["You said hello", "there", "1. morning", "2. evening"] {
         assert!(whole.contains(part), "{lines:?}");
     }
     let texts = lines.iter().map(|line| line.strip_prefix("kim: ").expect("to whom"));

@@ -6,7 +6,7 @@ use domain::{CallEndReason, MessageKind, Payload};
 use serde_json::json;
 
 use crate::{
-    edge_task::{META_VERIFY, OUR_NUMBER, PUBLIC_BASE, anas_chat, start, text_of},
+    edge_task::{META_VERIFY, OUR_NUMBER, PUBLIC_BASE, anas_chat, start, start_with, text_of},
     vendors::{
         Answered, call_form, form_signature, meta_signature, new_call_sid, token_in,
         twilio_signature, whatsapp_body, whatsapp_text,
@@ -248,6 +248,21 @@ async fn a_forger_is_blocked_and_an_address_that_signs_correctly_never_is() {
     ];
     let hidden = edge.post("/webhooks/whatsapp", &hidden, body.clone()).await.0;
     assert_eq!(hidden, 401, "a line of the forger's own, above the proxy's, hides nothing");
+}
+
+#[tokio::test]
+async fn a_vendor_whose_ranges_are_set_asks_from_nowhere_else() {
+    let Some(edge) = start_with(&[("SB_WHATSAPP_SOURCES", "203.0.113.0/24")]).await else { return };
+    let body = whatsapp_body(&[whatsapp_text("wamid.1", "Hi")]);
+    let signature = meta_signature(&body);
+    let post = async |source: &str| {
+        let headers = [("x-forwarded-for", source), ("x-hub-signature-256", signature.as_str())];
+        edge.post("/webhooks/whatsapp", &headers, body.clone()).await.0
+    };
+    assert_eq!(post("198.51.100.7").await, 403, "well signed, and yet");
+    edge.assert_nothing_published().await;
+    assert_eq!(post("203.0.113.5").await, 200);
+    assert_eq!(edge.call(&new_call_sid(), "+15551234567").await.0, 200, "Twilio has none");
 }
 
 #[tokio::test]

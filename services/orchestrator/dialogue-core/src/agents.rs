@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::{
     appointment::{self, Scene},
     classifier, recording, retrieval,
+    sentence::sentences,
     state::{Question, State},
     tool::{self, Escalate, Escalated, EscalationReason, Outcome, ToolRequest, Tools, Wanted},
     understand::{self, Answer, Wish},
@@ -128,7 +129,7 @@ impl Agent {
 
     /// The tenant's voice, as far as the agent has none of its own. One of its own is asked for at every vendor of the
     /// tenant's.
-    pub(crate) fn voice(&self, usual: &Voice) -> Voice {
+    pub fn voice(&self, usual: &Voice) -> Voice {
         let mut voice = usual.clone();
         if let Some(language) = &self.language {
             voice.language.clone_from(language);
@@ -268,6 +269,14 @@ impl Scripted {
     pub(crate) fn missed(text: impl Into<String>) -> Self {
         Self { text: text.into(), hang_up: false, is_miss: true }
     }
+
+    /// The same, said after `first`.
+    pub(crate) fn after(self, first: Option<String>) -> Self {
+        match first {
+            Some(first) => Self { text: format!("{first} {}", self.text), ..self },
+            None => self,
+        }
+    }
 }
 
 impl From<String> for Scripted {
@@ -311,6 +320,15 @@ pub(crate) fn reply(
         return hand_over(state, EscalationReason::Ladder, scene.tools);
     }
     Ok(scripted)
+}
+
+/// What is said where nothing was said that could be answered: `receipt`, and the question that stands open once more.
+pub(crate) fn go_on(state: &State, receipt: &str) -> Scripted {
+    let last = state.asked.and_then(|_| state.last_reply());
+    let open = last.and_then(|reply| sentences(reply.reveal()).pop());
+    let question = open.filter(|sentence| sentence.ends_with('?'));
+    let question = question.as_deref().map_or("What can I do for you?", str::trim);
+    format!("{receipt} {question}").into()
 }
 
 fn by_kind(

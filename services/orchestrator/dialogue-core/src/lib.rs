@@ -15,6 +15,8 @@ mod agents;
 mod appointment;
 mod classifier;
 mod desk;
+mod message;
+mod offering;
 mod recording;
 mod reply;
 mod retrieval;
@@ -27,7 +29,8 @@ pub mod tool;
 pub mod understand;
 
 pub use agents::{Agent, AgentKind, USUAL_TOOLS, default_agents};
-pub use desk::{Answer, Desk, Message, Past, Prompt, Step};
+pub use desk::{Answer, Desk, Past, Prompt, Step};
+pub use message::{Attachment, FileBytes, Message, Quoted};
 pub use reply::{
     CONTINUATIONS_MAX, MISTAKES_MAX, RECOVERY, REPLY_BYTES_MAX, ROUNDS_MAX, Reply, ReplyAction,
     ReplyInput, join,

@@ -4,8 +4,8 @@ mod clinic;
 
 use clinic::{CALLER, NOW, Talk, desk_with, moment};
 use dialogue_core::tool::{Done, Escalated, Outcome};
-use dialogue_core::{Message, Past, Role, Step};
-use domain::{MessageKind, Turn};
+use dialogue_core::{Attachment, Message, Past, Prompt, Role, Step};
+use domain::{Location, Media, MediaKind, MessageKind, Turn};
 
 /// What a slow voice can say without the caller growing impatient.
 const SPOKEN_CHARS_MAX: usize = 120;
@@ -310,6 +310,9 @@ fn who_asks_for_a_human_is_handed_over_and_only_once() {
         heard: None,
         spoken: true,
         from: "".into(),
+        attachment: None,
+        quoted: None,
+        referral: None,
     };
     let choice = call.desk.choose(&call.state, &message).expect("wants an answer");
     let step = |done: &[Done]| call.desk.answer(&call.state, &message, &choice, NOW, done);
@@ -393,10 +396,110 @@ fn kinds_of_message_no_agent_can_read_get_a_sensible_answer() {
         heard: None,
         spoken: false,
         from: "".into(),
+        attachment: None,
+        quoted: None,
+        referral: None,
     };
     assert!(chat.desk.choose(&chat.state, &reaction).is_none(), "a thumbs-up wants no answer");
     let (agent, _) = chat.answer("", MessageKind::Choice("book an appointment".into()), true);
     assert_eq!(agent, "appointments");
+}
+
+/// A file of this kind, with what there is of it and its caption.
+fn file(talk: &Talk, kind: MediaKind, attachment: Option<Attachment>, caption: &str) -> Message {
+    let media = Media {
+        kind,
+        id: "77".into(),
+        mime_type: "x/y".into(),
+        sha256: String::new(),
+        filename: None,
+    };
+    let message = talk.message(caption, MessageKind::Media(media), true);
+    Message { attachment, ..message }
+}
+
+/// What the rules say to it, and what a model is asked.
+fn taken(talk: &mut Talk, message: &Message) -> (String, Option<Prompt>) {
+    let choice = talk.desk.choose(&talk.state, message).expect("wants an answer");
+    let answer = talk.answered(message, &choice);
+    talk.state = answer.state;
+    talk.state.replied(message.turn, answer.scripted.as_str().into(), false);
+    talk.turn = message.turn;
+    (answer.scripted, answer.prompt)
+}
+
+#[test]
+fn a_file_is_taken_in_and_the_talk_goes_on_where_it_was() {
+    let mut chat = Talk::chat();
+    chat.say("I need an appointment");
+    let picture = file(&chat, MediaKind::Image, Some(Attachment::Kept), "");
+    let (said, prompt) = taken(&mut chat, &picture);
+    let expected = "Thank you, I have your picture; the team will see it. What name is it for?";
+    assert_eq!(said, expected);
+    let prompt = prompt.expect("a model can say something to it");
+    assert_eq!(prompt.messages.last().expect("a message").text.reveal(), "[sent a picture]");
+    assert!(prompt.system.reveal().contains("You do not see the file"));
+    let named = file(&chat, MediaKind::Document, Some(Attachment::Kept), "Anna Lee");
+    let (said, _) = taken(&mut chat, &named);
+    let expected = "Thank you, I have your document; the team will see it. \
+        Thank you, Anna Lee. Which day would suit you?";
+    assert_eq!(said, expected);
+    chat.holds(&[("next Tuesday", "appointments", "And at what time on Tuesday, November 24?")]);
+
+    let mut silent = Talk::chat();
+    let first = file(&silent, MediaKind::Image, None, "");
+    let (said, _) = taken(&mut silent, &first);
+    assert!(said.ends_with("What can I do for you?"), "{said}");
+}
+
+#[test]
+fn a_file_that_did_not_arrive_is_asked_for_again_and_its_caption_is_answered() {
+    let mut chat = Talk::chat();
+    let gone = file(&chat, MediaKind::Image, Some(Attachment::Missing), "");
+    let again = "Sorry, I could not get your picture. Could you send it again?";
+    assert_eq!(taken(&mut chat, &gone), (again.to_owned(), None));
+    let gone = file(&chat, MediaKind::Image, Some(Attachment::Missing), "I need an appointment");
+    let (said, prompt) = taken(&mut chat, &gone);
+    assert_eq!(said, format!("{again} Sure. What name is it for?"));
+    let prompt = prompt.expect("there are words");
+    let told = prompt.messages.last().expect("a message").text.reveal().to_owned();
+    assert_eq!(told, "I need an appointment [sent a picture, which did not arrive]");
+    let note = file(&chat, MediaKind::VoiceNote, None, "");
+    let (said, _) = taken(&mut chat, &note);
+    assert!(said.starts_with("Sorry, I could not understand your voice note."), "{said}");
+}
+
+#[test]
+fn a_place_is_no_answer_to_what_was_asked() {
+    let mut chat = Talk::chat();
+    chat.say("I need an appointment");
+    let place = Location { latitude: 43.65, longitude: -79.38 };
+    let place = chat.message("10 Friday Street", MessageKind::Location(place), true);
+    let (said, prompt) = taken(&mut chat, &place);
+    let expected = "Thank you, I have your location; the team will see it. What name is it for?";
+    assert_eq!(said, expected);
+    assert_eq!((chat.state.enquiry.day, chat.state.misses), (None, 0));
+    let told = prompt.expect("a model can say something to it").messages;
+    let told = told.last().expect("a message").text.reveal();
+    assert_eq!(told, "[shared a location: 10 Friday Street (43.65, -79.38)]");
+}
+
+#[test]
+fn what_the_rules_ask_can_be_chosen_from_where_a_person_writes() {
+    let mut chat = Talk::chat();
+    let titles = |chat: &mut Talk, words: &str| -> Vec<String> {
+        let (_, said) = chat.say(words);
+        let choices = chat.desk.choices((said.as_str(), true), &chat.state, &[], NOW);
+        choices.into_iter().map(|choice| choice.title.into_revealed()).collect()
+    };
+    assert!(titles(&mut chat, "I need an appointment").is_empty());
+    assert!(titles(&mut chat, "Anna Lee").is_empty());
+    let offered = ["Monday 9 AM", "Monday 9:30 AM", "Monday 10 AM"];
+    assert_eq!(titles(&mut chat, "Monday morning"), offered);
+    assert_eq!(titles(&mut chat, "Monday 9:30 AM"), ["Yes", "No"]);
+    assert!(titles(&mut chat, "no").is_empty(), "what should be changed is no yes or no");
+    assert_eq!(titles(&mut chat, "Monday 10 AM"), ["Yes", "No"]);
+    assert!(titles(&mut chat, "Yes").is_empty());
 }
 
 #[test]
@@ -407,8 +510,8 @@ fn a_lost_context_is_rebuilt_from_the_history_without_the_user_noticing() {
         let (agent, _) = call.say(text);
         let heard = call.state.pending.clone().expect("a spoken reply is pending");
         let person = call.state.history.last().cloned().expect("the words are in");
-        past.push(Past { utterance: person, agent: None, at: NOW });
-        past.push(Past { utterance: heard, agent: Some(agent), at: NOW });
+        past.push(Past { utterance: person, is_place: false, agent: None, at: NOW });
+        past.push(Past { utterance: heard, is_place: false, agent: Some(agent), at: NOW });
     }
     call.state = call.desk.rebuild(&past, &[], true, &CALLER.into());
     call.holds(&[(
@@ -429,6 +532,9 @@ fn the_same_state_and_words_give_the_same_answer() {
         heard: None,
         spoken: true,
         from: "".into(),
+        attachment: None,
+        quoted: None,
+        referral: None,
     };
     let mut run = || {
         let choice = call.desk.choose(&call.state, &message).expect("wants an answer");

@@ -134,18 +134,20 @@ impl LanguageModel for Bedrock {
     }
 
     async fn reply(&self, request: &Request) -> Result<Deltas, ModelError> {
-        self.stream(&body::body(request).ok_or(ModelError::NoWords)?).await
+        let body = body::body(request).ok_or(ModelError::NoWords)?;
+        self.stream(&body, self.patience.until_first(request)).await
     }
 
     async fn fill(&self, form: &Form, within: Duration) -> Result<Filled, ModelError> {
-        let asked = async { filled(self.stream(&body::form(form)).await?).await };
+        let (body, until_first) = (body::form(form), self.patience.first_token);
+        let asked = async { filled(self.stream(&body, until_first).await?).await };
         timeout(within, asked).await.unwrap_or(Err(ModelError::TimedOut(Waiting::Next)))
     }
 }
 
 impl Bedrock {
-    async fn stream(&self, body: &Value) -> Result<Deltas, ModelError> {
-        let deadline = Instant::now() + self.patience.first_token;
+    async fn stream(&self, body: &Value, until_first: Duration) -> Result<Deltas, ModelError> {
+        let deadline = Instant::now() + until_first;
         let BedrockSettings { base_url, model, .. } = &self.settings;
         let (operation, body) = ((model.as_str(), OPERATION), body.to_string().into_bytes());
         let posted = post(&self.http, &self.access, base_url, operation, body);

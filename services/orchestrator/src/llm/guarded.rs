@@ -10,7 +10,7 @@ use futures::{StreamExt as _, stream};
 use crate::llm::{Delta, Deltas, Filled, Form, LanguageModel, ModelError, Price, Request};
 
 /// A model behind a breaker: one that failed lately is not asked, so that the next in the list answers without the
-/// caller's waiting for this one first.
+/// caller's waiting for this one first. One that refuses a file is asked once more without it.
 pub struct Guarded {
     model: Arc<dyn LanguageModel>,
     breaker: Arc<Mutex<Breaker>>,
@@ -46,7 +46,14 @@ impl LanguageModel for Guarded {
     async fn reply(&self, request: &Request) -> Result<Deltas, ModelError> {
         let mut asking =
             Asking::begin(&self.breaker, self.name(), "chat").ok_or(ModelError::Resting)?;
-        let deltas = match self.model.reply(request).await {
+        let mut begun = self.model.reply(request).await;
+        if let Err(error) = &begun
+            && let Some(request) = request.without_file(error)
+        {
+            tracing::info!(model = self.name(), %error, "asked again without the file");
+            begun = self.model.reply(&request).await;
+        }
+        let deltas = match begun {
             Ok(deltas) => deltas,
             Err(error) => {
                 asking.failed(&error);
@@ -171,6 +178,8 @@ fn verdict(error: &ModelError) -> Verdict {
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
+    use dialogue_core::{FileBytes, Prompt};
+
     use super::*;
 
     #[derive(Default)]
@@ -212,5 +221,42 @@ mod tests {
         let rests = guarded.reply(&request).await.err().unwrap();
         assert!(matches!(rests, ModelError::Resting), "{rests}");
         assert_eq!(broken.0.load(Ordering::Relaxed), 3);
+    }
+
+    /// Refuses whatever has a file.
+    struct Blind;
+
+    #[async_trait]
+    impl LanguageModel for Blind {
+        fn name(&self) -> &str {
+            "blind"
+        }
+
+        fn model(&self) -> &str {
+            "blind"
+        }
+
+        async fn reply(&self, request: &Request) -> Result<Deltas, ModelError> {
+            match request.prompt.as_ref().is_some_and(|prompt| prompt.file.is_some()) {
+                true => Err(ModelError::Refused { status: 400, code: "invalid_request".into() }),
+                false => Ok(stream::iter([Ok(Delta::Text("I see.".into()))]).boxed()),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_model_that_refuses_a_file_answers_the_words() {
+        let file = FileBytes { mime_type: "image/png".into(), bytes: b"bytes"[..].into() };
+        let system = "Be brief.".into();
+        let request = Request {
+            prompt: Some(Prompt { system, messages: Vec::new(), file: Some(file) }),
+            said: Vec::new(),
+            scripted: String::new(),
+            tools: Vec::new(),
+            exchanges: Vec::new(),
+            hearing: None,
+        };
+        let mut deltas = Guarded::new(Arc::new(Blind)).reply(&request).await.unwrap();
+        assert_eq!(deltas.next().await.unwrap().unwrap(), Delta::Text("I see.".into()));
     }
 }

@@ -64,6 +64,16 @@ pub struct Hearing {
 }
 
 impl Request {
+    /// The same without its file, where it has one and `error` is a refusal that may be for that: many models do not look at
+    /// files, and answer what is said of it.
+    fn without_file(&self, error: &ModelError) -> Option<Self> {
+        let prompt = self.prompt.as_ref().filter(|prompt| prompt.file.is_some())?;
+        let ModelError::Refused { status: 400 | 404 | 413 | 415 | 422, .. } = error else {
+            return None;
+        };
+        Some(Self { prompt: Some(prompt.without_file()), ..self.clone() })
+    }
+
     /// What stands in the ledger after the last tools were asked for: it is gone on with.
     fn begun(&self) -> &[String] {
         let told = self.exchanges.last().map_or(0, |e| e.said).min(self.said.len());

@@ -121,17 +121,19 @@ impl LanguageModel for OpenAi {
     }
 
     async fn reply(&self, request: &Request) -> Result<Deltas, ModelError> {
-        self.stream(&body::body(&self.settings, request).ok_or(ModelError::NoWords)?).await
+        let body = body::body(&self.settings, request).ok_or(ModelError::NoWords)?;
+        self.stream(&body, self.patience.until_first(request)).await
     }
 
     async fn fill(&self, form: &Form, within: Duration) -> Result<Filled, ModelError> {
-        let asked = async { filled(self.stream(&body::form(&self.settings, form)).await?).await };
+        let (body, until_first) = (body::form(&self.settings, form), self.patience.first_token);
+        let asked = async { filled(self.stream(&body, until_first).await?).await };
         timeout(within, asked).await.unwrap_or(Err(ModelError::TimedOut(Waiting::Next)))
     }
 }
 
 impl OpenAi {
-    async fn stream(&self, body: &Value) -> Result<Deltas, ModelError> {
+    async fn stream(&self, body: &Value, until_first: Duration) -> Result<Deltas, ModelError> {
         let url = format!("{}/chat/completions", self.settings.base_url);
         let mut post = self.http.post(url).json(body);
         if let Some(version) = &self.settings.api_version {
@@ -143,7 +145,7 @@ impl OpenAi {
                 Dialect::OpenAi | Dialect::Compatible => post.bearer_auth(key.current().reveal()),
             };
         }
-        let deadline = Instant::now() + self.patience.first_token;
+        let deadline = Instant::now() + until_first;
         let response = timeout_at(deadline, post.send())
             .await
             .map_err(|_| ModelError::TimedOut(Waiting::First))?

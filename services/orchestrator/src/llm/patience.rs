@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::llm::Request;
+
 /// How long the vendor is waited for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
@@ -21,7 +23,18 @@ impl Default for Patience {
     }
 }
 
+/// So many times as long a model has that looks at a file first. That is in chats alone, where nobody holds a telephone.
+const WITH_A_FILE: u32 = 3;
+
 impl Patience {
+    /// How long the first token of the answer to `request` is waited for.
+    pub(crate) fn until_first(&self, request: &Request) -> Duration {
+        match request.prompt.as_ref().is_some_and(|prompt| prompt.file.is_some()) {
+            true => self.first_token * WITH_A_FILE,
+            false => self.first_token,
+        }
+    }
+
     /// A client of a vendor's endpoint. It follows no redirect: the key is for that one alone.
     pub(crate) fn http(&self) -> reqwest::ClientBuilder {
         reqwest::Client::builder()

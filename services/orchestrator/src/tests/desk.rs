@@ -17,7 +17,9 @@ use testkit::TestDb;
 use tokio::sync::Notify;
 
 use crate::{
-    Shell, handlers, hooks,
+    Shell,
+    attachments::Files,
+    handlers, hooks,
     llm::{LanguageModel, OpenAi, OpenAiSettings, RulesEngine},
     outlet::Outlet,
     tenants::Tenants,
@@ -64,7 +66,8 @@ impl World {
         let weather = OpenMeteo::new(WeatherSettings::at("http://127.0.0.1:9")).unwrap();
         let tools = Tools::new(weather, None, CONNECTIONS);
         let hooks = hooks::all();
-        let shell = Shell { cache, store, tenants, models, tools, hooks };
+        let files = Files::new(&boot::aws_config().await);
+        let shell = Shell { cache, store, files, tenants, models, tools, hooks };
         Some(Self { db, shell, tenant, prefix })
     }
 
@@ -141,7 +144,11 @@ impl Talk<'_> {
     }
 
     /// Handles the event as the orchestrator's loop would.
-    pub(crate) async fn handle(&self, out: &Outbox, envelope: &Envelope) -> anyhow::Result<()> {
+    pub(crate) async fn handle(
+        &self,
+        out: &Outbox,
+        envelope: &Envelope,
+    ) -> anyhow::Result<bus::Outcome> {
         let shell = &self.world.shell;
         match &envelope.payload {
             Payload::MessageReceived(e) => {
@@ -187,7 +194,7 @@ impl Outbox {
     }
 
     /// Runs `turn` until it hangs, and drops it there.
-    pub(crate) async fn kill(&self, turn: impl Future<Output = anyhow::Result<()>>) {
+    pub(crate) async fn kill(&self, turn: impl Future<Output = anyhow::Result<bus::Outcome>>) {
         tokio::select! {
             result = turn => panic!("it was to die: {result:?}"),
             () = self.hangs.notified() => {}

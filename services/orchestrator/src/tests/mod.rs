@@ -1,5 +1,6 @@
 //! Turns over real Redis and PostgreSQL, and a model behind real HTTP.
 
+mod along;
 mod bedrock;
 mod desk;
 mod handed_over;
@@ -8,6 +9,7 @@ mod knowledge;
 mod model_server;
 mod models;
 mod own_tools;
+mod replays;
 mod scoring;
 mod sonic;
 mod sonic_server;

@@ -7,8 +7,8 @@ use dialogue_core::tool::{
     Book, Call, Cancel, Done, FindSlots, ListAppointments, Outcome, Reschedule, ToolRequest, Window,
 };
 use domain::{
-    CallCommand, Channel, ControlCall, Envelope, MessageSent, Payload, Personal, SentForm,
-    Timestamp, Turn,
+    AppointmentChange, AppointmentChanged, CallCommand, Channel, ControlCall, Envelope,
+    MessageSent, Payload, Personal, SentForm, Timestamp, Turn,
 };
 
 use super::{
@@ -247,6 +247,41 @@ async fn a_person_is_reminded_of_what_still_stands() {
     let before = confirmations(&out).len();
     tools::reminder_due(&world.shell, &out, &event, reminder).await.unwrap();
     assert_eq!(confirmations(&out).len(), before, "it does not stand any more");
+}
+
+#[tokio::test]
+async fn a_person_is_told_of_what_the_business_itself_did_to_their_appointment() {
+    let Some(world) = clinic().await else { return };
+    let talk = world.call().await;
+    let message = talk.says(1, "at ten", None);
+    let booked = run(&talk, &Outbox::default(), &message, CALLER, booking(ten_in(3))).await;
+    let Outcome::Booked(appointment) = booked else { panic!("{booked:?}") };
+    let id = appointment.id.parse().unwrap();
+    let changed = async |change| {
+        let of = (world.tenant, talk.conversation, Channel::SMS);
+        let event = AppointmentChanged::of(id, change, of, Timestamp::now());
+        let Payload::AppointmentChanged(what) = &event.payload else { unreachable!() };
+        let out = Outbox::default();
+        for _ in 0..2 {
+            tools::appointment_changed(&world.shell, &out, &event, what).await.unwrap();
+        }
+        let told: Vec<_> = out.replies();
+        assert!(told.iter().all(|(e, _)| e.event_id == told[0].0.event_id), "it is sent once");
+        told.first().map(|(envelope, message)| {
+            assert_eq!((&envelope.channel, message.to.reveal()), (&Channel::SMS, CALLER));
+            message.text.reveal().to_owned()
+        })
+    };
+    let told = changed(AppointmentChange::Booked).await.unwrap();
+    assert!(told.contains("check-up with Dr. Lee is booked for"), "{told}");
+    assert!(changed(AppointmentChange::Moved).await.unwrap().contains("has moved to"));
+    assert_eq!(changed(AppointmentChange::Cancelled).await, None, "it stands");
+
+    let tx = world.shell.store.tenant(world.tenant).await.unwrap();
+    assert!(store::appointments::cancel(&tx, id).await.unwrap());
+    tx.commit().await.unwrap();
+    assert!(changed(AppointmentChange::Cancelled).await.unwrap().contains("is cancelled"));
+    assert_eq!(changed(AppointmentChange::Booked).await, None, "it does not stand any more");
 }
 
 #[tokio::test]

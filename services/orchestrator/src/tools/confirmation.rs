@@ -4,8 +4,8 @@
 use anyhow::Context as _;
 use dialogue_core::tool::{Appointment, Outcome};
 use domain::{
-    CalendarEntry, Channel, ConversationId, Envelope, Mail, MessageSent, Payload, Personal,
-    ReminderDue, SentForm, Timestamp, TurnAccount,
+    AppointmentChange, AppointmentChanged, CalendarEntry, Channel, ConversationId, Envelope, Mail,
+    MessageSent, Payload, Personal, ReminderDue, SentForm, Timestamp, TurnAccount,
 };
 use jiff::tz::TimeZone;
 use store::{
@@ -170,6 +170,53 @@ pub(crate) async fn reminder_due(
     let message = message(envelope, &to, text);
     let message = Envelope { event_id: envelope.event_id.child("reminder"), ..message };
     out.publish(&[message]).await.context("remind of an appointment")
+}
+
+/// Tells the person what the business itself did to their appointment, by message and by e-mail, where they can be reached so. The
+/// ids derive from the event: told twice, it is delivered once.
+///
+/// # Errors
+/// When the database cannot be read or a message not leave.
+pub(crate) async fn appointment_changed(
+    shell: &Shell,
+    out: &dyn Outlet,
+    envelope: &Envelope,
+    event: &AppointmentChanged,
+) -> anyhow::Result<()> {
+    let Ok(id) = event.appointment.parse() else { return Ok(()) };
+    let tenant = shell.tenants.get(envelope.tenant);
+    let tx = shell.store.tenant(envelope.tenant).await?;
+    let found = appointments::entry(&tx, id).await.context("find what to tell of")?;
+    let reach = appointments::reach_of_any(&tx, id).await.context("find whom to tell")?;
+    drop(tx);
+    let now = Timestamp::now();
+    let status = match event.change {
+        AppointmentChange::Booked | AppointmentChange::Moved => "booked",
+        AppointmentChange::Cancelled => "cancelled",
+    };
+    // What was undone meanwhile, or is over, is no news.
+    let found = found.filter(|found| found.status == status && found.starts_at > now);
+    let Some(found) = found else { return Ok(()) };
+    let told = Appointment {
+        id: found.id.to_string(),
+        start: moment(found.starts_at),
+        service: Some(found.service),
+        with: Some(found.with),
+    };
+    let outcome = match event.change {
+        AppointmentChange::Booked => Outcome::Booked(told),
+        AppointmentChange::Moved => Outcome::Moved(told),
+        AppointmentChange::Cancelled => Outcome::Cancelled(told),
+    };
+    let (tenant, turn, from) = (tenant.as_ref(), envelope.turn, Personal::default());
+    let scene = Scene { shell, out, tenant, envelope, from: &from, to: "", turn, at: now };
+    mail(&scene, &outcome, "changed").await?;
+    let (Some((_, reach)), Some(text)) = (reach, text_of(tenant, &outcome)) else { return Ok(()) };
+    let Reach { channel, our_address, phone, .. } = reach;
+    let to = TextTo { channel: Channel::named(channel), our_address, to: phone };
+    let message = message(envelope, &to, text);
+    let message = Envelope { event_id: envelope.event_id.child("changed"), ..message };
+    out.publish(&[message]).await.context("tell of an appointment")
 }
 
 /// A message in the chat with a person, which may be another conversation than `cause`'s.

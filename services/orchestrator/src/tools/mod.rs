@@ -28,7 +28,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-pub(crate) use confirmation::reminder_due;
+pub(crate) use confirmation::{appointment_changed, reminder_due};
 pub use held::HeldBookings;
 #[cfg(test)]
 pub(crate) use held::book_held;

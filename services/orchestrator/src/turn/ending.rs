@@ -8,12 +8,12 @@ use dialogue_core::{
     tool::{Done, Escalated, Outcome, ToolRequest},
 };
 use domain::{
-    CallSid, Envelope, Handover, MessageSent, OfferedChoice, Payload, ReplyFinished, ReplyWritten,
-    SentForm, Stage, Timestamp, TurnAccount,
+    CallSid, Envelope, Handover, MessageSent, OfferedChoice, Payload, Personal, ReplyFinished,
+    ReplyWritten, SentForm, Stage, Timestamp, TurnAccount,
 };
 use serde::{Deserialize, Serialize};
 
-use super::TurnRun;
+use super::{REPLY, TurnRun};
 use crate::ledger::TurnLedger;
 
 /// What the ledger keeps of a finished turn, so that its end can be published again.
@@ -45,18 +45,24 @@ pub(super) struct Ending {
 pub(super) struct StoredOffer {
     id: String,
     title: String,
+    #[serde(default)]
+    description: Option<String>,
 }
 
 impl StoredOffer {
     fn choice(&self) -> OfferedChoice {
-        let (id, title) = (self.id.clone(), self.title.as_str().into());
-        OfferedChoice { id, title, description: None }
+        OfferedChoice {
+            id: self.id.clone(),
+            title: self.title.as_str().into(),
+            description: self.description.as_deref().map(Into::into),
+        }
     }
 }
 
 impl From<OfferedChoice> for StoredOffer {
     fn from(choice: OfferedChoice) -> Self {
-        Self { id: choice.id, title: choice.title.into_revealed() }
+        let description = choice.description.map(Personal::into_revealed);
+        Self { id: choice.id, title: choice.title.into_revealed(), description }
     }
 }
 
@@ -107,7 +113,7 @@ impl TurnRun<'_> {
             choices: ending.choices.iter().map(StoredOffer::choice).collect(),
             form: SentForm::Text,
         };
-        let sent = self.finished("message-sent", sent, ending).with_turn(self.turn);
+        let sent = self.finished(REPLY, sent, ending).with_turn(self.turn);
         self.out.publish(&[sent]).await.context("publish the reply")
     }
 

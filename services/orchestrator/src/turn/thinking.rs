@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use boot::crash_point;
 use dialogue_core::{
-    Answer, Choice, State, Step,
+    Answer, Choice, State, Step, join,
     tool::{Call, Done, Outcome},
 };
 use serde::{Deserialize, Serialize};
@@ -147,23 +147,26 @@ impl TurnRun<'_> {
         let is_scripted = ledger.value(MODEL).is_none_or(|model| model == RulesEngine::NAME);
         let at = self.envelope.occurred_at;
         match self.tenant.desk.answer(state, message, choice, at, done) {
-            Step::Answer(answer) if is_scripted && !thinking.has_acted => answer,
+            Step::Answer(answer) if is_scripted && !thinking.has_acted => *answer,
             _ => self.considered(thinking),
         }
     }
 
-    /// What a person who writes is to choose from. A model's own words may offer something else.
+    /// What a person who writes may choose from below the reply, whoever wrote it.
     pub(super) fn offered(
         &self,
         ledger: &TurnLedger<'_>,
         thinking: &Thinking<'_>,
         state: &State,
     ) -> Vec<StoredOffer> {
-        let is_scripted = ledger.value(MODEL).is_none_or(|model| model == RulesEngine::NAME);
-        if self.call.is_some() || !is_scripted || thinking.has_acted {
+        if self.call.is_some() {
             return Vec::new();
         }
-        let choices = self.tenant.desk.choices(state, self.envelope.occurred_at);
+        let is_scripted = ledger.value(MODEL).is_none_or(|model| model == RulesEngine::NAME);
+        let reply = join(ledger.sentences());
+        let reply = (reply.as_str(), is_scripted && !thinking.has_acted);
+        let at = self.envelope.occurred_at;
+        let choices = self.tenant.desk.choices(reply, state, &thinking.done, at);
         choices.into_iter().map(StoredOffer::from).collect()
     }
 

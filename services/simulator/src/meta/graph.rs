@@ -55,7 +55,7 @@ impl ResponseError for GraphError {
             0 | 190 => StatusCode::UNAUTHORIZED,
             10 | 200..300 | 131_031 | 368 => StatusCode::FORBIDDEN,
             4 | 80_007 | 130_429 | 131_048 | 131_056 | 131_064 => StatusCode::TOO_MANY_REQUESTS,
-            131_000 => StatusCode::INTERNAL_SERVER_ERROR,
+            1 | 131_000 => StatusCode::INTERNAL_SERVER_ERROR,
             2 | 131_016 | 131_057 => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_REQUEST,
         }

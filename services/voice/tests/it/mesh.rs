@@ -2,7 +2,6 @@ use std::{collections::BTreeMap, net::TcpListener, sync::Arc, time::Duration};
 
 use actix_web::web;
 use async_trait::async_trait;
-use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
 use aws_sdk_secretsmanager::Client as SecretsManager;
 use boot::Environment;
 use bus::{Bus, BusSettings, Consumer, Context, Destination, Handler, Outcome, Queue, Source};
@@ -56,14 +55,7 @@ impl Mesh {
         let prefix = testkit::unique_prefix();
         let bucket = format!("{prefix}-files");
         let aws = boot::aws_config().await;
-        let s3 = aws_sdk_s3::config::Builder::from(&aws).force_path_style(true).build();
-        let s3 = aws_sdk_s3::Client::from_conf(s3);
-        let region = aws.region().unwrap().as_ref();
-        let place = CreateBucketConfiguration::builder()
-            .location_constraint(BucketLocationConstraint::from(region))
-            .build();
-        let create = s3.create_bucket().bucket(&bucket).create_bucket_configuration(place);
-        create.send().await.unwrap();
+        let s3 = testkit::make_bucket(&bucket).await.unwrap();
         let bus = Bus::new(
             &aws,
             BusSettings { long_poll: Duration::from_secs(1), ..BusSettings::new(&prefix, &bucket) },

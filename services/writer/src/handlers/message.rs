@@ -1,6 +1,7 @@
-use domain::{Channel, Envelope, MessageReceived, MessageSent};
+use domain::{Channel, Envelope, MessageKind, MessageReceived, MessageSent};
 use store::{
     StoreError, TenantTx, conversations, due, messages,
+    opt_outs::{self, OptOut},
     users::{self, Identity},
 };
 
@@ -21,6 +22,12 @@ pub(super) async fn received(
         }
     }
     messages::received(tx, of, e).await?;
+    if let MessageKind::Keyword(word) = &e.kind
+        && let Some(is_out) = word.opts_out()
+    {
+        opt_outs::note(tx, &OptOut::of(&of.channel, &e.to, &e.from), is_out, of.occurred_at)
+            .await?;
+    }
     match of.channel.is_spoken() {
         true => Ok(()),
         false => traces::schedule(tx, of).await,
@@ -30,7 +37,12 @@ pub(super) async fn received(
 /// An agent's reply.
 pub(super) async fn sent(tx: &TenantTx, of: &Envelope, e: &MessageSent) -> Result<(), StoreError> {
     conversations::note(tx, of, Some(&e.from), None).await?;
-    messages::sent(tx, of, e).await
+    messages::sent(tx, of, e).await?;
+    match of.channel.is_spoken() {
+        true => Ok(()),
+        // Also where the person never wrote: a reminder, a confirmation.
+        false => traces::schedule(tx, of).await,
+    }
 }
 
 /// A number where there is one; on WhatsApp the business-scoped id too, which may stand alone.
@@ -41,5 +53,10 @@ fn identities(of: &Envelope, e: &MessageReceived) -> Vec<Identity> {
         None if number.is_none() && of.channel == Channel::WHATSAPP => Identity::bsuid(&e.from),
         None => None,
     };
-    number.into_iter().chain(scoped).collect()
+    // Of who has another number from now on both are theirs.
+    let new_number = match &e.kind {
+        MessageKind::NumberChanged { to } => Identity::phone(to),
+        _ => None,
+    };
+    number.into_iter().chain(scoped).chain(new_number).collect()
 }

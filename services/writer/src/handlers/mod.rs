@@ -86,6 +86,8 @@ pub async fn record(tx: &TenantTx, event: &Envelope) -> Result<(), StoreError> {
         | Payload::Ping(_)
         | Payload::BookHeld(_)
         | Payload::ReminderDue(_)
+        | Payload::EscalationDue(_)
+        | Payload::AppointmentChanged(_)
         | Payload::ControlCall(_)
         | Payload::ReplyWritten(_)
         | Payload::FetchMedia(_)

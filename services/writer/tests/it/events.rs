@@ -10,7 +10,7 @@ use domain::{
 
 pub const CALLER: &str = "+15551234567";
 
-fn at(second: u64) -> Timestamp {
+pub fn at(second: u64) -> Timestamp {
     Timestamp::from_micros(1_800_000_000_000_000).plus(Duration::from_secs(second))
 }
 

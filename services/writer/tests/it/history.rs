@@ -1,7 +1,16 @@
 //! Whatever order events come in, and however often, the history is the same.
 
-use domain::{DeliveryStatus, Envelope, EventId, Payload, Personal, TenantId, Timestamp, Turn};
-use store::{Store, deliveries, history, messages};
+use std::time::Duration;
+
+use domain::{
+    Channel, ConversationId, DeliveryStatus, Envelope, EventId, Keyword, Location, MessageKind,
+    Payload, Personal, TenantId, Timestamp, Turn,
+};
+use store::{
+    Store, deliveries, history,
+    messages::{self, Speaker},
+    opt_outs::{self, OptOut},
+};
 use testkit::TestDb;
 
 use crate::events;
@@ -214,6 +223,115 @@ async fn a_message_replayed_late_stands_where_it_was_said() {
     }
 }
 
+/// The first message of a chat, and what the person did to it later.
+fn of_first(chat: &[Envelope], name: &str, kind: MessageKind, text: &str) -> Envelope {
+    let mut event = chat[0].clone();
+    event.event_id = event.event_id.child(name);
+    event.occurred_at = chat[1].occurred_at.plus(Duration::from_secs(60));
+    if let Payload::MessageReceived(message) = &mut event.payload {
+        (message.kind, message.text) = (kind, text.into());
+        message.external_id = format!("{}.{name}", message.external_id);
+    }
+    event
+}
+
+/// What stands in a chat for agents, and how its first message is shown.
+async fn stands(store: &Store, of: &Envelope) -> (Vec<String>, history::Message) {
+    let tx = store.tenant(of.tenant).await.unwrap();
+    let lines = messages::transcript(&tx, of.conversation, 100).await.unwrap();
+    let lines = lines.into_iter().filter(|line| !line.is_withdrawn);
+    let lines = lines.map(|line| line.text.into_revealed()).collect();
+    let shown = history::messages(&tx, of.conversation, None, false, 100).await.unwrap();
+    let first = shown.into_iter().find(|m| m.id == *of.event_id.as_uuid()).unwrap();
+    (lines, first)
+}
+
+#[tokio::test]
+async fn a_message_that_was_changed_says_what_it_says_now() {
+    let Some(db) = TestDb::create().await else { return };
+    let tenant = db.add_tenant("demo").await;
+    let store = db.store().await;
+    // The message itself may have to be replayed, long after its change.
+    for (n, is_late) in [false, true].into_iter().enumerate() {
+        let mut chat = events::chat(tenant, n);
+        let kind = || MessageKind::Edited { original: format!("wamid.in.{n}") };
+        let once = of_first(&chat, "once", kind(), "Are you open today?");
+        let twice = of_first(&chat, "twice", kind(), "Are you open on Sunday?");
+        if is_late {
+            chat[0].replays = 1;
+            record(&store, tenant, [&chat[1], &once, &twice, &chat[0]]).await;
+        } else {
+            record(&store, tenant, [&chat[0], &chat[1], &once, &twice]).await;
+        }
+        let (lines, shown) = stands(&store, &chat[0]).await;
+        assert_eq!(lines, ["Are you open on Sunday?", "Until five."], "late: {is_late}");
+        assert_eq!(shown.text.reveal(), "Are you open on Sunday?");
+        assert_eq!(shown.edited_at, Some(twice.occurred_at));
+        assert_eq!(shown.revoked_at, None);
+    }
+}
+
+#[tokio::test]
+async fn a_change_of_a_message_that_nobody_has_stands_by_itself() {
+    let Some(db) = TestDb::create().await else { return };
+    let tenant = db.add_tenant("demo").await;
+    let store = db.store().await;
+    let chat = events::chat(tenant, 0);
+    let kind = MessageKind::Edited { original: "wamid.before-us".into() };
+    let changed = of_first(&chat, "changed", kind, "At three then.");
+    record(&store, tenant, [&chat[0], &changed]).await;
+    let (lines, _) = stands(&store, &chat[0]).await;
+    assert_eq!(lines, ["Are you open?", "At three then."]);
+}
+
+#[tokio::test]
+async fn of_a_message_that_was_taken_back_no_word_is_left() {
+    let Some(db) = TestDb::create().await else { return };
+    let tenant = db.add_tenant("demo").await;
+    let store = db.store().await;
+    for (n, is_late) in [false, true].into_iter().enumerate() {
+        let mut chat = events::chat(tenant, n);
+        let original = format!("wamid.in.{n}");
+        if let Payload::MessageReceived(message) = &mut chat[0].payload {
+            message.text = "My PIN is quokka".into();
+        }
+        let kind = MessageKind::Edited { original: original.clone() };
+        let changed = of_first(&chat, "changed", kind, "My PIN is quokka2");
+        let gone = of_first(&chat, "gone", MessageKind::Revoked { original }, "");
+        if is_late {
+            chat[0].replays = 1;
+            record(&store, tenant, [&chat[1], &changed, &gone, &chat[0]]).await;
+        } else {
+            record(&store, tenant, [&chat[0], &chat[1], &changed, &gone]).await;
+        }
+        let (lines, shown) = stands(&store, &chat[0]).await;
+        assert_eq!(lines, ["Until five."], "late: {is_late}");
+        assert_eq!((shown.text.reveal(), shown.revoked_at), ("", Some(gone.occurred_at)));
+        let sql = "SELECT count(*) FROM messages WHERE messages::text LIKE '%quokka%'";
+        let left: i64 = db.owner().await.query_one(sql, &[]).await.unwrap().get(0);
+        assert_eq!(left, 0, "late: {is_late}");
+    }
+}
+
+#[tokio::test]
+async fn who_has_another_number_from_now_on_stays_one_person() {
+    let Some(db) = TestDb::create().await else { return };
+    let tenant = db.add_tenant("demo").await;
+    let store = db.store().await;
+    let (mut before, mut after) = (events::chat(tenant, 0), events::chat(tenant, 1));
+    for (event, number) in [(&mut before[0], "15551234567"), (&mut after[0], "15557654321")] {
+        if let Payload::MessageReceived(message) = &mut event.payload {
+            (message.from, message.bsuid) = (number.into(), None);
+        }
+    }
+    let kind = MessageKind::NumberChanged { to: "15557654321".into() };
+    let moved = of_first(&before, "moved", kind, "");
+    record(&store, tenant, [&before[0], &moved, &after[0]]).await;
+    let sql = "SELECT count(DISTINCT user_id), count(*) FROM conversations";
+    let row = db.owner().await.query_one(sql, &[]).await.unwrap();
+    assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (1, 2));
+}
+
 #[tokio::test]
 async fn a_second_delivery_of_every_event_changes_nothing() {
     let Some(db) = TestDb::create().await else { return };
@@ -313,4 +431,86 @@ async fn a_bad_event_harms_no_other_of_its_batch() {
     let owner = db.owner().await;
     let kept: i64 = owner.query_one("SELECT count(*) FROM messages", &[]).await.unwrap().get(0);
     assert_eq!(kept, 16);
+}
+
+#[tokio::test]
+async fn who_says_stop_has_opted_out_until_they_say_start() {
+    let Some(db) = TestDb::create().await else { return };
+    let tenant = db.add_tenant("demo").await;
+    let store = db.store().await;
+    let said = |second: u64, word: Keyword| {
+        let mut event = events::chat(tenant, 1).swap_remove(0);
+        event.event_id = event.event_id.child(word.as_str());
+        event.occurred_at = events::at(second);
+        let Payload::MessageReceived(message) = &mut event.payload else { unreachable!() };
+        message.kind = MessageKind::Keyword(word);
+        event
+    };
+    let is_out = async || {
+        let tx = store.tenant(tenant).await.unwrap();
+        let (ours, person) = ("106540352242922", "+15551234567".into());
+        opt_outs::is_out(&tx, &OptOut::of(&Channel::WHATSAPP, ours, &person)).await.unwrap()
+    };
+    assert!(!is_out().await);
+    let (stop, help, start) =
+        (said(10, Keyword::Stop), said(20, Keyword::Help), said(30, Keyword::Start));
+    record(&store, tenant, [&stop, &help]).await;
+    assert!(is_out().await);
+    let tx = store.tenant(tenant).await.unwrap();
+    let lines = messages::transcript(&tx, stop.conversation, 10).await.unwrap();
+    drop(tx);
+    let kinds: Vec<_> = lines.iter().map(|l| (l.kind.as_str(), l.is_withdrawn)).collect();
+    assert_eq!(kinds, [("keyword", true), ("keyword", true)], "kept, and nothing for agents");
+    record(&store, tenant, [&start]).await;
+    assert!(!is_out().await);
+    // Told again, and late, it is still the earlier word.
+    let late = Envelope { event_id: EventId::random(), ..stop };
+    record(&store, tenant, [&late]).await;
+    assert!(!is_out().await);
+}
+
+#[tokio::test]
+async fn a_message_keeps_what_it_replies_to_where_it_came_from_and_the_place_it_names() {
+    let Some(db) = TestDb::create().await else { return };
+    let tenant = db.add_tenant("demo").await;
+    let store = db.store().await;
+    // What points back may be here before the message that it points at.
+    for (n, order) in [[0, 1, 2, 3], [0, 1, 3, 2], [1, 2, 0, 3]].into_iter().enumerate() {
+        let first = events::chat(tenant, n);
+        let mut talk = talk_of_wrong_clocks(tenant, n, [0; 4]);
+        let Payload::MessageReceived(message) = &mut talk[2].payload else { panic!() };
+        message.quotes = Some(format!("wamid.in.{n}"));
+        message.referral = Some("Spring offer".into());
+        message.kind = MessageKind::Location(Location { latitude: 43.65, longitude: -79.38 });
+        message.text = "City Hall".into();
+        record(&store, tenant, order.iter().map(|place| &talk[*place])).await;
+        // The vendor's word of the first answer.
+        record(&store, tenant, &first[2..]).await;
+
+        let tx = store.tenant(tenant).await.unwrap();
+        let conversation = talk[0].conversation;
+        let shown = history::messages(&tx, conversation, None, false, 10).await.unwrap();
+        let texts: Vec<_> = shown.iter().map(|m| (m.turn, m.text.reveal())).collect();
+        let place = "City Hall (43.65, -79.38)";
+        let expected = [
+            (Some(1), "Are you open?"),
+            (Some(1), "Until five."),
+            (Some(2), place),
+            (Some(2), "No."),
+        ];
+        assert_eq!(texts, expected, "a message that points back answers nothing");
+        assert_eq!(shown[2].in_reply_to.as_deref(), Some(format!("wamid.in.{n}").as_str()));
+        assert_eq!(shown[2].referral.as_ref().map(Personal::reveal), Some("Spring offer"));
+        assert_eq!((&shown[0].referral, &shown[0].in_reply_to), (&None, &None));
+
+        let quoted = async |id: &str| messages::quoted(&tx, &[conversation], id).await.unwrap();
+        let theirs = quoted(&format!("wamid.in.{n}")).await;
+        assert_eq!(theirs, Some((Speaker::User, "Are you open?".into())));
+        let ours = quoted(&format!("wamid.out.{n}")).await;
+        assert_eq!(ours, Some((Speaker::Agent, "Until five.".into())));
+        assert_eq!(quoted("wamid.of-nobody").await, None);
+        let other = ConversationId::of_chat(tenant, "whatsapp", "1065", "another");
+        let found = messages::quoted(&tx, &[other], &format!("wamid.in.{n}")).await.unwrap();
+        assert_eq!(found, None, "nobody points into another's talk");
+    }
 }

@@ -1,7 +1,7 @@
 //! A broker with a topology of its own for each test.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -13,8 +13,8 @@ use aws_config::{BehaviorVersion, SdkConfig};
 use bus::{Bus, BusSettings, Consumer, DeadLetter, Handler, Queue, Replay, Source, Topology};
 use domain::{
     BoxFuture, Channel, ConversationId, Dependency, Envelope, EventId, MessageKind,
-    MessageReceived, MessageSent, Payload, Ping, SentForm, StartCounter, Starts, TenantId,
-    Timestamp, TurnAccount,
+    MessageReceived, MessageSent, Payload, Ping, ReplayEnd, SentForm, StartCounter, Starts,
+    TenantId, Timestamp, TurnAccount,
 };
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -39,6 +39,9 @@ impl Broker {
 pub struct Rig {
     pub bus: Bus,
     aws: SdkConfig,
+    s3: aws_sdk_s3::Client,
+    /// Where large envelopes lie.
+    bucket: String,
     topology: Topology,
     pub counts: Arc<Counts>,
 }
@@ -55,7 +58,8 @@ impl Rig {
             .await;
         let prefix = format!("t{}", &Uuid::new_v4().simple().to_string()[..10]);
         let s3 = aws_sdk_s3::config::Builder::from(&aws).force_path_style(true).build();
-        aws_sdk_s3::Client::from_conf(s3).create_bucket().bucket(&prefix).send().await.unwrap();
+        let s3 = aws_sdk_s3::Client::from_conf(s3);
+        s3.create_bucket().bucket(&prefix).send().await.unwrap();
         let settings = BusSettings {
             long_poll: Duration::from_secs(1),
             drain: Duration::from_secs(20),
@@ -64,7 +68,8 @@ impl Rig {
         let bus = Bus::new(&aws, settings);
         bus.provision().await.unwrap();
         bus.provision().await.expect("to provision again changes nothing");
-        Self { bus, aws, topology: Topology::new(prefix, false), counts: Arc::default() }
+        let topology = Topology::new(prefix.clone(), false);
+        Self { bus, aws, s3, bucket: prefix, topology, counts: Arc::default() }
     }
 
     pub fn consume(&self, source: Source, handler: Arc<dyn Handler>) -> Running {
@@ -101,6 +106,16 @@ impl Rig {
     pub async fn replay(&self, letter: &DeadLetter) {
         let again = Replay { group: letter.group.clone(), body: letter.body.clone() };
         self.bus.replay(letter.queue, &[again]).await.unwrap();
+    }
+
+    /// Deletes everything that was too large for the topic, as a rule of the bucket does after a while.
+    pub async fn forget_large(&self) {
+        let listed = self.s3.list_objects_v2().bucket(&self.bucket).send().await.unwrap();
+        assert!(!listed.contents().is_empty(), "there is something to be deleted");
+        for object in listed.contents() {
+            let delete = self.s3.delete_object().bucket(&self.bucket);
+            delete.key(object.key().unwrap()).send().await.unwrap();
+        }
     }
 
     /// Puts a body into a queue that the bus would not send.
@@ -141,13 +156,21 @@ impl Running {
     }
 }
 
-/// How often each event was begun, and which replays were handled.
+/// How often each event was begun, and how replays ended.
 #[derive(Default)]
-pub struct Counts(Mutex<HashMap<EventId, u32>>, Mutex<HashSet<EventId>>);
+pub struct Counts(Mutex<HashMap<EventId, u32>>, Mutex<HashMap<EventId, ReplayEnd>>);
 
 impl Counts {
-    pub fn replays_done(&self) -> HashSet<EventId> {
-        self.1.lock().unwrap().clone()
+    /// How the `replays`-th replay of an event ended, once it has.
+    pub async fn end_of(&self, event: EventId, replays: u32) -> ReplayEnd {
+        for _ in 0..200 {
+            let end = self.1.lock().unwrap().get(&event.of_replay(replays)).cloned();
+            if let Some(end) = end {
+                return end;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("the replay did not end within 10 s");
     }
 }
 
@@ -165,9 +188,24 @@ impl StartCounter for Counts {
         Box::pin(async {})
     }
 
-    fn replay_done<'a>(&'a self, _: &'a str, event: EventId) -> BoxFuture<'a, ()> {
-        self.1.lock().unwrap().insert(event);
+    fn replay_ended<'a>(
+        &'a self,
+        _: &'a str,
+        replay: EventId,
+        end: &'a ReplayEnd,
+    ) -> BoxFuture<'a, ()> {
+        self.1.lock().unwrap().insert(replay, end.clone());
         Box::pin(async {})
+    }
+
+    fn replays_ended<'a>(
+        &'a self,
+        _: &'a str,
+        replays: &'a [EventId],
+    ) -> BoxFuture<'a, Option<Vec<Option<ReplayEnd>>>> {
+        let ended = self.1.lock().unwrap();
+        let ends = replays.iter().map(|replay| ended.get(replay).cloned()).collect();
+        Box::pin(async move { Some(ends) })
     }
 }
 

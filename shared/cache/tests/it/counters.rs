@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use cache::{Admission, Rate};
-use domain::{ConversationId, Dependency as _, EventId, StartCounter as _, Starts, Timestamp};
+use cache::{Admission, Rate, SettledFile};
+use domain::{
+    ConversationId, Dependency as _, EventId, KeptFile, ReplayEnd, StartCounter as _, Starts,
+    Timestamp,
+};
 use futures::future::join_all;
 use uuid::Uuid;
 
@@ -77,6 +80,17 @@ async fn giving_back_what_was_never_started_does_not_make_the_count_negative() {
 }
 
 #[tokio::test]
+async fn how_a_replay_ended_is_known_by_its_queue_and_not_before() {
+    let (cache, first, second, third) = (cache(), event(), event(), event());
+    let failed = ReplayEnd::Failed("overtaken: it has moved on".to_owned());
+    cache.replay_ended("jobs", first, &ReplayEnd::Handled).await;
+    cache.replay_ended("jobs", second, &failed).await;
+    let ends = cache.replays_ended("jobs", &[third, second, first]).await;
+    assert_eq!(ends, Some(vec![None, Some(failed), Some(ReplayEnd::Handled)]));
+    assert_eq!(cache.replays_ended("speak", &[first]).await, Some(vec![None]));
+}
+
+#[tokio::test]
 async fn a_cluster_that_serves_its_slots_is_up() {
     assert!(cache().is_up().await);
 }
@@ -120,4 +134,25 @@ async fn the_first_words_of_a_voice_note_stand() {
     }
     let words = cache.settled_words(chat, note).await.unwrap();
     assert_eq!(words.as_deref(), Some("see you on Tuesday"));
+}
+
+#[tokio::test]
+async fn what_became_of_a_file_first_stands() {
+    let cache = cache();
+    let chat = ConversationId::from_uuid(Uuid::new_v4());
+    let [kept, missing] = [EventId::random(), EventId::random()];
+    let file = KeptFile {
+        bucket: "b".into(),
+        key: "media/7".into(),
+        mime_type: "image/jpeg".into(),
+        bytes: 9,
+    };
+    assert_eq!(cache.settled_file(chat, kept).await.unwrap(), None);
+    for (message, first, then) in [(kept, Some(&file), None), (missing, None, Some(&file))] {
+        cache.settle_file(chat, message, first).await.unwrap();
+        cache.settle_file(chat, message, then).await.unwrap();
+    }
+    let settled = cache.settled_file(chat, kept).await.unwrap();
+    assert_eq!(settled, Some(SettledFile::Kept(file)));
+    assert_eq!(cache.settled_file(chat, missing).await.unwrap(), Some(SettledFile::Missing));
 }

@@ -167,3 +167,17 @@ async fn a_send_the_vendor_surely_refused_may_be_tried_again() {
     cache.fail_send(event).await.unwrap();
     assert_eq!(cache.begin_send(event).await.unwrap(), SendState::New);
 }
+
+#[tokio::test]
+async fn a_send_that_is_put_off_may_be_tried_again_and_each_time_counts() {
+    let (cache, event) = (cache(), event());
+    for times in 1..4 {
+        assert_eq!(cache.begin_send(event).await.unwrap(), SendState::New);
+        assert_eq!(cache.put_off_send(event).await.unwrap(), times);
+    }
+    cache.begin_send(event).await.unwrap();
+    cache.finish_send(event, "wamid.1").await.unwrap();
+    cache.put_off_send(event).await.unwrap();
+    let done = SendState::Done { external_id: "wamid.1".into() };
+    assert_eq!(cache.begin_send(event).await.unwrap(), done, "done is not taken back");
+}

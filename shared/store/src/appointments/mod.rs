@@ -280,15 +280,31 @@ pub async fn standing_one(tx: &TenantTx, id: Uuid) -> Result<Option<Appointment>
 /// How the person of an appointment is reached about it; `None` when it does not stand any more, or
 /// nobody can be reached.
 pub async fn reach(tx: &TenantTx, id: Uuid) -> Result<Option<(Appointment, Reach)>, StoreError> {
+    reach_in(tx, id, &["booked"]).await
+}
+
+/// As [`reach`], also where it was called off: to say that.
+pub async fn reach_of_any(
+    tx: &TenantTx,
+    id: Uuid,
+) -> Result<Option<(Appointment, Reach)>, StoreError> {
+    reach_in(tx, id, &["booked", "cancelled"]).await
+}
+
+async fn reach_in(
+    tx: &TenantTx,
+    id: Uuid,
+    states: &[&str],
+) -> Result<Option<(Appointment, Reach)>, StoreError> {
     let row = tx
         .query_opt(
             "SELECT a.id, a.starts_at, a.ends_at, a.service, a.resource, r.name,
                 a.channel, a.our_address, a.customer_phone_enc, a.customer_name_enc
              FROM appointments a JOIN resources r ON r.number = a.resource
-             WHERE a.id = $1 AND a.status = 'booked' AND a.channel IS NOT NULL
+             WHERE a.id = $1 AND a.status = ANY ($2) AND a.channel IS NOT NULL
                 AND a.our_address IS NOT NULL AND a.customer_phone_enc IS NOT NULL
                 AND a.customer_name_enc IS NOT NULL",
-            &[&id],
+            &[&id, &states],
         )
         .await?;
     let Some(row) = row else { return Ok(None) };

@@ -25,12 +25,13 @@ const MATCHES: &str = "($1::text IS NULL OR queue = $1)
     AND ($6::timestamptz IS NULL OR died_at >= $6)
     AND ($7::timestamptz IS NULL OR died_at < $7)
     AND ($8::bigint[] IS NULL OR number = ANY ($8))
-    AND ($9::text[] IS NULL OR state = ANY ($9))";
+    AND ($9::text[] IS NULL OR state = ANY ($9))
+    AND ($10::bigint IS NULL OR number <= $10)";
 
 /// May be replayed: it is whole, is not being replayed with success, and has not died too often. What was begun and not
 /// finished is sent again as it was, and the broker and the handlers see that it is the same.
 const REPLAYABLE: &str = "state IN ('waiting', 'pending') AND event IS NOT NULL
-    AND ($10 OR replays < $11) AND ($12 OR expires_at IS NULL)
+    AND ($11 OR replays < $12) AND ($13 OR expires_at IS NULL)
     AND message_group NOT IN (SELECT message_group FROM parked_groups)";
 
 /// What became of a letter.
@@ -44,7 +45,7 @@ pub enum State {
     Published,
     /// It was handled.
     Processed,
-    /// It died again; a letter of its own tells.
+    /// It died again, which a letter of its own tells, or its replay had no effect.
     Failed,
     /// It was given up by an operator.
     Discarded,
@@ -100,6 +101,8 @@ pub struct Filter {
     pub numbers: Option<Vec<i64>>,
     /// In one of these states.
     pub states: Option<Vec<State>>,
+    /// Up to this number: what is kept later is not meant.
+    pub up_to: Option<i64>,
 }
 
 impl Filter {
@@ -132,6 +135,7 @@ fn parameters<'a>(filter: &'a Filter, values: &'a Values) -> Vec<&'a (dyn ToSql 
         &values.until,
         &filter.numbers,
         &values.states,
+        &filter.up_to,
     ]
 }
 
@@ -211,6 +215,8 @@ pub struct Count {
 pub struct Plan {
     /// Letters that would be sent, by queue.
     pub queues: Vec<(String, i64)>,
+    /// The newest of them: what dies while they are sent has a higher number.
+    pub newest: Option<i64>,
     /// Groups they belong to.
     pub groups: i64,
     /// Of these groups, conversations in which something was said after the letter.
@@ -258,7 +264,7 @@ pub struct Including {
 
 /// The dead letters, for operators.
 pub struct DeadLetters {
-    client: Client,
+    pub(super) client: Client,
     keys: Arc<dyn KeyRing>,
     ciphers: HashMap<Vec<u8>, Arc<dyn FieldCipher>>,
 }
@@ -281,8 +287,24 @@ impl DeadLetters {
     /// # Errors
     /// When the database cannot be asked; so for all that follow.
     pub async fn list(&self, filter: &Filter, limit: i64) -> anyhow::Result<Vec<Letter>> {
-        let sql =
-            format!("SELECT {COLUMNS} FROM dead_letters WHERE {MATCHES} ORDER BY number LIMIT $10");
+        self.listed(filter, "ORDER BY number", limit).await
+    }
+
+    /// The letters that are meant, newest first, up to `limit`.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub async fn newest(&self, filter: &Filter, limit: i64) -> anyhow::Result<Vec<Letter>> {
+        self.listed(filter, "ORDER BY number DESC", limit).await
+    }
+
+    async fn listed(
+        &self,
+        filter: &Filter,
+        order: &str,
+        limit: i64,
+    ) -> anyhow::Result<Vec<Letter>> {
+        let sql = format!("SELECT {COLUMNS} FROM dead_letters WHERE {MATCHES} {order} LIMIT $11");
         let values = filter.values();
         let mut parameters = parameters(filter, &values);
         parameters.push(&limit);
@@ -313,6 +335,41 @@ impl DeadLetters {
                 })
             })
             .collect()
+    }
+
+    /// The `limit` commonest reasons of the letters that are meant, numbers in them aside, and how many letters have
+    /// each.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub async fn reasons(&self, filter: &Filter, limit: i64) -> anyhow::Result<Vec<(String, i64)>> {
+        let sql = format!(
+            "SELECT left(regexp_replace(reason, '[0-9]+', '#', 'g'), 60), count(*) FROM dead_letters
+             WHERE {MATCHES} GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT $11"
+        );
+        let values = filter.values();
+        let mut parameters = parameters(filter, &values);
+        parameters.push(&limit);
+        let rows = self.client.query(&sql, &parameters).await.context("count reasons")?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    }
+
+    /// How long ago the letters that are meant died, the youngest first, and how many letters did.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub async fn ages(&self, filter: &Filter) -> anyhow::Result<Vec<(String, i64)>> {
+        let sql = format!(
+            "SELECT CASE WHEN died_at > now() - interval '1 hour' THEN 'under 1h'
+                    WHEN died_at > now() - interval '1 day' THEN '1h to 1d'
+                    WHEN died_at > now() - interval '7 days' THEN '1d to 7d'
+                    ELSE 'over 7d' END, count(*)
+             FROM dead_letters WHERE {MATCHES} GROUP BY 1 ORDER BY max(died_at) DESC"
+        );
+        let values = filter.values();
+        let parameters = parameters(filter, &values);
+        let rows = self.client.query(&sql, &parameters).await.context("count ages")?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 
     /// What was done to a letter, in order.
@@ -380,7 +437,7 @@ impl DeadLetters {
             ])
             .collect();
         let chosen = format!("FROM dead_letters WHERE {MATCHES} AND {REPLAYABLE}");
-        let queues = format!("SELECT queue, count(*) {chosen} GROUP BY 1 ORDER BY 1");
+        let queues = format!("SELECT queue, count(*), max(number) {chosen} GROUP BY 1 ORDER BY 1");
         let groups =
             format!("SELECT count(*) FROM (SELECT DISTINCT queue, message_group {chosen}) g");
         let moved_on = format!(
@@ -389,8 +446,8 @@ impl DeadLetters {
              WHERE conversation_moved_on(tenant, conversation, since) ORDER BY 1"
         );
         let left_out = format!(
-            "SELECT count(*) FILTER (WHERE event IS NOT NULL AND expires_at IS NOT NULL AND NOT $10),
-                count(*) FILTER (WHERE event IS NOT NULL AND replays >= $12 AND NOT $11),
+            "SELECT count(*) FILTER (WHERE event IS NOT NULL AND expires_at IS NOT NULL AND NOT $11),
+                count(*) FILTER (WHERE event IS NOT NULL AND replays >= $13 AND NOT $12),
                 count(*) FILTER (WHERE event IS NULL),
                 count(*) FILTER (WHERE message_group IN (SELECT message_group FROM parked_groups))
              FROM dead_letters WHERE {MATCHES} AND state IN ('waiting', 'pending')"
@@ -411,6 +468,7 @@ impl DeadLetters {
         let left_out = self.client.query_one(&left_out, &left).await.context(context)?;
         Ok(Plan {
             queues: queues.iter().map(|row| (row.get(0), row.get(1))).collect(),
+            newest: queues.iter().map(|row| row.get(2)).max(),
             groups: groups.get(0),
             moved_on: moved_on.iter().map(|row| row.get(0)).collect(),
             expired: left_out.get(0),
@@ -441,44 +499,55 @@ impl DeadLetters {
             &including.expired,
             &after,
             &limit,
+            &actor,
         ]);
+        // One statement: what somebody else discards or parks meanwhile is not begun.
         let sql = format!(
-            "SELECT {COLUMNS}, wrapped_key, body_enc FROM dead_letters
-             WHERE {MATCHES} AND {REPLAYABLE} AND number > $13 ORDER BY number LIMIT $14"
+            "WITH chosen AS (
+                SELECT number AS begun FROM dead_letters
+                WHERE {MATCHES} AND {REPLAYABLE} AND number > $14 ORDER BY number LIMIT $15 FOR UPDATE),
+            changed AS (
+                UPDATE dead_letters SET state = 'pending' FROM chosen WHERE number = begun
+                RETURNING {COLUMNS}, wrapped_key, body_enc),
+            noted AS (
+                INSERT INTO dead_letter_acts (letter, act, actor)
+                SELECT number, 'replay', $16 FROM changed)
+            SELECT * FROM changed ORDER BY number"
         );
-        let rows = self.client.query(&sql, &with).await.context("read the next dead letters")?;
+        let rows = self.client.query(&sql, &with).await.context("begin a replay")?;
         let mut letters = Vec::with_capacity(rows.len());
         for row in &rows {
             let body = self.unseal(row.get("wrapped_key"), row.get("body_enc")).await?;
             letters.push((letter(row)?, body));
         }
-        let numbers: Vec<i64> = letters.iter().map(|(letter, _)| letter.number).collect();
-        self.set(&numbers, State::Pending, "replay", actor, "").await?;
         Ok(letters)
     }
 
-    /// Notes what became of letters.
+    /// Notes what became of letters that are still in one of the states `from`. Gives how many these are: what somebody
+    /// else has moved on meanwhile stays as it is.
     ///
     /// # Errors
     /// As [`Self::list`].
     pub async fn set(
         &self,
         numbers: &[i64],
-        state: State,
-        act: &str,
-        actor: &str,
-        detail: &str,
-    ) -> anyhow::Result<()> {
+        (from, to): (&[State], State),
+        (act, actor, detail): (&str, &str, &str),
+    ) -> anyhow::Result<u64> {
+        let from: Vec<&str> = from.iter().map(|state| state.name()).collect();
         // One statement, so that no act stands without its effect.
-        let sql = "WITH changed AS (
-                UPDATE dead_letters SET state = $2 WHERE number = ANY ($1) RETURNING number)
+        let sql = "WITH chosen AS (
+                SELECT number AS found FROM dead_letters
+                WHERE number = ANY ($1) AND state = ANY ($2) ORDER BY number FOR UPDATE),
+            changed AS (
+                UPDATE dead_letters SET state = $3 FROM chosen WHERE number = found
+                RETURNING number)
             INSERT INTO dead_letter_acts (letter, act, actor, detail)
-            SELECT number, $3, $4, $5 FROM changed";
+            SELECT number, $4, $5, $6 FROM changed";
         self.client
-            .execute(sql, &[&numbers, &state.name(), &act, &actor, &detail])
+            .execute(sql, &[&numbers, &from, &to.name(), &act, &actor, &detail])
             .await
-            .context("note what became of dead letters")?;
-        Ok(())
+            .context("note what became of dead letters")
     }
 
     /// Parks a group: no replay takes its letters until it is released. Gives how many letters it has; nothing when it is
@@ -547,22 +616,6 @@ impl DeadLetters {
             waiting: row.get(4),
         };
         Ok(rows.iter().map(parked).collect())
-    }
-
-    /// Notes which published letters have died again: each has a letter of its own with one replay more.
-    ///
-    /// # Errors
-    /// As [`Self::list`].
-    pub async fn note_failures(&self) -> anyhow::Result<u64> {
-        let sql = "WITH failed AS (
-                UPDATE dead_letters l SET state = 'failed'
-                WHERE state IN ('pending', 'published') AND EXISTS (
-                    SELECT FROM dead_letters later
-                    WHERE later.event = l.event AND later.queue = l.queue AND later.replays > l.replays)
-                RETURNING number)
-            INSERT INTO dead_letter_acts (letter, act, actor)
-            SELECT number, 'failed', 'the consumer' FROM failed";
-        self.client.execute(sql, &[]).await.context("note which replays have failed")
     }
 
     async fn unseal(&mut self, wrapped: Vec<u8>, sealed: &[u8]) -> anyhow::Result<String> {

@@ -4,7 +4,7 @@ use domain::Timestamp;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::{Act, BODY, NOBODY, QUARANTINED_AFTER, State};
+use super::{Act, BODY, Including, NOBODY, QUARANTINED_AFTER, State};
 use crate::{
     StoreError, TenantTx,
     history::{Conditions, at, maybe_at},
@@ -52,7 +52,7 @@ pub struct OwnLetter {
 }
 
 /// Which of a tenant's letters are meant. What is not given does not matter.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub struct OwnFilter {
     /// Of this queue.
     pub queue: Option<String>,
@@ -62,10 +62,44 @@ pub struct OwnFilter {
     pub event_name: Option<String>,
     /// Of this conversation.
     pub conversation: Option<Uuid>,
+    /// Of this group.
+    pub group: Option<String>,
+    /// In this state.
+    pub state: Option<State>,
     /// That died then or later.
     pub since: Option<Timestamp>,
     /// That died earlier.
     pub until: Option<Timestamp>,
+}
+
+/// How many letters of a tenant have a queue, a payload and a state in common.
+#[derive(Clone, Debug)]
+pub struct OwnCount {
+    /// The queue.
+    pub queue: String,
+    /// The payload.
+    pub event_name: Option<String>,
+    /// The state.
+    pub state: State,
+    /// How many.
+    pub letters: i64,
+    /// When the oldest died.
+    pub oldest: Timestamp,
+}
+
+/// A group of a tenant's letters that is left alone.
+#[derive(Clone, Debug)]
+pub struct OwnParked {
+    /// The group: a conversation or a call.
+    pub group: String,
+    /// Why.
+    pub reason: String,
+    /// By whom.
+    pub actor: String,
+    /// Since when.
+    pub parked_at: Timestamp,
+    /// Letters of it that wait.
+    pub waiting: i64,
 }
 
 /// What a replay of a tenant's letters would do.
@@ -79,9 +113,9 @@ pub struct OwnPlan {
     pub queues: Vec<(String, i64)>,
     /// Conversations in which something was said after the letter, up to 100 of them.
     pub moved_on: Vec<Uuid>,
-    /// Jobs whose time is over: left out.
+    /// Jobs whose time is over: left out unless asked for.
     pub expired: i64,
-    /// Letters that died too often: left out.
+    /// Letters that died too often: left out unless asked for.
     pub quarantined: i64,
     /// Letters of parked groups: left out.
     pub parked: i64,
@@ -101,14 +135,29 @@ pub struct Begun {
 }
 
 /// What the operators' replays leave out as well.
-const REPLAYABLE: &str =
-    "event IS NOT NULL AND expires_at IS NULL AND replays < $q AND NOT is_parked";
+fn replayable(often: &str, Including { quarantined, expired }: Including) -> String {
+    format!(
+        "event IS NOT NULL AND ({expired} OR expires_at IS NULL) AND ({quarantined} OR replays < {often})
+            AND NOT is_parked"
+    )
+}
 
 impl OwnFilter {
     /// Of those that nobody has sent with success.
+    fn open(&self) -> Conditions {
+        let mut wanted = self.conditions();
+        wanted.all.push("state IN ('waiting', 'pending')".to_owned());
+        wanted
+    }
+
     fn conditions(&self) -> Conditions {
         let mut wanted = Conditions::default();
-        wanted.all.push("state IN ('waiting', 'pending')".to_owned());
+        if let Some(state) = self.state {
+            wanted.add("state = $", state.name());
+        }
+        if let Some(group) = self.group.clone() {
+            wanted.add("message_group = $", group);
+        }
         if let Some(queue) = self.queue.clone() {
             wanted.add("queue = $", queue);
         }
@@ -132,16 +181,21 @@ impl OwnFilter {
 }
 
 /// What a replay of the letters meant would do.
-pub async fn plan(tx: &TenantTx, filter: &OwnFilter) -> Result<OwnPlan, StoreError> {
-    let mut wanted = filter.conditions();
+pub async fn plan(
+    tx: &TenantTx,
+    filter: &OwnFilter,
+    including: Including,
+) -> Result<OwnPlan, StoreError> {
+    let Including { quarantined, expired } = including;
+    let mut wanted = filter.open();
     let of_all = wanted.sql();
     let often = wanted.value(QUARANTINED_AFTER);
-    let replayable = REPLAYABLE.replace("$q", &often);
+    let replayable = replayable(&often, including);
     let values = wanted.values();
     let sql = format!(
         "SELECT queue, count(*) FILTER (WHERE {replayable}),
-            count(*) FILTER (WHERE expires_at IS NOT NULL),
-            count(*) FILTER (WHERE replays >= {often}),
+            count(*) FILTER (WHERE expires_at IS NOT NULL AND NOT {expired}),
+            count(*) FILTER (WHERE replays >= {often} AND NOT {quarantined}),
             count(*) FILTER (WHERE is_parked)
          FROM own_dead_letters {of_all} GROUP BY 1 ORDER BY 1"
     );
@@ -177,13 +231,13 @@ pub async fn plan(tx: &TenantTx, filter: &OwnFilter) -> Result<OwnPlan, StoreErr
 pub async fn begin(
     tx: &TenantTx,
     filter: &OwnFilter,
+    including: Including,
     limit: i64,
     actor: &str,
 ) -> Result<Vec<Begun>, StoreError> {
-    let mut wanted = filter.conditions();
+    let mut wanted = filter.open();
     let of_all = wanted.sql();
-    let often = wanted.value(QUARANTINED_AFTER);
-    let replayable = REPLAYABLE.replace("$q", &often);
+    let replayable = replayable(&wanted.value(QUARANTINED_AFTER), including);
     let limit = wanted.value(limit);
     let sql = format!(
         "SELECT number, queue, message_group FROM own_dead_letters {of_all} AND {replayable}
@@ -203,17 +257,100 @@ pub async fn begin(
     Ok(begun)
 }
 
-/// Up to `limit` letters, the newest first, before the one with the number `before`.
+/// Gives up to `limit` of the letters meant up for good, the oldest first, with a record of who did it and why. How many were.
+pub async fn discard(
+    tx: &TenantTx,
+    filter: &OwnFilter,
+    limit: i64,
+    (actor, reason): (&str, &str),
+) -> Result<i64, StoreError> {
+    let mut wanted = filter.open();
+    let of_all = wanted.sql();
+    let limit = wanted.value(limit);
+    let sql = format!("SELECT number FROM own_dead_letters {of_all} ORDER BY number LIMIT {limit}");
+    let mut discarded = 0;
+    for row in tx.query(&sql, &wanted.values()).await? {
+        let open = [State::Waiting, State::Pending];
+        let noted = ("discard", actor, reason);
+        discarded += i64::from(set(tx, row.get(0), (&open, State::Discarded), noted).await?);
+    }
+    Ok(discarded)
+}
+
+/// How many of the letters meant may still be sent again or given up.
+pub async fn open(tx: &TenantTx, filter: &OwnFilter) -> Result<i64, StoreError> {
+    let wanted = filter.open();
+    let sql = format!("SELECT count(*) FROM own_dead_letters {}", wanted.sql());
+    Ok(tx.query_opt(&sql, &wanted.values()).await?.map_or(0, |row| row.get(0)))
+}
+
+/// How many letters are meant, by queue, payload and state.
+pub async fn counts(tx: &TenantTx, filter: &OwnFilter) -> Result<Vec<OwnCount>, StoreError> {
+    let wanted = filter.conditions();
+    let sql = format!(
+        "SELECT queue, event_name, state, count(*), min(died_at) FROM own_dead_letters {}
+         GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+        wanted.sql()
+    );
+    // Nothing for a state that a later release made.
+    let count = |row: &Row| {
+        Some(OwnCount {
+            queue: row.get(0),
+            event_name: row.get(1),
+            state: State::named(row.get(2))?,
+            letters: row.get(3),
+            oldest: at(row, 4),
+        })
+    };
+    Ok(tx.query(&sql, &wanted.values()).await?.iter().filter_map(count).collect())
+}
+
+/// Parks a group of the tenant's: no replay takes its letters until it is released. How many letters of the tenant's it has; 0
+/// where it has none, or is parked already.
+pub async fn park(
+    tx: &TenantTx,
+    group: &str,
+    (actor, reason): (&str, &str),
+) -> Result<i64, StoreError> {
+    let sql = "SELECT park_own_group($1, $2, $3)";
+    let row = tx.query_opt(sql, &[&group, &crate::plain(reason), &actor]).await?;
+    Ok(row.map_or(0, |row| row.get(0)))
+}
+
+/// Releases a parked group of the tenant's. How many letters of the tenant's it has; 0 where it is not parked.
+pub async fn release(tx: &TenantTx, group: &str, actor: &str) -> Result<i64, StoreError> {
+    let row = tx.query_opt("SELECT release_own_group($1, $2)", &[&group, &actor]).await?;
+    Ok(row.map_or(0, |row| row.get(0)))
+}
+
+/// The tenant's groups that are parked, the longest parked first.
+pub async fn parked(tx: &TenantTx) -> Result<Vec<OwnParked>, StoreError> {
+    let sql = "SELECT message_group, reason, actor, parked_at, waiting FROM own_parked_groups
+         ORDER BY parked_at, message_group";
+    let parked = |row: &Row| OwnParked {
+        group: row.get(0),
+        reason: row.get(1),
+        actor: row.get(2),
+        parked_at: at(row, 3),
+        waiting: row.get(4),
+    };
+    Ok(tx.query(sql, &[]).await?.iter().map(parked).collect())
+}
+
+/// Whether a group has letters of the tenant's.
+pub async fn has_group(tx: &TenantTx, group: &str) -> Result<bool, StoreError> {
+    let sql = "SELECT FROM own_dead_letters WHERE message_group = $1 LIMIT 1";
+    Ok(tx.query_opt(sql, &[&group]).await?.is_some())
+}
+
+/// Up to `limit` of the letters meant, the newest first, before the one with the number `before`.
 pub async fn page(
     tx: &TenantTx,
-    state: Option<State>,
+    filter: &OwnFilter,
     before: Option<i64>,
     limit: i64,
 ) -> Result<Vec<OwnLetter>, StoreError> {
-    let mut wanted = Conditions::default();
-    if let Some(state) = state {
-        wanted.add("state = $", state.name());
-    }
+    let mut wanted = filter.conditions();
     if let Some(before) = before {
         wanted.add("number < $", before);
     }
@@ -249,19 +386,29 @@ pub async fn body(tx: &TenantTx, number: i64) -> Result<Option<String>, StoreErr
     Ok(Some(cipher.open(BODY, sealed)?.into_revealed()))
 }
 
+/// Notes that something was done to a letter that leaves it where it stands.
+pub async fn note(
+    tx: &TenantTx,
+    number: i64,
+    (act, actor, detail): (&str, &str, &str),
+) -> Result<(), StoreError> {
+    let sql = "SELECT note_own_dead_letter($1, $2, $3, $4)";
+    tx.query(sql, &[&number, &act, &actor, &crate::plain(detail)]).await?;
+    Ok(())
+}
+
 /// Moves a letter from one of `from` to `to`, with a record of who did it. False when it stands elsewhere by now.
 pub async fn set(
     tx: &TenantTx,
     number: i64,
     (from, to): (&[State], State),
-    (act, actor, detail): (&str, &str, &str),
+    noted: (&str, &str, &str),
 ) -> Result<bool, StoreError> {
     let from: Vec<&str> = from.iter().map(|state| state.name()).collect();
     let sql = "UPDATE own_dead_letters SET state = $2 WHERE number = $1 AND state = ANY ($3)";
     let moved = tx.execute(sql, &[&number, &to.name(), &from]).await? > 0;
     if moved {
-        let note = "SELECT note_own_dead_letter($1, $2, $3, $4)";
-        tx.query(note, &[&number, &act, &actor, &crate::plain(detail)]).await?;
+        note(tx, number, noted).await?;
     }
     Ok(moved)
 }

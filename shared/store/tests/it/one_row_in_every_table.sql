@@ -23,3 +23,4 @@ INSERT INTO escalations VALUES ('$tenant', '$tenant', '$tenant', 'asked', '\x00'
 INSERT INTO audit_log VALUES ('$tenant', '$tenant', now(), 'someone', 'did', 'something');
 INSERT INTO api_keys (tenant, id, name, role, secret_hash, created_by) VALUES ('$tenant', 'abcdefghijkl', 'console', 'admin', '\x00', 'someone');
 INSERT INTO api_writes (tenant, actor, key, fingerprint) VALUES ('$tenant', 'someone', 'a key', '\x00');
+INSERT INTO opt_outs VALUES ('$tenant', 'sms', '+15550100001', '\x01', true, now());

@@ -1,15 +1,19 @@
 //! What only chats carry: kinds of messages, files, places, choices.
 
 use domain::{
-    CalendarEntry, FetchMedia, KeptFile, Location, Mail, Media, MediaKind, MediaSettled,
-    MessageKind, MessageRefused, OfferedChoice, Personal, SentFile, SentForm, SentLink, Timestamp,
+    ButtonParameter, CalendarEntry, FetchMedia, KeptFile, Keyword, Location, Mail, Media,
+    MediaKind, MediaSettled, MessageKind, MessageRefused, OfferedChoice, Personal, SentFile,
+    SentForm, SentLink, SentTemplate, TemplateButton, TemplateHeader, Timestamp,
     TranscribeVoiceNote,
 };
 
 use super::{event_id, field};
 use crate::{
     DecodeError,
-    proto::{self as p, message_received::Kind, message_sent::Form},
+    proto::{
+        self as p, message_received::Kind, message_sent::Form, sent_template::Header,
+        template_button::Parameter,
+    },
 };
 
 pub(super) fn kind_to_proto(kind: &MessageKind) -> Kind {
@@ -24,12 +28,25 @@ pub(super) fn kind_to_proto(kind: &MessageKind) -> Kind {
         MessageKind::Reaction { to } => Kind::ReactionTo(to.clone()),
         MessageKind::Edited { original } => Kind::Edited(original.clone()),
         MessageKind::Revoked { original } => Kind::Revoked(original.clone()),
+        // What a release before this one takes it for; `new_number` says the rest.
+        MessageKind::NumberChanged { .. } => Kind::Unsupported("system".to_owned()),
+        MessageKind::Keyword(word) => Kind::Keyword(word.as_str().to_owned()),
         MessageKind::Unsupported(kind) => Kind::Unsupported(kind.clone()),
     }
 }
 
+pub(super) fn new_number(kind: &MessageKind) -> Option<String> {
+    match kind {
+        MessageKind::NumberChanged { to } => Some(to.reveal().to_owned()),
+        _ => None,
+    }
+}
+
 /// A kind of file that a later release added is one this release cannot use, not a fault of the message.
-pub(super) fn kind_from_proto(kind: Kind) -> MessageKind {
+pub(super) fn kind_from_proto(kind: Kind, new_number: Option<String>) -> MessageKind {
+    if let Some(to) = new_number {
+        return MessageKind::NumberChanged { to: to.into() };
+    }
     match kind {
         Kind::Speech(_) => MessageKind::Speech,
         Kind::PlainText(_) => MessageKind::Text,
@@ -44,6 +61,10 @@ pub(super) fn kind_from_proto(kind: Kind) -> MessageKind {
         Kind::ReactionTo(to) => MessageKind::Reaction { to },
         Kind::Edited(original) => MessageKind::Edited { original },
         Kind::Revoked(original) => MessageKind::Revoked { original },
+        Kind::Keyword(word) => match Keyword::parse(&word) {
+            Some(word) => MessageKind::Keyword(word),
+            None => MessageKind::Unsupported(word),
+        },
         Kind::Unsupported(kind) => MessageKind::Unsupported(kind),
     }
 }
@@ -191,32 +212,89 @@ fn mail_from_proto(mail: p::Mail) -> Mail {
 pub(super) fn form_to_proto(form: &SentForm) -> Option<Form> {
     Some(match form {
         SentForm::Text => return None,
-        SentForm::File(sent) => Form::File(p::SentFile {
-            file: Some(file_to_proto(&sent.file)),
-            filename: sent.filename.clone().map(Personal::into_revealed),
-            sha256: sent.sha256.clone(),
-        }),
+        SentForm::File(sent) => Form::File(sent_file_to_proto(sent)),
         SentForm::Link(link) => {
             Form::Link(p::SentLink { title: link.title.clone(), url: link.url.clone() })
         }
         SentForm::Reaction { to } => Form::ReactionTo(to.clone()),
         SentForm::Mail(mail) => Form::Mail(mail_to_proto(mail)),
+        SentForm::Template(template) => Form::Template(template_to_proto(template)),
+    })
+}
+
+fn sent_file_to_proto(sent: &SentFile) -> p::SentFile {
+    p::SentFile {
+        file: Some(file_to_proto(&sent.file)),
+        filename: sent.filename.clone().map(Personal::into_revealed),
+        sha256: sent.sha256.clone(),
+    }
+}
+
+fn sent_file_from_proto(sent: p::SentFile, name: &'static str) -> Result<SentFile, DecodeError> {
+    Ok(SentFile {
+        file: file_from_proto(sent.file.ok_or_else(|| field(name, "is missing"))?),
+        filename: sent.filename.map(Personal::from),
+        sha256: sent.sha256,
+    })
+}
+
+fn template_to_proto(t: &SentTemplate) -> p::SentTemplate {
+    let header = t.header.as_ref().map(|header| match header {
+        TemplateHeader::Text(text) => Header::HeaderText(text.reveal().to_owned()),
+        TemplateHeader::File(file) => Header::HeaderFile(sent_file_to_proto(file)),
+    });
+    let button = |button: &TemplateButton| p::TemplateButton {
+        index: button.index,
+        parameter: Some(match &button.parameter {
+            ButtonParameter::Payload(payload) => Parameter::Payload(payload.clone()),
+            ButtonParameter::UrlEnd(end) => Parameter::UrlEnd(end.reveal().to_owned()),
+        }),
+    };
+    p::SentTemplate {
+        name: t.name.clone(),
+        language: t.language.clone(),
+        header,
+        parameters: t.parameters.iter().map(|p| p.reveal().to_owned()).collect(),
+        buttons: t.buttons.iter().map(button).collect(),
+    }
+}
+
+fn template_from_proto(t: p::SentTemplate) -> Result<SentTemplate, DecodeError> {
+    const FILE: &str = "message_sent.template.header_file.file";
+    let header = match t.header {
+        None => None,
+        Some(Header::HeaderText(text)) => Some(TemplateHeader::Text(text.into())),
+        Some(Header::HeaderFile(file)) => {
+            Some(TemplateHeader::File(sent_file_from_proto(file, FILE)?))
+        }
+    };
+    let button = |button: p::TemplateButton| {
+        let parameter = match button.parameter {
+            Some(Parameter::Payload(payload)) => ButtonParameter::Payload(payload),
+            Some(Parameter::UrlEnd(end)) => ButtonParameter::UrlEnd(end.into()),
+            None => return Err(field("message_sent.template.buttons.parameter", "is missing")),
+        };
+        Ok(TemplateButton { index: button.index, parameter })
+    };
+    Ok(SentTemplate {
+        name: t.name,
+        language: t.language,
+        header,
+        parameters: t.parameters.into_iter().map(Personal::from).collect(),
+        buttons: t.buttons.into_iter().map(button).collect::<Result<_, _>>()?,
     })
 }
 
 pub(super) fn form_from_proto(form: Option<Form>) -> Result<SentForm, DecodeError> {
     Ok(match form {
         None => SentForm::Text,
-        Some(Form::File(sent)) => SentForm::File(SentFile {
-            file: file_from_proto(
-                sent.file.ok_or_else(|| field("message_sent.file.file", "is missing"))?,
-            ),
-            filename: sent.filename.map(Personal::from),
-            sha256: sent.sha256,
-        }),
+        Some(Form::File(sent)) => {
+            SentForm::File(sent_file_from_proto(sent, "message_sent.file.file")?)
+        }
         Some(Form::Link(link)) => SentForm::Link(SentLink { title: link.title, url: link.url }),
         Some(Form::ReactionTo(to)) => SentForm::Reaction { to },
         Some(Form::Mail(mail)) => SentForm::Mail(mail_from_proto(mail)),
+        Some(Form::Template(template)) => SentForm::Template(template_from_proto(template)?),
     })
 }
 

@@ -134,6 +134,19 @@ fn sent_as(form: SentForm) -> Payload {
     MessageSent { form, ..message }.into()
 }
 
+fn template(header: TemplateHeader) -> SentForm {
+    SentForm::Template(SentTemplate {
+        name: "appointment_offer".into(),
+        language: "en_US".into(),
+        header: Some(header),
+        parameters: vec!["Ana".into(), "tomorrow at two".into()],
+        buttons: vec![
+            TemplateButton { index: 0, parameter: ButtonParameter::Payload("yes".into()) },
+            TemplateButton { index: 1, parameter: ButtonParameter::UrlEnd("a/1".into()) },
+        ],
+    })
+}
+
 fn delivery(status: DeliveryStatus) -> Payload {
     DeliveryUpdated {
         message: Some(EventId::from_uuid(Uuid::from_u128(9))),
@@ -155,6 +168,11 @@ fn kept_file() -> KeptFile {
 
 fn handover() -> Handover {
     Handover { to: "+15550100009".into(), summary: "Ana asked for a person.".into() }
+}
+
+fn appointment_changed(change: AppointmentChange) -> Payload {
+    let appointment = "0190f000-0000-7000-8000-000000000003".to_owned();
+    AppointmentChanged { appointment, change }.into()
 }
 
 fn transfer(status: TransferStatus) -> Payload {
@@ -193,6 +211,10 @@ fn payloads() -> Vec<Payload> {
         chat(MessageKind::Reaction { to: "wamid.Q".into() }),
         chat(MessageKind::Edited { original: "wamid.Q".into() }),
         chat(MessageKind::Revoked { original: "wamid.Q".into() }),
+        chat(MessageKind::Keyword(Keyword::Stop)),
+        chat(MessageKind::Keyword(Keyword::Start)),
+        chat(MessageKind::Keyword(Keyword::Help)),
+        chat(MessageKind::NumberChanged { to: "15557654321".into() }),
         sent(Vec::new()),
         mailed(),
         sent(vec![
@@ -213,6 +235,12 @@ fn payloads() -> Vec<Payload> {
             url: "https://maps.example/here".into(),
         })),
         sent_as(SentForm::Reaction { to: "wamid.Q".into() }),
+        sent_as(template(TemplateHeader::Text("Maple Dental".into()))),
+        sent_as(template(TemplateHeader::File(SentFile {
+            file: kept_file(),
+            filename: None,
+            sha256: "ab".repeat(32),
+        }))),
         delivery(DeliveryStatus::Accepted),
         delivery(DeliveryStatus::Sent),
         delivery(DeliveryStatus::Delivered),
@@ -266,6 +294,10 @@ fn payloads() -> Vec<Payload> {
             code: 131_047,
         }
         .into(),
+        EscalationDue { escalation: "0190f000-0000-7000-8000-000000000002".into() }.into(),
+        appointment_changed(AppointmentChange::Booked),
+        appointment_changed(AppointmentChange::Moved),
+        appointment_changed(AppointmentChange::Cancelled),
         TranscribeSegment {
             call: call(),
             segment: 5,

@@ -20,9 +20,13 @@ impl CallCore {
             return;
         }
         self.active = self.now;
+        if digit == '#' && self.keys.pressed.is_empty() {
+            // It ends nothing.
+            return;
+        }
         self.interrupt(out);
         if digit == '#' {
-            self.keys.due = (!self.keys.pressed.is_empty()).then_some(self.now);
+            self.keys.due = Some(self.now);
         } else if self.keys.pressed.len() < KEYS_MAX {
             self.keys.pressed.push(digit);
             self.keys.due = Some(self.now + self.settings.keys_wait);

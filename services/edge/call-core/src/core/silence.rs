@@ -1,18 +1,22 @@
 //! Silence: of the mesh that owes an answer, and of the caller (B3).
 
 use super::{CallCore, Phase};
-use crate::{Action, EndReason, Moment, PromptKind};
+use crate::{Action, EndReason, Moment, PromptKind, Trouble};
 
 /// How often a caller who says nothing is asked whether somebody is there (B3).
 const ASKED_MAX: u32 = 2;
 
 /// The caller has finished and waits for an answer.
+#[derive(Clone, Copy)]
 pub(super) struct MeshSilence {
     pub(super) turn: u32,
     /// Nothing while the caller goes on speaking.
     pub(super) since: Option<Moment>,
     pub(super) filler_said: bool,
 }
+
+/// How often the caller is asked to say it again before a human is to help (B3).
+const REPEATS_MAX: u32 = 2;
 
 impl CallCore {
     /// When the caller has been silent for too long. Not while the agent speaks or owes an answer.
@@ -52,8 +56,13 @@ impl CallCore {
 
     /// Whether an answer is due of which nothing has been spoken. A greeting is none.
     pub(super) fn owes_reply(&self) -> bool {
-        let answers = self.taken > 0 || self.silence.as_ref().is_some_and(|s| s.turn == 0);
-        answers && self.playback.awaits_reply()
+        (self.taken > 0 || self.resumes_reply) && self.playback.awaits_reply()
+    }
+
+    /// Whether the caller, who waits for an answer, was told to wait or that the agent is back.
+    pub(super) fn asked_for_patience(&self) -> bool {
+        let silences = self.silence.iter().chain(&self.silence_before);
+        self.taken == 0 || silences.into_iter().any(|silence| silence.filler_said)
     }
 
     /// From now on the caller waits for an answer to `turn`, if it is not waiting for it already.
@@ -63,8 +72,42 @@ impl CallCore {
                 silence.since.get_or_insert(self.now);
             }
             silence => {
-                *silence = Some(MeshSilence { turn, since: Some(self.now), filler_said: false });
+                let new = MeshSilence { turn, since: Some(self.now), filler_said: false };
+                self.silence_before = silence.replace(new);
             }
+        }
+    }
+
+    /// Nothing was said after all: the caller goes on waiting for the answer that is owed, as long as before.
+    pub(super) fn await_owed_reply(&mut self) {
+        let silences = [self.silence_before.take(), self.silence.take()];
+        if !self.owes_reply() {
+            return;
+        }
+        let silences = silences.into_iter().flatten();
+        let filler_said = silences.clone().any(|silence| silence.filler_said);
+        let mut since = silences.filter(|silence| silence.turn == self.taken).map(|s| s.since);
+        let since = since.next().flatten().or(Some(self.now));
+        self.silence = Some(MeshSilence { turn: self.taken, since, filler_said });
+    }
+
+    /// The caller could not be understood, or not be answered: asked to say it again, and again, and then a human is to help
+    /// (B3).
+    pub(super) fn ask_again(&mut self, out: &mut Vec<Action>) {
+        self.setbacks += 1;
+        if self.setbacks <= REPEATS_MAX {
+            return self.say(PromptKind::Repeat);
+        }
+        self.call_human(self.taken + 1, Trouble::NotUnderstood, out);
+    }
+
+    /// A human is to help, who takes the call at once where there is one.
+    fn call_human(&mut self, turn: u32, trouble: Trouble, out: &mut Vec<Action>) {
+        self.setbacks = 0;
+        out.push(Action::Escalate { turn, trouble });
+        match self.settings.apology_hands_over {
+            true => self.close(PromptKind::Apology, EndReason::Unanswered, out),
+            false => self.say(PromptKind::Apology),
         }
     }
 
@@ -72,7 +115,9 @@ impl CallCore {
     pub(super) fn silence_ends(&self) -> Option<Moment> {
         let silence = self.silence.as_ref()?;
         let since = silence.since?;
-        if self.turn.is_open() && !self.turn.is_waiting_for_words() {
+        let caller_goes_on = self.turn.is_open() && !self.turn.is_waiting_for_words();
+        let is_answered = silence.turn == self.taken && self.playback.has_reply();
+        if caller_goes_on || self.keys.due.is_some() || is_answered {
             return None;
         }
         let patience = if silence.filler_said {
@@ -96,11 +141,7 @@ impl CallCore {
             return self.say(PromptKind::Filler);
         }
         let turn = silence.turn;
-        self.silence = None;
-        out.push(Action::Escalate { turn });
-        if self.settings.apology_hands_over {
-            return self.close(PromptKind::Apology, EndReason::Unanswered, out);
-        }
+        (self.silence, self.silence_before) = (None, None);
         if turn == self.taken {
             self.raise_fence(turn + 1, out);
             let heard = self.playback.drop_reply(self.now);
@@ -108,6 +149,6 @@ impl CallCore {
         } else {
             self.turn.abandon();
         }
-        self.say(PromptKind::Apology);
+        self.call_human(turn, Trouble::NoAnswer, out);
     }
 }

@@ -9,12 +9,17 @@ const WAITING_MAX: usize = 128;
 /// Attempts whose length is remembered before one begins.
 const TOTALS_MAX: usize = 8;
 
+/// 600 ms: who says something over so little of the end has heard it.
+const LAST_WORD_SAMPLES: u64 = 4_800;
+
 pub(crate) struct Reply {
     turn: u32,
     /// What was heard of it on an earlier connection: so many sentences, of these words.
     before: (u32, String),
     /// The attempt that is spoken; another is never mixed in (DESIGN 2, turn ledger).
     begun: Option<u32>,
+    /// Whether a sentence has begun that sounds, or there is none to begin.
+    sounds: bool,
     waiting: Vec<Waiting>,
     /// Sentences begun, in order.
     spoken: Vec<Sentence>,
@@ -52,6 +57,8 @@ pub(super) enum Begun {
     Anew,
     /// In the middle, after a pause.
     Again,
+    /// Without a sound: it is over with that.
+    Silent,
 }
 
 /// How far a reply has been heard.
@@ -74,6 +81,7 @@ impl Reply {
         Self {
             turn,
             begun: None,
+            sounds: false,
             waiting: Vec::new(),
             spoken: Vec::new(),
             passed: 0,
@@ -115,6 +123,7 @@ impl Reply {
     pub(crate) fn finish(&mut self, attempt: u32, sentences: u32) {
         if sentences <= self.before.0 && self.begun.is_none() {
             self.begun = Some(attempt);
+            self.sounds = true;
         }
         let known = self.totals.iter().any(|(known, _)| *known == attempt);
         if !known && self.totals.len() < TOTALS_MAX {
@@ -122,12 +131,25 @@ impl Reply {
         }
     }
 
+    /// Sentences that could not be spoken begin nothing.
     pub(super) fn has_begun(&self) -> bool {
-        self.begun.is_some()
+        self.sounds
     }
 
     pub(super) fn has_next(&self) -> bool {
         self.passed < self.spoken.len() || self.next().is_some()
+    }
+
+    /// Whether a sentence that sounds can begin, be it after others that do not.
+    pub(super) fn can_sound(&self) -> bool {
+        let Some(next) = self.next().map(|place| &self.waiting[place]) else {
+            return false;
+        };
+        let mut following = (next.index..).map_while(|index| {
+            let mut waiting = self.waiting.iter().filter(|other| other.sentence.can_begin());
+            waiting.find(|other| (other.attempt, other.index) == (next.attempt, index))
+        });
+        following.any(|waiting| !waiting.sentence.is_silent())
     }
 
     /// Goes back to what was not heard by one who has heard up to position `to`.
@@ -153,10 +175,12 @@ impl Reply {
             self.begun = Some(attempt);
             self.waiting.retain(|other| other.attempt == attempt);
         }
+        let begun = if sentence.is_silent() { Begun::Silent } else { Begun::Anew };
+        self.sounds |= begun == Begun::Anew;
         sentence.begin(at);
         self.spoken.push(sentence);
         self.passed += 1;
-        Some(Begun::Anew)
+        Some(begun)
     }
 
     /// The sentence begun last.
@@ -172,9 +196,14 @@ impl Reply {
 
     /// Whether one who has heard up to position `to` was being asked something.
     pub(super) fn asks(&self, to: u64) -> bool {
-        let begun = self.spoken.iter().take(self.passed);
-        let heard = begun.take_while(|sentence| sentence.at() <= to).last();
+        let heard = self.spoken.iter().rfind(|sentence| sentence.is_grasped(to));
         heard.is_some_and(|sentence| sentence.text().trim_end().ends_with('?'))
+    }
+
+    /// Whether all that one has not heard of it who has heard up to position `to` is its last word.
+    pub(super) fn is_ending(&self, to: u64) -> bool {
+        let unheard: u64 = self.spoken.iter().map(|sentence| sentence.unheard(to)).sum();
+        self.is_whole() && unheard < LAST_WORD_SAMPLES
     }
 
     /// Whether it is known how many sentences it has: nobody makes more of it.

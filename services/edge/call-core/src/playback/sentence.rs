@@ -8,6 +8,9 @@ use crate::Audio;
 /// Parts of a sentence. More would be a fault of the sender.
 const PARTS_MAX: usize = 512;
 
+/// 400 ms, after which one knows what a sentence is about, if it is not half over before.
+const GRASPED_SAMPLES: u64 = 3_200;
+
 pub(super) struct Sentence {
     text: String,
     parts: Vec<Option<Audio>>,
@@ -30,11 +33,6 @@ impl Sentence {
     /// What it says.
     pub(super) fn text(&self) -> &str {
         &self.text
-    }
-
-    /// Where on the line it begins, or goes on.
-    pub(super) fn at(&self) -> u64 {
-        self.at
     }
 
     /// A sentence of which nothing has come yet.
@@ -84,6 +82,11 @@ impl Sentence {
     /// Whether it can be begun: its first part is there, or it is known to have none.
     pub(super) fn can_begin(&self) -> bool {
         self.count == Some(0) || matches!(self.parts.first(), Some(Some(_)))
+    }
+
+    /// Whether all of it is there, and makes no sound: it could not be spoken.
+    pub(super) fn is_silent(&self) -> bool {
+        self.has_all() && self.len() == 0
     }
 
     /// Begins to say it, or goes on after a pause, at position `at` of the line. Says whether that is the beginning of it.
@@ -167,6 +170,18 @@ impl Sentence {
         self.ends();
         let ends = self.ends.as_deref().unwrap_or_default();
         (words::before(self.text.trim(), ends, played), false)
+    }
+
+    /// Whether one who has heard up to position `to` knows what it is about.
+    pub(super) fn is_grasped(&self, to: u64) -> bool {
+        let half = if self.has_all() { self.len() / 2 } else { u64::MAX };
+        let played = self.played(to);
+        played > 0 && played >= half.min(GRASPED_SAMPLES)
+    }
+
+    /// How many samples of what there is of it one has not heard who has heard up to position `to`.
+    pub(super) fn unheard(&self, to: u64) -> u64 {
+        self.len() - self.played(to)
     }
 
     /// Where each word ends.

@@ -3,13 +3,13 @@
 use std::{sync::LazyLock, time::Duration};
 
 use call_core::{
-    Action, CallCore, Input, Settings, Transcript,
+    Action, CallCore, Input, RestOfReply, Resumption, Settings, Transcript,
     event_log::{self, Beginning},
     g711,
 };
 use proptest::prelude::*;
 
-use crate::{settings, voice};
+use crate::{phone::Phone, settings, voice};
 
 static SPEECH: LazyLock<Vec<u8>> = LazyLock::new(|| voice::speech(4_000));
 
@@ -19,6 +19,8 @@ enum Step {
     Greeting,
     Speak(u64),
     Quiet(u64),
+    /// Frames that carry their time, as they come over a bad line.
+    Stamped(Vec<Fate>, bool),
     Rubbish(Vec<u8>, Option<u64>),
     Mark(u32),
     MarkRubbish(String),
@@ -44,12 +46,43 @@ enum Step {
     Stop,
 }
 
+/// What becomes of a frame on its way.
+#[derive(Clone, Debug)]
+enum Fate {
+    /// It comes, so many milliseconds late.
+    Comes(u64),
+    Twice,
+    AfterTheNext,
+    Lost,
+}
+
+fn fate() -> impl Strategy<Value = Fate> {
+    prop_oneof![
+        12 => Just(Fate::Comes(0)),
+        3 => (1..120_u64).prop_map(Fate::Comes),
+        1 => Just(Fate::Twice),
+        1 => Just(Fate::AfterTheNext),
+        2 => Just(Fate::Lost),
+    ]
+}
+
+fn resumption() -> impl Strategy<Value = Option<Resumption>> {
+    let reply =
+        (0..3_u32).prop_map(|sentences| RestOfReply { sentences, text: "said before".to_owned() });
+    let heard = any::<bool>().prop_map(|complete| ("said before".to_owned(), complete));
+    let lost = (prop::option::of(reply), any::<bool>(), prop::option::of(heard))
+        .prop_map(|(reply, ask_again, heard)| Resumption { reply, ask_again, heard });
+    prop::option::weighted(0.3, lost)
+}
+
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         1 => Just(Step::Start),
         1 => Just(Step::Greeting),
         8 => (1..40_u64).prop_map(Step::Speak),
         8 => (1..40_u64).prop_map(Step::Quiet),
+        6 => (prop::collection::vec(fate(), 1..40), any::<bool>())
+            .prop_map(|(fates, voice)| Step::Stamped(fates, voice)),
         2 => (prop::collection::vec(any::<u8>(), 0..700), any::<Option<u64>>())
             .prop_map(|(bytes, stamp)| Step::Rubbish(bytes, stamp)),
         6 => (0..60_u32).prop_map(Step::Mark),
@@ -76,6 +109,8 @@ struct Trial {
     /// Its event log.
     log: String,
     now: Duration,
+    /// Where the next stamped frame lies on the caller's line.
+    stamp: Duration,
     /// The core's clock never goes back as ours may.
     latest: Duration,
     taken: u32,
@@ -91,14 +126,15 @@ struct Trial {
 }
 
 impl Trial {
-    fn new() -> Self {
+    fn new(resumption: Option<Resumption>) -> Self {
         let now = Duration::from_secs(50);
         let settings = Settings { call_limit: Duration::from_secs(120), ..settings() };
-        let beginning = Beginning { settings, resumption: None, at: now };
+        let beginning = Beginning { settings, resumption, at: now };
         Self {
             core: beginning.core(),
             log: beginning.line() + "\n",
             now,
+            stamp: Duration::ZERO,
             latest: now,
             taken: 0,
             fence: 0,
@@ -206,6 +242,34 @@ impl Trial {
         }
     }
 
+    fn stamped(&mut self, fates: Vec<Fate>, voice: bool) {
+        let frame = Duration::from_millis(20);
+        let mut held: Option<Input<'static>> = None;
+        for (n, fate) in fates.into_iter().enumerate() {
+            let at = n % (SPEECH.len() / 160) * 160;
+            let payload = if voice { &SPEECH[at..at + 160] } else { &[g711::SILENCE; 160] };
+            let input =
+                Input::AudioFrame { payload: payload.to_vec().into(), timestamp: Some(self.stamp) };
+            self.now += frame;
+            self.stamp += frame;
+            let repeated = match fate {
+                Fate::Lost => continue,
+                Fate::AfterTheNext => {
+                    held = Some(input);
+                    continue;
+                }
+                Fate::Comes(late) => {
+                    self.now += Duration::from_millis(late);
+                    None
+                }
+                Fate::Twice => Some(input.clone()),
+            };
+            for input in [Some(input), repeated, held.take()].into_iter().flatten() {
+                self.input(input);
+            }
+        }
+    }
+
     fn step(&mut self, step: Step) {
         match step {
             Step::Start => self.input(Input::StreamStarted),
@@ -215,6 +279,7 @@ impl Trial {
             }),
             Step::Speak(frames) => self.frames(frames, true),
             Step::Quiet(frames) => self.frames(frames, false),
+            Step::Stamped(fates, voice) => self.stamped(fates, voice),
             Step::Rubbish(payload, stamp) => self.input(Input::AudioFrame {
                 payload: payload.into(),
                 timestamp: stamp.map(Duration::from_millis),
@@ -275,8 +340,11 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_order_of_events_breaks_a_call(steps in prop::collection::vec(step(), 1..120)) {
-        let mut trial = Trial::new();
+    fn no_order_of_events_breaks_a_call(
+        resumption in resumption(),
+        steps in prop::collection::vec(step(), 1..120),
+    ) {
+        let mut trial = Trial::new(resumption);
         for step in steps {
             trial.step(step);
         }
@@ -289,8 +357,11 @@ proptest! {
     }
 
     #[test]
-    fn a_call_left_alone_ends_by_itself(steps in prop::collection::vec(step(), 1..40)) {
-        let mut trial = Trial::new();
+    fn a_call_left_alone_ends_by_itself(
+        resumption in resumption(),
+        steps in prop::collection::vec(step(), 1..40),
+    ) {
+        let mut trial = Trial::new(resumption);
         trial.step(Step::Start);
         for step in steps {
             trial.step(step);
@@ -303,5 +374,45 @@ proptest! {
             prop_assert!(wakes < 20_000, "it wakes without end");
         }
         prop_assert!(trial.ended);
+    }
+
+    #[test]
+    fn what_was_heard_to_its_end_is_told_and_nothing_else(
+        sentences in 1..4_u8,
+        after_frames in 0..200_u64,
+        voice_frames in 3..80_usize,
+        said in prop::sample::select(vec!["", "okay", "mhmm", "stop", "no the other one"]),
+        marks in any::<bool>(),
+    ) {
+        // Four words of a quarter of a second each, every one of a code of its own.
+        const WORD: usize = 2_000;
+        let code = |sentence: u8, word: u8| 0x20 + 4 * sentence + word;
+        let name = |code: u8| format!("w{code:02x}");
+        let mut phone = Phone::started(settings());
+        phone.marks = marks;
+        phone.take_turn(&SPEECH[..4_800], "a question");
+        for sentence in 0..sentences {
+            let codes = (0..4).map(|word| code(sentence, word));
+            let text = codes.clone().map(name).collect::<Vec<_>>().join(" ");
+            let audio: Vec<u8> = codes.flat_map(|code| [code; WORD]).collect();
+            phone.sentence(1, 1, u32::from(sentence), &text, &audio);
+        }
+        phone.finish(1, 1, u32::from(sentences));
+        phone.quiet(20 * after_frames);
+        let from = phone.log.len();
+        phone.speak(&SPEECH[..160 * voice_frames]);
+        phone.quiet(400);
+        phone.understand(from, said);
+        phone.quiet(6_000);
+        let told = phone.actions().find_map(|action| match action {
+            Action::ReplyHeard(heard) if heard.turn == 1 => Some(heard.text.clone()),
+            _ => None,
+        });
+        let heard: Vec<String> = (0..sentences)
+            .flat_map(|sentence| (0..4).map(move |word| code(sentence, word)))
+            .filter(|code| phone.ear.iter().filter(|played| *played == code).count() >= WORD)
+            .map(name)
+            .collect();
+        prop_assert_eq!(told, Some(heard.join(" ")));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use call_core::{Action, EndReason, Heard, Input, PromptKind, Settings};
+use call_core::{Action, EndReason, Heard, Input, PromptKind, Settings, Transcript, Trouble};
 
 use crate::{APOLOGY, FILLER, GOODBYE, REPEAT, phone::Phone, settings, voice};
 
@@ -79,13 +79,6 @@ fn a_barge_in_sets_the_fence_clears_and_knows_the_words_heard() {
         phone.quiet(300 + late);
         let from = phone.log.len();
         phone.speak(&voice::speech(1_100));
-        assert!(!phone.core.is_ended());
-
-        let after: Vec<&Action> = phone.log[from..].iter().map(|(_, action)| action).collect();
-        let fence = after.iter().position(|a| **a == Action::SetFence { turn: 2 });
-        let clear = after.iter().position(|a| **a == Action::SendClear);
-        assert!(clear < fence && clear.is_some(), "silent at {clear:?}, sure at {fence:?}");
-
         let played = samples_of(&phone, 0x31);
         assert!(played < len);
         let text = format!("Zero. {}", words_heard(WORDS, played, len));
@@ -94,6 +87,10 @@ fn a_barge_in_sets_the_fence_clears_and_knows_the_words_heard() {
         phone.finish(1, 1, 3);
         phone.quiet(350);
         phone.understand(from, "stop");
+        let after: Vec<&Action> = phone.log[from..].iter().map(|(_, action)| action).collect();
+        let fence = after.iter().position(|a| **a == Action::SetFence { turn: 2 });
+        let clear = after.iter().position(|a| **a == Action::SendClear);
+        assert!(clear < fence && clear.is_some(), "silent at {clear:?}, sure at {fence:?}");
         phone.quiet(1_000);
         let heard = Heard { turn: 1, text, complete: false };
         assert_eq!(phone.turns().last(), Some(&(2, "stop", Some(&heard))));
@@ -110,8 +107,11 @@ fn a_barge_in_counts_words_by_the_clock_where_no_mark_returns() {
     let len = 8 * 4_000;
     phone.sentence(1, 1, 0, WORDS, &vec![0x31; len]);
     phone.quiet(2_000);
+    let from = phone.log.len();
     phone.speak(&voice::speech(1_100));
     let text = words_heard(WORDS, samples_of(&phone, 0x31), len);
+    phone.quiet(400);
+    phone.understand(from, "stop");
     let told = phone.actions().find_map(|action| match action {
         Action::ReplyHeard(heard) => Some(heard.text.clone()),
         _ => None,
@@ -179,7 +179,10 @@ fn a_doubt_ends_with_the_fence_and_is_not_raised_of_a_reply_that_is_made() {
     phone.take_turn(&voice::speech(600), "a question");
     phone.sentence(1, 1, 0, WORDS, &[0x31; 32_000]);
     phone.quiet(1_000);
+    let from = phone.log.len();
     phone.speak(&voice::speech(1_100));
+    phone.quiet(400);
+    phone.understand(from, "stop");
     let doubt = phone.place(|a| *a == Action::Doubt { turn: 1 });
     let clear = phone.place(|a| *a == Action::SendClear);
     let fence = phone.place(|a| *a == Action::SetFence { turn: 2 });
@@ -222,7 +225,8 @@ fn noise_that_cut_the_agent_short_is_not_met_with_silence() {
     phone.sentence(1, 1, 0, WORDS, &[0x31; 32_000]);
     phone.quiet(1_000);
     let from = phone.log.len();
-    phone.speak(&voice::speech(1_100));
+    // Longer than any cough, and nobody knows what it is.
+    phone.speak(&voice::speech(2_800));
     phone.quiet(400);
     phone.understand(from, "");
     phone.quiet(1_000);
@@ -306,7 +310,7 @@ fn a_silent_mesh_is_bridged_once_and_apologised_for_once() {
     assert_eq!(prompts(&phone, PromptKind::Filler), 1);
     assert_eq!(prompts(&phone, PromptKind::Apology), 1);
     let escalated: Vec<Duration> = (phone.log.iter())
-        .filter(|(_, action)| *action == Action::Escalate { turn: 1 })
+        .filter(|(_, action)| *action == Action::Escalate { turn: 1, trouble: Trouble::NoAnswer })
         .map(|(at, _)| *at)
         .collect();
     let [at] = escalated[..] else {
@@ -467,4 +471,280 @@ fn a_sentence_that_is_being_heard_stays_though_a_repetition_of_it_failed() {
     });
     phone.quiet(30_000);
     assert_eq!(samples_of(&phone, 0x31), 16_000, "all of it is heard");
+}
+
+/// A caller who speaks once more, and whose words are lost.
+fn speak_in_vain(phone: &mut Phone) {
+    let from = phone.segments().len();
+    phone.speak(&voice::speech(700));
+    phone.quiet(400);
+    let lost: Vec<u32> = phone.segments()[from..].iter().map(|segment| segment.1).collect();
+    for segment in lost {
+        phone.input(Input::SegmentTranscribed { segment, result: Transcript::Failed });
+    }
+    phone.quiet(1_500);
+}
+
+#[test]
+fn who_is_never_understood_is_asked_twice_and_then_goes_to_a_human() {
+    for apology_hands_over in [true, false] {
+        let mut phone = Phone::started(Settings { apology_hands_over, ..settings() });
+        for asked in 1..=2 {
+            speak_in_vain(&mut phone);
+            assert_eq!(prompts(&phone, PromptKind::Repeat), asked);
+        }
+        assert_eq!(prompts(&phone, PromptKind::Apology), 0);
+        speak_in_vain(&mut phone);
+        assert_eq!(prompts(&phone, PromptKind::Repeat), 2, "each once and in order");
+        assert_eq!(samples_of(&phone, APOLOGY), 4_000);
+        let escalate = Action::Escalate { turn: 1, trouble: Trouble::NotUnderstood };
+        assert_eq!(phone.count(|action| *action == escalate), 1);
+        assert_eq!(phone.core.is_ended(), apology_hands_over);
+    }
+}
+
+#[test]
+fn who_was_answered_meanwhile_is_asked_afresh() {
+    let mut phone = Phone::started(settings());
+    for turn in 1..=4 {
+        speak_in_vain(&mut phone);
+        speak_in_vain(&mut phone);
+        assert_eq!(phone.take_turn(&voice::speech(600), "at last"), turn);
+        phone.sentence(turn, 1, 0, "Yes?", &[0x31; 800]);
+        phone.finish(turn, 1, 1);
+        phone.quiet(500);
+    }
+    assert_eq!(prompts(&phone, PromptKind::Repeat), 8);
+    assert_eq!(prompts(&phone, PromptKind::Apology), 0);
+}
+
+/// A sentence that no vendor could speak.
+fn unspoken(phone: &mut Phone, turn: u32, index: u32) {
+    let (attempt, part, more, text) = (1, 0, false, "Lost.".to_owned());
+    phone.input(Input::SentenceSpoken { turn, attempt, index, part, more, text, audio: None });
+}
+
+#[test]
+fn a_caller_who_cannot_be_answered_is_asked_twice_to_say_it_again_and_then_goes_to_a_human() {
+    let mut phone = Phone::started(settings());
+    for turn in 1..=3 {
+        assert_eq!(phone.take_turn(&voice::speech(600), "a question"), turn);
+        unspoken(&mut phone, turn, 0);
+        unspoken(&mut phone, turn, 1);
+        phone.finish(turn, 1, 2);
+        phone.quiet(1_500);
+        assert_eq!(prompts(&phone, PromptKind::Repeat), turn.min(2) as usize);
+    }
+    assert_eq!(samples_of(&phone, APOLOGY), 4_000);
+    assert_eq!(phone.count(|a| matches!(a, Action::Escalate { .. })), 1);
+    assert_eq!(phone.count(|a| matches!(a, Action::TurnAudible { .. })), 0, "nothing was heard");
+}
+
+#[test]
+fn a_sentence_that_cannot_be_spoken_ends_no_wait_for_the_answer() {
+    let mut phone = Phone::started(settings());
+    phone.take_turn(&voice::speech(600), "a question");
+    unspoken(&mut phone, 1, 0);
+    phone.quiet(4_000);
+    assert_eq!(prompts(&phone, PromptKind::Filler), 1, "the caller has heard nothing yet");
+    let audible = |phone: &Phone| phone.count(|a| matches!(a, Action::TurnAudible { .. }));
+    assert_eq!(audible(&phone), 0);
+    phone.sentence(1, 1, 1, "Second.", &[0x32; 800]);
+    phone.finish(1, 1, 2);
+    phone.quiet(1_000);
+    assert_eq!((samples_of(&phone, 0x32), audible(&phone)), (800, 1));
+    // What was to follow it follows, though the history knows that it was not whole.
+    let heard = Heard { turn: 1, text: "Second.".to_owned(), complete: false };
+    let told = phone.place(|action| *action == Action::ReplyHeard(heard.clone()));
+    assert_eq!(phone.place(|a| *a == Action::ReplyPlayedOut { turn: 1 }), told + 1);
+    assert_eq!(prompts(&phone, PromptKind::Repeat), 0);
+}
+
+#[test]
+fn who_agrees_over_the_last_word_answers_it_and_what_is_to_follow_follows() {
+    let mut phone = Phone::started(settings());
+    phone.take_turn(&voice::speech(600), "put me through");
+    phone.sentence(1, 1, 0, "One two three four", &[0x31; 16_000]);
+    phone.finish(1, 1, 1);
+    phone.quiet(1_500);
+    assert_eq!(phone.take_turn(&voice::speech(300), "okay"), 2);
+    let out = phone.place(|a| *a == Action::ReplyPlayedOut { turn: 1 });
+    let heard = phone.place(|a| matches!(a, Action::ReplyHeard(heard) if heard.turn == 1));
+    assert!(heard < out);
+    // One who has more to say is listened to first.
+    let mut phone = Phone::started(settings());
+    phone.take_turn(&voice::speech(600), "put me through");
+    phone.sentence(1, 1, 0, "One two three four", &[0x31; 16_000]);
+    phone.finish(1, 1, 1);
+    phone.quiet(1_500);
+    assert_eq!(phone.take_turn(&voice::speech(300), "wait"), 2);
+    assert_eq!(phone.count(|a| matches!(a, Action::ReplyPlayedOut { .. })), 0);
+}
+
+#[test]
+fn a_question_is_asked_once_enough_of_it_was_heard() {
+    for (heard_ms, turns) in [(100, 1), (700, 2)] {
+        let mut phone = Phone::started(settings());
+        phone.take_turn(&voice::speech(600), "Tuesday");
+        phone.sentence(1, 1, 0, "Ten is free.", &[0x31; 8_000]);
+        phone.sentence(1, 1, 1, "Shall I book it for you?", &[0x32; 16_000]);
+        phone.finish(1, 1, 2);
+        phone.quiet(1_000 + heard_ms - 20);
+        let from = phone.log.len();
+        phone.speak(&voice::speech(300));
+        phone.quiet(300);
+        phone.understand(from, "okay");
+        phone.quiet(3_000);
+        assert_eq!(phone.turns().len(), turns, "after {heard_ms} ms of the question");
+    }
+}
+
+#[test]
+fn who_speaks_on_into_the_agent_is_understood_before_he_has_ended() {
+    let mut phone = Phone::started(settings());
+    phone.take_turn(&voice::speech(600), "a question");
+    phone.sentence(1, 1, 0, WORDS, &[0x31; 32_000]);
+    phone.quiet(1_000);
+    let from = phone.log.len();
+    phone.speak(&voice::speech(1_300));
+    let looks = |phone: &Phone| {
+        let looks = phone.log[from..].iter().filter_map(|(_, action)| match action {
+            Action::Transcribe { segment, tentative: true, .. } => Some(*segment),
+            _ => None,
+        });
+        looks.collect::<Vec<_>>()
+    };
+    let look = looks(&phone)[0];
+    assert_eq!(phone.count(|a| *a == Action::SetFence { turn: 2 }), 0, "it may be a long okay");
+    // The last word may be cut in its middle.
+    phone.words(look, "okay so I'd rather ha");
+    assert_eq!(phone.count(|a| *a == Action::SetFence { turn: 2 }), 1);
+    phone.speak(&voice::speech(500));
+    phone.quiet(400);
+    let whole = phone.segments().last().map(|segment| (segment.1, segment.2.len()));
+    let (whole, len) = whole.expect("the segment");
+    assert!(len >= 8 * 1_800, "it comes whole: {len}");
+    phone.words(whole, "okay so I'd rather have Friday");
+    phone.quiet(500);
+    assert_eq!(phone.turns()[1].1, "okay so I'd rather have Friday", "and no word of it twice");
+}
+
+#[test]
+fn voice_that_nobody_understands_interrupts_after_a_while() {
+    let mut phone = Phone::started(settings());
+    phone.take_turn(&voice::speech(600), "a question");
+    phone.sentence(1, 1, 0, WORDS, &[0x31; 32_000]);
+    phone.quiet(1_000);
+    let fences = |phone: &Phone| phone.count(|a| *a == Action::SetFence { turn: 2 });
+    phone.speak(&voice::speech(2_000));
+    assert_eq!(fences(&phone), 0);
+    phone.speak(&voice::speech(800));
+    assert_eq!(fences(&phone), 1);
+}
+
+#[test]
+fn noise_while_the_agent_thinks_makes_the_wait_no_longer() {
+    let mut phone = Phone::started(settings());
+    phone.take_turn(&voice::speech(600), "a question");
+    let taken = phone.now;
+    for _ in 0..5 {
+        let from = phone.log.len();
+        phone.speak(&voice::speech(300));
+        phone.quiet(300);
+        phone.understand(from, "");
+        phone.quiet(1_400);
+    }
+    assert_eq!(prompts(&phone, PromptKind::Filler), 1);
+    phone.quiet(1_000);
+    let apology = phone.log.iter().find(|(_, a)| matches!(a, Action::Escalate { turn: 1, .. }));
+    let after = apology.expect("an apology").0 - taken;
+    assert!(after <= Duration::from_millis(10_000), "{after:?}");
+    assert_eq!(prompts(&phone, PromptKind::Filler), 1, "one is enough");
+}
+
+#[test]
+fn an_answer_that_waited_for_a_noise_is_given_however_long_it_took() {
+    let mut phone = Phone::started(settings());
+    phone.take_turn(&voice::speech(600), "a question");
+    phone.quiet(8_000);
+    phone.speak(&voice::speech(1_500));
+    phone.sentence(1, 1, 0, "Here you are.", &[0x51; 800]);
+    phone.finish(1, 1, 1);
+    let from = phone.segments().len();
+    phone.quiet(1_500);
+    let number = phone.segments()[from].1;
+    phone.words(number, "");
+    phone.quiet(1_000);
+    assert_eq!((samples_of(&phone, 0x51), prompts(&phone, PromptKind::Apology)), (800, 0));
+}
+
+#[test]
+fn a_sure_to_one_moment_please_calls_no_answer_off() {
+    let mut phone = Phone::started(settings());
+    phone.take_turn(&voice::speech(600), "a question");
+    phone.quiet(3_500);
+    assert_eq!(prompts(&phone, PromptKind::Filler), 1);
+    let from = phone.log.len();
+    phone.speak(&voice::speech(300));
+    phone.quiet(300);
+    phone.understand(from, "sure");
+    phone.quiet(300);
+    phone.sentence(1, 1, 0, "Here you are.", &[0x51; 800]);
+    phone.finish(1, 1, 1);
+    phone.quiet(500);
+    assert_eq!((samples_of(&phone, 0x51), phone.turns().len()), (800, 1));
+}
+
+/// Plays `ms` of what sounds like a voice and says nothing; each look at it finds no words.
+fn babble(phone: &mut Phone, ms: u64) {
+    let from = phone.segments().len();
+    let mut answered = from;
+    for frame in voice::speech(ms).chunks(1_600) {
+        phone.speak(frame);
+        let ready: Vec<u32> = phone.segments()[answered..].iter().map(|s| s.1).collect();
+        answered += ready.len();
+        for segment in ready {
+            phone.words(segment, "");
+        }
+    }
+}
+
+#[test]
+fn music_does_not_mute_the_agent() {
+    let mut phone = Phone::started(settings());
+    phone.take_turn(&voice::speech(600), "a question");
+    phone.sentence(1, 1, 0, WORDS, &[0x31; 32_000]);
+    phone.finish(1, 1, 1);
+    phone.quiet(1_000);
+    babble(&mut phone, 9_000);
+    let word = 4_000;
+    assert!((32_000..32_000 + word).contains(&samples_of(&phone, 0x31)), "it goes on to its end");
+    assert_eq!(phone.count(|a| *a == Action::SetFence { turn: 2 }), 0);
+    // After a pause the caller is heard again.
+    phone.quiet(500);
+    assert_eq!(phone.take_turn(&voice::speech(600), "sorry, the radio"), 2);
+}
+
+#[test]
+fn who_cannot_be_heard_for_music_is_asked_and_then_goes_to_a_human() {
+    let mut phone = Phone::started(Settings { apology_hands_over: true, ..settings() });
+    for asked in 1..=2 {
+        babble(&mut phone, 17_000);
+        assert_eq!(samples_of(&phone, REPEAT), 4_000 * asked, "over the music");
+        phone.quiet(300);
+    }
+    babble(&mut phone, 17_000);
+    assert_eq!(samples_of(&phone, APOLOGY), 4_000);
+    assert!(phone.core.is_ended());
+}
+
+#[test]
+fn an_answer_does_not_wait_for_the_end_of_music() {
+    let mut phone = Phone::started(settings());
+    phone.take_turn(&voice::speech(600), "a question");
+    babble(&mut phone, 2_000);
+    phone.sentence(1, 1, 0, "Here you are.", &[0x51; 800]);
+    phone.finish(1, 1, 1);
+    babble(&mut phone, 15_000);
+    assert_eq!((samples_of(&phone, 0x51), samples_of(&phone, REPEAT)), (800, 0));
 }

@@ -62,6 +62,23 @@ fn an_answer_that_is_still_due_is_bridged_and_waited_for() {
 }
 
 #[test]
+fn who_says_okay_to_the_agent_that_is_back_still_gets_the_answer() {
+    for said in ["okay", "sure"] {
+        let mut phone = Phone::resumed(settings(), rest(0, ""));
+        phone.quiet(1_000);
+        let from = phone.log.len();
+        phone.speak(&voice::speech(300));
+        phone.quiet(300);
+        phone.understand(from, said);
+        phone.quiet(300);
+        phone.sentence(0, 7, 0, "Here it is.", &[0x31; 800]);
+        phone.finish(0, 7, 1);
+        phone.quiet(1_000);
+        assert_eq!((samples_of(&phone, 0x31), phone.turns().len()), (800, 0), "{said}");
+    }
+}
+
+#[test]
 fn a_caller_who_was_speaking_is_asked_to_say_it_again() {
     let mut phone =
         Phone::resumed(settings(), Resumption { ask_again: true, ..Resumption::default() });

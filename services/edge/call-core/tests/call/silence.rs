@@ -113,6 +113,32 @@ fn a_key_interrupts_the_agent_at_once() {
 }
 
 #[test]
+fn a_hash_that_ends_no_keys_leaves_the_agent_alone() {
+    let mut phone = Phone::started(settings());
+    phone.take_turn(&voice::speech(600), "a question");
+    phone.sentence(1, 1, 0, "Here it is.", &[0x31; 16_000]);
+    phone.finish(1, 1, 1);
+    phone.quiet(500);
+    press(&mut phone, "#");
+    phone.quiet(4_000);
+    assert_eq!(samples_of(&phone, 0x31), 16_000);
+    assert_eq!(phone.turns().len(), 1);
+}
+
+#[test]
+fn nothing_is_said_between_two_keys() {
+    let mut phone = Phone::started(settings());
+    phone.take_turn(&voice::speech(600), "a question");
+    press(&mut phone, "41");
+    phone.sentence(1, 1, 0, "Here it is.", &[0x31; 800]);
+    phone.finish(1, 1, 1);
+    press(&mut phone, "6555012");
+    phone.quiet(3_000);
+    assert_eq!(samples_of(&phone, 0x31), 0);
+    assert_eq!(phone.turns().last().map(|turn| turn.1), Some("416555012"));
+}
+
+#[test]
 fn words_and_keys_of_one_turn_stay_together() {
     let mut phone = Phone::started(settings());
     press(&mut phone, "416");

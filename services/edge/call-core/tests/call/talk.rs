@@ -193,6 +193,18 @@ const CASES: &[Case] = &[
     ("a key's tone into the agent", &[Say(500, "go on"), Quiet(700), Agent(LONG), Quiet(1_500), Tone(200, 770.0, 1_336.0), Quiet(1_500)], &["go on"], false),
     ("a telephone that rings", &[Tone(2_000, 440.0, 480.0), Quiet(900)], &[], false),
     ("a hum under all of it", &[Tone(2_000, 50.0, 150.0), Say(700, "hello there"), Quiet(700)], &["hello there"], false),
+    ("a long laugh into the agent", &[Say(500, "go on"), Quiet(700), Agent(LONG), Quiet(1_500), Say(1_900, "haha"), Quiet(1_500)], &["go on"], false),
+    ("a long assent, and a thank you", &[Say(500, "go on"), Quiet(700), Agent(LONG), Quiet(1_500), Say(1_600, "oh that makes sense thank you"), Quiet(1_500)], &["go on"], false),
+    ("one sign of listening after the other", &[Say(500, "go on"), Quiet(700), Agent(LONG), Quiet(1_500), Say(500, "yeah"), Quiet(260), Say(500, "okay"), Quiet(260), Say(600, "got it"), Quiet(1_500)], &["go on"], false),
+    ("a fit of coughing into the agent", &[Say(500, "go on"), Quiet(700), Agent(LONG), Quiet(1_500), Say(300, ""), Quiet(220), Say(400, ""), Quiet(220), Say(500, ""), Quiet(1_500)], &["go on"], false),
+    ("a long sentence into the agent", &[Say(500, "go on"), Quiet(700), Agent(LONG), Quiet(1_500), Say(3_400, "yeah okay I would rather come on Friday in the afternoon if that is possible"), Quiet(900)],
+        &["go on", "yeah okay I would rather come on Friday in the afternoon if that is possible"], true),
+    ("an okay over the last word", &[Say(500, "Tuesday"), Quiet(700), Agent("it is booked"), Quiet(2_600), Say(350, "okay"), Quiet(900)], &["Tuesday", "okay"], true),
+    ("a yes over the last word", &[Say(500, "Tuesday"), Quiet(700), Agent("it is booked"), Quiet(2_600), Say(300, "yes"), Quiet(900)], &["Tuesday", "yes"], true),
+    ("a mhmm at the end of a question", &[Say(500, "Tuesday"), Quiet(700), Agent(ASKS), Quiet(3_600), Say(350, "mhmm"), Quiet(900)], &["Tuesday", "mhmm"], true),
+    ("a sure after one moment, please", &[Say(700, "book Tuesday please"), Quiet(4_000), Say(300, "sure"), Quiet(900), Agent("booked"), Quiet(1_500)], &["book Tuesday please"], false),
+    ("music under the agent", &[Say(500, "go on"), Quiet(700), Agent(LONG), Quiet(1_500), Say(6_000, ""), Quiet(3_500)], &["go on"], false),
+    ("music, and then words", &[Say(20_000, ""), Quiet(900), Say(700, "hello there"), Quiet(700)], &["hello there"], false),
     ("a sentence right after a mhmm", &[Say(500, "go on"), Quiet(700), Agent(LONG), Quiet(1_000), Say(350, "mhmm"), Quiet(1_200), Say(900, "no the other one"), Quiet(900)], &["go on", "no the other one"], true),
 ];
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bus::{Queue, TraceContext};
 use cache::{HeardSoFar, RecordingBlock};
-use call_core::{Action, EndReason, Stages};
+use call_core::{Action, EndReason, Stages, Trouble};
 use domain::{
     Channel, Envelope, EscalationRequested, EventId, Handover, Heard, MessageKind, MessageReceived,
     Payload, Personal, Sound, Stage, Timestamp, TranscribeSegment, Turn, TurnTimed,
@@ -23,8 +23,9 @@ use crate::call::{
 
 /// Recognising later than this helps nobody (DESIGN 2).
 const SEGMENT_LIFE: Duration = Duration::from_secs(10);
-/// What a human is told who gets a call because nobody here answered.
+/// What a human is told who gets a call because nobody here answered, or nobody here understood.
 const UNANSWERED: &str = "The platform did not answer the caller in time.";
+const NOT_UNDERSTOOD: &str = "The platform could not understand the caller, or not speak to them.";
 /// How long playback of the new turn may wait for the fence; Redis answers in well under 1 ms.
 const FENCE_PATIENCE: Duration = Duration::from_millis(50);
 /// Numbers of segments, per connection of the call: a late answer for the last connection is not taken for one of this.
@@ -61,25 +62,30 @@ impl Session {
             Action::SetFence { turn } => self.set_fence(turn),
             Action::Doubt { turn } => drop(self.fences.push(Word::Doubt(self.wire_turn(turn)))),
             Action::EndDoubt { .. } => drop(self.fences.push(Word::EndDoubt)),
-            Action::Transcribe { turn, segment, offset, audio } => {
-                self.keep_speech(offset, &audio);
+            Action::Transcribe { turn, segment, offset, audio, tentative } => {
+                if !tentative {
+                    self.keep_speech(offset, &audio);
+                }
                 self.transcribe(turn, segment, audio)
             }
             Action::TurnTaken { turn, text, heard, stages, .. } => {
                 self.turn_taken(turn, text, heard, &stages)
             }
             Action::TurnAudible { turn, stages } => self.turn_audible(turn, &stages),
-            Action::HeardProgress { turn, attempt, sentence, text } if self.is_reply(turn) => {
-                let turn = self.wire_turn(turn);
-                let heard = HeardSoFar { turn, attempt, sentence, text, complete: false };
-                self.notes.push(Note::Heard(heard));
+            Action::HeardProgress { turn, attempt, sentence, text } => {
+                self.reply_heard(turn, &text);
+                if self.is_reply(turn) {
+                    let turn = self.wire_turn(turn);
+                    let heard = HeardSoFar { turn, attempt, sentence, text, complete: false };
+                    self.notes.push(Note::Heard(heard));
+                }
             }
-            Action::HeardProgress { .. } => {}
+            Action::Announced => self.announced(),
             Action::SentenceStarted { turn, text } => {
-                self.consent_begins(turn, &text);
                 self.caption(Caption::AgentSays { turn: self.wire_turn(turn).0, text: &text });
             }
             Action::ReplyHeard(heard) => {
+                self.reply_heard(heard.turn, &heard.text);
                 self.reply_over(heard.turn);
                 if !heard.complete {
                     self.caption_heard(heard.turn, &heard.text);
@@ -93,21 +99,24 @@ impl Session {
                     }));
                 }
                 // Who talks into the farewell is listened to.
-                self.hang_up |= heard.complete && self.hang_up_after == Some(heard.turn);
                 if heard.complete {
-                    self.transfer = self.transfer_after.take_if(|(turn, _)| *turn == heard.turn);
+                    self.follow(heard.turn);
                 }
             }
+            Action::ReplyPlayedOut { turn } => self.follow(turn),
             Action::PromptStarted { prompt, turn, text } => {
                 self.caption(Caption::Prompt { text: &text });
                 metrics::counter!("edge_prompts_spoken_total", "prompt" => format!("{prompt:?}").to_lowercase())
                     .increment(1);
                 tracing::info!(call = %self.claims.call, ?prompt, turn = self.wire_turn(turn).0, "prompt spoken");
             }
-            Action::Escalate { turn } => {
-                self.unanswered = turn;
-                let summary = Personal::from(UNANSWERED);
-                let event = EscalationRequested { reason: "no_answer".into(), summary };
+            Action::Escalate { turn, trouble } => {
+                let (reason, summary) = match trouble {
+                    Trouble::NoAnswer => ("no_answer", UNANSWERED),
+                    Trouble::NotUnderstood => ("not_understood", NOT_UNDERSTOOD),
+                };
+                self.unanswered = (turn, summary);
+                let event = EscalationRequested { reason: reason.into(), summary: summary.into() };
                 let event =
                     self.envelope(&format!("escalation:{}", self.wire_turn(turn).0), turn, event);
                 self.effects.push(Effect::Event(event));
@@ -116,7 +125,13 @@ impl Session {
                 if self.settings.recording {
                     let paused = self.off_record.mask(offset_samples, [&mut caller, &mut agent]);
                     let (index, at) = (self.first_part() + index, self.in_call(offset_samples));
-                    self.parts.push(Part { index, at, caller: caller.into(), agent: agent.into(), paused });
+                    self.parts.push(Part {
+                        index,
+                        at,
+                        caller: caller.into(),
+                        agent: agent.into(),
+                        paused,
+                    });
                 }
             }
             Action::RecordingBlock { part, block, offset_samples, mut caller, mut agent } => {
@@ -131,11 +146,20 @@ impl Session {
                 if reason == EndReason::Unanswered
                     && let Some(human) = self.settings.human()
                 {
-                    let handover = Handover { to: human.into(), summary: UNANSWERED.into() };
-                    self.transfer = Some((self.unanswered, handover));
+                    let (turn, summary) = self.unanswered;
+                    let handover = Handover { to: human.into(), summary: summary.into() };
+                    self.transfer = Some((turn, handover));
                 }
                 self.ended = Some((reason, heard.and_then(|h| self.wire_heard(h))));
             }
+        }
+    }
+
+    /// What was agreed to come after the reply to `turn`.
+    fn follow(&mut self, turn: u32) {
+        self.hang_up |= self.hang_up_after == Some(turn);
+        if let Some(transfer) = self.transfer_after.take_if(|(after, _)| *after == turn) {
+            self.transfer = Some(transfer);
         }
     }
 

@@ -1,20 +1,24 @@
 //! When the call is recorded, and when not (B4): not before the caller was told, and not while an agent has paused it.
 
-use call_core::Moment;
+use call_core::{Input, Moment, Prompt};
 use domain::CallCommand;
 
 use super::Session;
 
 impl Session {
-    /// Whether the caller is told that the call is recorded. Who comes back has been.
+    /// Whether the caller is told that the call is recorded: who is greeted is.
     pub(super) fn announces(&self) -> bool {
         let settings = &self.settings;
-        self.claims.attempt == 0 && settings.recording && settings.recording_consent.is_some()
+        self.greets && settings.recording && settings.recording_consent.is_some()
     }
 
-    /// Until the caller was told, and where an agent has paused it before the call came back, nothing is recorded.
+    /// Until the caller was told, and where it was paused before the call came back, nothing is recorded.
     pub(super) fn begin_record(&mut self) {
-        if self.announces() || self.off_record_talk {
+        self.unannounced = self.announces();
+        if self.unannounced {
+            self.note_off_record(true);
+        }
+        if self.unannounced || self.off_record_talk {
             self.off_record.pause(Moment::ZERO);
         }
     }
@@ -25,21 +29,32 @@ impl Session {
         self.off_record_talk || self.off_record_before
     }
 
-    /// A sentence begins to be spoken: with the end of the announcement recording begins.
-    pub(super) fn consent_begins(&mut self, turn: u32, text: &str) {
-        if turn == 0
-            && let Some((_, lasts)) = self.consent.take_if(|(consent, _)| consent == text)
-        {
-            self.off_record.resume(self.clock.now() + lasts);
+    /// More of a reply was heard: recording begins where that is the announcement to its end.
+    pub(super) fn reply_heard(&mut self, turn: u32, text: &str) {
+        let is_consent = |consent: &Prompt| text.starts_with(consent.text.trim());
+        if turn == 0 && self.unannounced && self.consent.as_ref().is_some_and(is_consent) {
+            self.announced();
         }
+    }
+
+    /// The caller was told that the call is recorded.
+    pub(super) fn announced(&mut self) {
+        self.unannounced = false;
+        if !self.off_record_talk {
+            self.off_record.resume(self.clock.now());
+            self.note_off_record(false);
+        }
+    }
+
+    /// The announcement for who has spoken into it, or came before it: it is made once more, and until then nothing is
+    /// recorded.
+    pub(super) fn announcement_due(&self) -> Option<Input<'static>> {
+        let consent = self.consent.as_ref().filter(|_| self.unannounced)?;
+        Some(Input::Announcement { text: consent.text.clone(), audio: consent.audio.clone() })
     }
 
     /// A reply is over, heard whole or cut: what waited for that begins.
     pub(super) fn reply_over(&mut self, turn: u32) {
-        if turn == 0 && self.announces() && !self.off_record.is_paused() {
-            // Who speaks into the announcement has heard that there is one.
-            self.off_record.resume(self.clock.now());
-        }
         if self.record_after.take_if(|after| *after <= turn).is_some() {
             self.resume_record();
         }
@@ -63,8 +78,10 @@ impl Session {
 
     fn resume_record(&mut self) {
         self.off_record_talk = false;
-        self.off_record.resume(self.clock.now());
-        self.note_off_record(false);
+        if !self.unannounced {
+            self.off_record.resume(self.clock.now());
+            self.note_off_record(false);
+        }
     }
 
     /// Notes it for whoever goes on with the call, should this task be lost.

@@ -55,7 +55,7 @@ impl Ses {
             "Content": {"Raw": {"Data": STANDARD.encode(message)}},
         });
         let body = body.to_string();
-        let not_sent = |cause| SendFault::TryLater { after: TRANSIENT_WAIT, cause };
+        let not_sent = |cause| SendFault::TryLater { after: TRANSIENT_WAIT, code: 0, cause };
         let (url, headers) = self.signed(&body).await.map_err(not_sent)?;
         let mut request = self.http.post(url).timeout(SEND_TIMEOUT).header("content-type", JSON);
         for (name, value) in headers {
@@ -112,7 +112,11 @@ fn read_answer(status: u16, kind: &str, body: &[u8]) -> Result<ExternalId, SendF
             Ok(sent) if !sent.message_id.is_empty() => Ok(sent.message_id),
             _ => Err(SendFault::Unknown(anyhow!("SES answered {status} without an id"))),
         },
-        429 => Err(SendFault::TryLater { after: THROTTLED_WAIT, cause: anyhow!("SES throttles") }),
+        429 => Err(SendFault::TryLater {
+            after: THROTTLED_WAIT,
+            code: 429,
+            cause: anyhow!("SES throttles"),
+        }),
         500.. => Err(SendFault::Unknown(anyhow!("SES answered {status}"))),
         _ => {
             if matches!(status, 401 | 403) {

@@ -29,6 +29,8 @@ const WAITS_MAX: u32 = 4;
 const SILENT_QUESTIONS: u32 = 2;
 /// B4.
 const CALL_LIMIT: Duration = Duration::from_secs(30 * 60);
+/// How long before it the caller is told, with what is said next.
+const WARNING_BEFORE: Duration = Duration::from_secs(60);
 
 /// What is needed to hold such calls.
 #[derive(Clone)]
@@ -61,11 +63,17 @@ struct Place {
     silent: u32,
     /// The reply before was not given: the caller was apologised to.
     unheard: bool,
+    /// The caller was told that the call is about to end.
+    warned: bool,
 }
 
 impl Place {
     fn of_turn(turn: u32) -> Self {
-        Self { turn, wait: 0, silent: 0, unheard: false }
+        Self { turn, wait: 0, silent: 0, unheard: false, warned: false }
+    }
+
+    fn next(self) -> Self {
+        Self { warned: self.warned, ..Self::of_turn(self.turn + 1) }
     }
 
     fn read(query: &str) -> Result<Self, Malformed> {
@@ -82,14 +90,21 @@ impl Place {
                 wait: counter("wait")?,
                 silent: counter("silent")?,
                 unheard: counter("unheard")? > 0,
+                warned: counter("warned")? > 0,
             }),
         }
     }
 
     fn url(self, prefix: &str) -> String {
-        let Self { turn, wait, silent, unheard } = self;
+        let Self { turn, wait, silent, unheard, warned } = self;
         let mut url = format!("{prefix}{COLLECT_PATH}?turn={turn}");
-        for (name, count) in [("wait", wait), ("silent", silent), ("unheard", unheard.into())] {
+        let counters = [
+            ("wait", wait),
+            ("silent", silent),
+            ("unheard", unheard.into()),
+            ("warned", warned.into()),
+        ];
+        for (name, count) in counters {
             if count > 0 {
                 url.push_str(&format!("&{name}={count}"));
             }
@@ -144,15 +159,23 @@ impl Gather {
             CallState::New | CallState::Live | CallState::Unknown => {}
         }
         let began_at = began_at.ok().flatten();
+        let spoken = [form.optional("SpeechResult"), form.optional("Digits")];
+        let words = spoken.map(str::trim).into_iter().find(|words| !words.is_empty());
+        let words = words.filter(|_| place.wait == 0);
         if began_at.is_some_and(|began_at| of.now.since(began_at) >= CALL_LIMIT) {
-            return Ok(self.end(of, CallEndReason::TimeLimit, &of.settings.goodbye, began_at));
+            let end = self.end(of, CallEndReason::TimeLimit, &of.settings.goodbye, began_at);
+            // What was said last is answered to nobody, but not lost.
+            let notices = match words {
+                Some(words) => vec![self.turn_notice(of, place, words).await],
+                None => Vec::new(),
+            };
+            return Ok(Reception { notices, ..end });
         }
         if place.wait > 0 {
             let wait = self.replies.expect(&of.call, Turn(place.turn));
             return Ok(self.waiting(of, place, began_at, wait, Vec::new()));
         }
-        let spoken = [form.optional("SpeechResult"), form.optional("Digits")];
-        match spoken.map(str::trim).into_iter().find(|words| !words.is_empty()) {
+        match words {
             Some(words) => Ok(self.turn_taken(of, place, began_at, words).await),
             None if place.silent < SILENT_QUESTIONS => {
                 let again = Place { silent: place.silent + 1, ..place };
@@ -160,7 +183,9 @@ impl Gather {
                 let before = self.replies.kept(&of.call, Turn(place.turn - 1)).await;
                 let language = before.and_then(|reply| reply.language);
                 let question = &of.settings.silence_question;
-                Ok(Reception::answered(self.ask(of, again, question, language.as_deref())))
+                let (warning, again) = warning(of, again, began_at);
+                let asked = self.ask_after(warning, of, again, question, language.as_deref());
+                Ok(Reception::answered(asked))
             }
             None => Ok(self.end(of, CallEndReason::Agent, &of.settings.silence_goodbye, began_at)),
         }
@@ -173,6 +198,13 @@ impl Gather {
         began_at: Option<Timestamp>,
         words: &str,
     ) -> Reception {
+        let wait = self.replies.expect(&of.call, Turn(place.turn));
+        let notice = self.turn_notice(of, place, words).await;
+        self.waiting(of, place, began_at, wait, vec![notice])
+    }
+
+    /// The caller's turn, to be published.
+    async fn turn_notice(&self, of: &Call, place: Place, words: &str) -> Notice {
         let before = Turn(place.turn - 1);
         let text = match before {
             _ if place.unheard => None,
@@ -198,9 +230,7 @@ impl Gather {
             .event(&format!("turn:{}", place.turn), Turn(place.turn), received)
             .answering_to(self.replies.queue());
         event.stamp(Stage::TURN_ENDED, of.now);
-        let wait = self.replies.expect(&of.call, Turn(place.turn));
-        let notice = Notice::Person { user: of.user(), event: Some(Box::new(event)), seen: None };
-        self.waiting(of, place, began_at, wait, vec![notice])
+        Notice::Person { user: of.user(), event: Some(Box::new(event)), seen: None }
     }
 
     /// Answers with the reply, once it comes; else asks the caller for patience.
@@ -249,6 +279,7 @@ impl Gather {
             events.push(timed);
         }
         let text = reply.written.text;
+        let (warning, next) = warning(of, place.next(), began_at);
         let of = &of.speaking(reply.written.language);
         if let Some(handover) = reply.written.transfer {
             let heard = Heard { turn, text, complete: true };
@@ -258,8 +289,8 @@ impl Gather {
             return Outcome { answer, events };
         }
         if !reply.written.hang_up {
-            let next = Place::of_turn(place.turn + 1);
-            return Outcome { answer: self.ask(of, next, text.reveal(), None), events };
+            let answer = self.ask_after(warning, of, next, text.reveal(), None);
+            return Outcome { answer, events };
         }
         let farewell = Document::default().say(&of.settings, text.reveal()).hang_up();
         let heard = Heard { turn, text, complete: true };
@@ -291,7 +322,7 @@ impl Gather {
                 twiml(self.dial(spoken, of, Place { unheard: true, ..place }, to))
             }
             None => {
-                let next = Place { unheard: true, ..Place::of_turn(place.turn + 1) };
+                let next = Place { unheard: true, ..place.next() };
                 self.ask(of, next, apology, None)
             }
         };
@@ -325,9 +356,21 @@ impl Gather {
 
     /// `listens_in`: what the caller answers in, where that is another language than the text's.
     fn ask(&self, of: &Call, place: Place, text: &str, listens_in: Option<&str>) -> Answer {
+        self.ask_after(Document::default(), of, place, text, listens_in)
+    }
+
+    /// The same after what `before` says.
+    fn ask_after(
+        &self,
+        before: Document,
+        of: &Call,
+        place: Place,
+        text: &str,
+        listens_in: Option<&str>,
+    ) -> Answer {
         let action = place.url(&self.path_prefix);
         let listens_in = listens_in.unwrap_or(&of.settings.voice.language);
-        twiml(Document::default().gather(&of.settings, listens_in, &action, text))
+        twiml(before.gather(&of.settings, listens_in, &action, text))
     }
 
     /// Ends the call with a farewell.
@@ -403,6 +446,16 @@ impl Call {
     }
 }
 
+/// What a caller is told, once, when the call is about to end (B4), and the place it comes back to then.
+fn warning(of: &Call, place: Place, began_at: Option<Timestamp>) -> (Document, Place) {
+    let is_due = |began_at| of.now.since(began_at) + WARNING_BEFORE >= CALL_LIMIT;
+    if place.warned || !began_at.is_some_and(is_due) {
+        return (Document::default(), place);
+    }
+    let told = Document::default().say(&of.settings, &of.settings.time_warning);
+    (told, Place { warned: true, ..place })
+}
+
 fn twiml(document: Document) -> Answer {
     Answer::twiml(document.response())
 }
@@ -415,8 +468,8 @@ mod tests {
     fn a_place_comes_back_as_it_was_given() {
         for place in [
             Place::of_turn(1),
-            Place { turn: 12, wait: 3, silent: 0, unheard: false },
-            Place { turn: 2, wait: 0, silent: 1, unheard: true },
+            Place { turn: 12, wait: 3, silent: 0, unheard: false, warned: true },
+            Place { turn: 2, wait: 0, silent: 1, unheard: true, warned: false },
         ] {
             let url = place.url("/desk");
             let (path, rest) = url.split_once('?').unwrap();

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use domain::{
     AddressMode, CallEndReason, CallEnded, CallSid, Channel, ConversationId, Envelope, EventId,
-    TenantId, Timestamp, TransferStatus, TransferUpdated,
+    TenantId, TenantSettings, Timestamp, TransferStatus, TransferUpdated,
 };
 use sha2::{Digest as _, Sha256};
 use vault::RotatingSecret;
@@ -32,7 +32,8 @@ use crate::{
 use gather::Gather;
 pub use replies::WrittenReplies;
 pub use transfer::{NotUpdated, Transfers};
-use twiml::{Document, escaped};
+use twiml::Document;
+pub(super) use twiml::escaped;
 
 /// Where a call begins, and where it comes back to by `<Redirect>`.
 const VOICE_PATH: &str = "/twilio/voice";
@@ -199,8 +200,7 @@ impl TwilioVoice {
         let attempt = attempt_of(&request.query);
         let user = UserKey::of(address.tenant, &Channel::VOICE, from, call.as_str());
         let state = if attempt == 0 { CallState::New } else { self.calls.state(&call).await };
-        let fallback =
-            self.directory.settings(address.tenant).and_then(|s| s.fallback_number.clone());
+        let settings = self.directory.settings(address.tenant).unwrap_or_default();
         let answer = match next_step(&state, attempt) {
             Step::Connect => {
                 let claims = StreamClaims {
@@ -216,7 +216,7 @@ impl TwilioVoice {
             Step::Dial(party) => {
                 self.transfers.document(&call, &party, &format!("attempt={attempt}&turn=1"))
             }
-            Step::FallBack => fallback.map_or_else(|| HANG_UP.to_owned(), |number| dial(&number)),
+            Step::FallBack => fall_back(&settings),
         };
         tracing::info!(%call, attempt, ?state, "call answered");
         Reception {
@@ -263,7 +263,9 @@ impl TwilioVoice {
         to: &str,
     ) -> Result<Reception, Malformed> {
         let status = form.required("DialCallStatus")?;
-        let was_taken = matches!(status, "completed" | "answered");
+        // A human who hangs up while the call is announced has answered it, and talked to nobody (PROTOCOLS 1.4).
+        let was_bridged = form.optional("DialBridged") != "false";
+        let was_taken = matches!(status, "completed" | "answered") && was_bridged;
         let Some(address) = self.directory.address(&Channel::VOICE, to) else {
             return Ok(self.refused(call));
         };
@@ -402,8 +404,13 @@ fn next_step(state: &CallState, attempt: u32) -> Step {
     }
 }
 
-fn dial(number: &str) -> String {
-    Document::default().dial_alone(number).response()
+/// A call that comes back again and again goes to the fallback number; without one it ends with an apology.
+fn fall_back(settings: &TenantSettings) -> String {
+    match &settings.fallback_number {
+        Some(number) => Document::default().dial_alone(number),
+        None => Document::default().say(settings, &settings.apology).hang_up(),
+    }
+    .response()
 }
 
 /// Who calls; a caller may hide the number.

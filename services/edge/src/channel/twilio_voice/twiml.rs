@@ -88,7 +88,7 @@ impl Document {
 }
 
 /// A text within an element or an attribute. What XML cannot carry at all is left out.
-pub(super) fn escaped(text: &str) -> String {
+pub(in crate::channel) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

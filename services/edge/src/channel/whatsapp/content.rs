@@ -4,7 +4,7 @@ use domain::{Location, Media, MediaKind, MessageKind};
 
 use super::{
     inbound::plain,
-    payload::{Card, File, Message, Order, Place},
+    payload::{Card, File, Message, Order, Place, System},
 };
 
 /// The kind of a message, and what of it is text: the words, a caption, the name of a place.
@@ -49,6 +49,7 @@ pub(super) fn of(message: &Message) -> (MessageKind, String) {
         "revoke" => message.revoke.as_ref().map(|r| {
             (MessageKind::Revoked { original: plain(&r.original_message_id) }, String::new())
         }),
+        "system" => message.system.as_ref().and_then(number_change),
         _ => None,
     };
     known.unwrap_or_else(|| (MessageKind::Unsupported(plain(kind)), String::new()))
@@ -126,6 +127,12 @@ fn card(card: &Card) -> String {
     let phones = card.phones.iter().filter_map(|p| p.phone.as_deref());
     let words: Vec<_> = [card.name.formatted_name.as_str()].into_iter().chain(phones).collect();
     plain(&words.join(" "))
+}
+
+/// A notice of the vendor's is something an agent cannot use, but for the person's new number.
+fn number_change(notice: &System) -> Option<(MessageKind, String)> {
+    let to = notice.wa_id.as_deref().filter(|_| notice.kind == "user_changed_number")?;
+    Some((MessageKind::NumberChanged { to: plain(to).into() }, String::new()))
 }
 
 fn edit(message: &Message) -> Option<(MessageKind, String)> {
@@ -244,6 +251,19 @@ mod tests {
         let both = json!({"product_items": [{"product_retailer_id": "A", "quantity": 1}], "text": "Wrap it."});
         assert_eq!(read(both), "Order: 1 x A. Wrap it.");
         assert_eq!(read(json!({"text": "as always"})), "as always");
+    }
+
+    #[test]
+    fn a_notice_of_a_new_number_carries_it_and_any_other_is_told_on() {
+        let moved = json!({"type": "user_changed_number", "body": "Ana changed her number",
+            "wa_id": "15557654321"});
+        let (kind, text) = read("system", moved);
+        assert_eq!(kind, MessageKind::NumberChanged { to: "15557654321".into() });
+        assert_eq!(text, "", "nobody wrote it");
+        let identity = json!({"type": "customer_identity_changed", "body": "x"});
+        assert_eq!(read("system", identity).0, MessageKind::Unsupported("system".into()));
+        let nowhere = json!({"type": "user_changed_number", "body": "x"});
+        assert_eq!(read("system", nowhere).0, MessageKind::Unsupported("system".into()));
     }
 
     #[test]

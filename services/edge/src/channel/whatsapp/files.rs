@@ -70,7 +70,7 @@ impl TakesFiles for WhatsApp {
     async fn upload(&self, our_address: &str, file: FileToSend) -> Result<ExternalId, SendFault> {
         let settings = &self.settings;
         let url = format!("{}/{}/{our_address}/media", settings.api_base_url, settings.api_version);
-        let later = |cause| SendFault::TryLater { after: graph::TRANSIENT_WAIT, cause };
+        let later = |cause| SendFault::TryLater { after: graph::TRANSIENT_WAIT, code: 0, cause };
         let name = file.filename.map_or_else(|| "file".to_owned(), |name| name.into_revealed());
         let part = Part::stream_with_length(file.bytes.clone(), file.bytes.len() as u64)
             .file_name(name)

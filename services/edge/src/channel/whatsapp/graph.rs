@@ -29,7 +29,7 @@ impl WhatsApp {
                 // Nothing left for Meta where no connection came about; anything later may have arrived.
                 Err(e) if e.is_connect() || e.is_builder() => {
                     let cause = anyhow!(e.without_url()).context("connect to the Graph API");
-                    return Err(SendFault::TryLater { after: TRANSIENT_WAIT, cause });
+                    return Err(SendFault::TryLater { after: TRANSIENT_WAIT, code: 0, cause });
                 }
                 Err(e) => return Err(SendFault::Unknown(anyhow!(e.without_url()))),
             };
@@ -96,12 +96,13 @@ pub fn read_answer(status: u16, body: &[u8]) -> Result<ExternalId, SendFault> {
 pub(super) fn fault_in(status: u16, body: &[u8]) -> SendFault {
     match serde_json::from_slice::<GraphFailure>(body) {
         Ok(failure) => fault_of(status, &failure.error),
-        // A gateway's own page: what stands behind it may have taken the message.
+        // A gateway's own page: what stands behind it may have taken the message, a 503 is no proof of the contrary.
         Err(_) if status >= 500 => {
             SendFault::Unknown(anyhow!("HTTP {status} without a Graph error"))
         }
         Err(_) if status == 429 => SendFault::TryLater {
             after: THROTTLED_WAIT,
+            code: 429,
             cause: anyhow!("HTTP 429 without a Graph error"),
         },
         Err(_) => SendFault::Refused {
@@ -116,12 +117,15 @@ fn fault_of(status: u16, error: &GraphError) -> SendFault {
     let wait = match code {
         4 | 80007 | 130429 | 131056 | 131057 => Some(THROTTLED_WAIT),
         131048 | 131064 => Some(SLOW_WAIT),
-        2 | 131000 | 131016 => Some(TRANSIENT_WAIT),
+        1 | 2 | 131000 | 131016 => Some(TRANSIENT_WAIT),
         _ if error.is_transient => Some(TRANSIENT_WAIT),
+        // Meta's own failure, under a code that no list has.
+        _ if status >= 500 && !is_refusal(code) => Some(TRANSIENT_WAIT),
         _ => None,
     };
     if let Some(after) = wait {
-        return SendFault::TryLater { after, cause: anyhow!("Graph error {code} (HTTP {status})") };
+        let cause = anyhow!("Graph error {code} (HTTP {status})");
+        return SendFault::TryLater { after, code, cause };
     }
     if let Some(kind) = alert_of(code) {
         metrics::counter!("edge_vendor_alerts_total", "channel" => "whatsapp", "kind" => kind)
@@ -130,6 +134,13 @@ fn fault_of(status: u16, error: &GraphError) -> SendFault {
     }
     // The title and message may name the number; the type does not.
     SendFault::Refused { code, detail: error.kind.clone() }
+}
+
+/// What PROTOCOLS 2.4 lists as never taken, whatever the HTTP status.
+fn is_refusal(code: i64) -> bool {
+    matches!(code, 100 | 130_472 | 131_008 | 131_009 | 131_026 | 131_030 | 131_047)
+        || matches!(code, 131_049..=131_053 | 131_062)
+        || alert_of(code).is_some()
 }
 
 /// What somebody has to see to, for no message leaves before (PROTOCOLS 2.4).
@@ -163,7 +174,7 @@ mod tests {
 
     #[test]
     fn the_code_decides_whether_a_send_is_tried_again() {
-        for code in [2, 4, 80007, 130429, 131000, 131016, 131048, 131056, 131057, 131064] {
+        for code in [1, 2, 4, 80007, 130429, 131000, 131016, 131048, 131056, 131057, 131064] {
             assert!(matches!(answer(400, code), SendFault::TryLater { .. }), "{code}");
         }
         for code in
@@ -177,8 +188,19 @@ mod tests {
     }
 
     #[test]
+    fn a_failure_of_metas_own_under_an_unknown_code_is_tried_again() {
+        for status in [500, 503] {
+            let answer = answer(status, 135_000);
+            assert!(matches!(answer, SendFault::TryLater { code: 135_000, .. }), "{status}");
+        }
+        assert!(matches!(answer(400, 135_000), SendFault::Refused { .. }), "that one is ours");
+    }
+
+    #[test]
     fn an_answer_that_proves_nothing_leaves_the_send_in_doubt() {
-        for (status, body) in [(200, "{}"), (200, "not json"), (502, "<html>"), (504, "")] {
+        for (status, body) in
+            [(200, "{}"), (200, "not json"), (502, "<html>"), (503, ""), (504, "")]
+        {
             assert!(
                 matches!(read_answer(status, body.as_bytes()), Err(SendFault::Unknown(_))),
                 "{status} {body}"

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use domain::{
-    Channel, ConversationId, DeliveryStatus, DeliveryUpdated, Envelope, EventId, MessageReceived,
-    MessageRefused, Personal, Stage, TenantId, Timestamp,
+    Channel, ConversationId, DeliveryStatus, DeliveryUpdated, Envelope, EventId, MessageKind,
+    MessageReceived, MessageRefused, Personal, Stage, TenantId, Timestamp,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -120,14 +120,16 @@ impl Ours {
         };
         // The contact's own id outlives the number where Meta gives one (DESIGN 4).
         let contact = bsuid.clone().unwrap_or_else(|| from.clone());
+        let conversation = self.conversation(&contact);
         let (kind, text) = content::of(&message);
+        let is_answered_now = is_answered(&kind);
         let profile_name = profile_of(contacts, number.as_deref(), bsuid.as_deref());
         let event_id =
             self.tenant.derive(&format!("whatsapp:{}:{}", self.phone_number_id, message.id));
         let mut event = Envelope::new(
             EventId::from_uuid(event_id),
             self.tenant,
-            self.conversation(&contact),
+            conversation,
             Channel::WHATSAPP,
             self.now,
             MessageReceived {
@@ -156,7 +158,8 @@ impl Ours {
             seen: Some(Seen {
                 our_address: self.phone_number_id.clone(),
                 external_id: message.id,
-                is_answered_now: true,
+                conversation,
+                is_answered_now,
             }),
         })
     }
@@ -247,6 +250,19 @@ impl Ours {
     }
 }
 
+/// Whether a message is one that a person expects an answer to.
+fn is_answered(kind: &MessageKind) -> bool {
+    match kind {
+        MessageKind::Reaction { .. }
+        | MessageKind::Revoked { .. }
+        | MessageKind::NumberChanged { .. }
+        | MessageKind::Keyword(_) => false,
+        // The vendor's own notices.
+        MessageKind::Unsupported(name) => name != "system",
+        _ => true,
+    }
+}
+
 fn profile_of(contacts: &[Contact], number: Option<&str>, bsuid: Option<&str>) -> Option<String> {
     let same = |a: Option<&str>, b: Option<&str>| a.is_some() && a == b;
     let contact = contacts
@@ -292,7 +308,7 @@ fn json_fault(error: &serde_json::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use domain::{Address, AddressMode, MessageKind, Payload};
+    use domain::{Address, AddressMode, Payload};
     use serde_json::json;
     use uuid::Uuid;
 
@@ -371,6 +387,27 @@ mod tests {
         assert_eq!(message.to, OURS);
         assert!(notices.is_sorted_by_key(|n| received(n).0.occurred_at));
         assert!(event.occurred_at < received(&notices[1]).0.occurred_at);
+    }
+
+    #[test]
+    fn nobody_is_shown_to_be_writing_where_no_answer_is_expected() {
+        let told = |part: Value| {
+            let mut message = json!({"from": "972987654321", "id": "wamid.1"});
+            message.as_object_mut().unwrap().extend(part.as_object().unwrap().clone());
+            match read_all(json!([change(value(json!([message])))])).pop() {
+                Some(Notice::Person { seen: Some(seen), .. }) => seen.is_answered_now,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert!(told(json!({"type": "text", "text": {"body": "Hi"}})));
+        assert!(told(json!({"type": "hologram"})));
+        for part in [
+            json!({"type": "reaction", "reaction": {"message_id": "wamid.0", "emoji": "👍"}}),
+            json!({"type": "revoke", "revoke": {"original_message_id": "wamid.0"}}),
+            json!({"type": "system", "system": {"type": "customer_identity_changed"}}),
+        ] {
+            assert!(!told(part.clone()), "{part}");
+        }
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! What we send, in the shapes of the Graph API (PROTOCOLS 2.3).
 
-use domain::{MediaKind, OfferedChoice, Personal, SentLink};
+use domain::{
+    ButtonParameter, MediaKind, OfferedChoice, Personal, SentLink, SentTemplate, TemplateButton,
+    TemplateHeader,
+};
 use serde_json::{Value, json};
 
 use super::files;
-use crate::channel::{FilledTemplate, OutgoingPart, PartBody};
+use crate::channel::{FileAtVendor, OutgoingPart, PartBody};
 
 /// The longest text above buttons or a list, in characters.
 pub(super) const LONGEST_INTERACTIVE_TEXT_CHARS: usize = 1024;
@@ -34,8 +37,8 @@ pub(super) fn message(part: &OutgoingPart<'_>) -> Value {
             ("text", json!({"body": part.text, "preview_url": false}))
         }
         PartBody::Text | PartBody::Mail(_) => ("interactive", interactive(part.text, part.choices)),
-        PartBody::Template(template) => ("template", by_template(template)),
-        PartBody::File { id, kind, filename } => file(id, kind, filename, part.text),
+        PartBody::Template { template, file } => ("template", by_template(template, file)),
+        PartBody::File(file) => with_caption(file, part.text),
         PartBody::Link(link) => ("interactive", with_link(part.text, link)),
         PartBody::Reaction(to) => ("reaction", json!({"message_id": to, "emoji": part.text})),
     };
@@ -50,18 +53,18 @@ pub(super) fn message(part: &OutgoingPart<'_>) -> Value {
 }
 
 /// A file by the id it was uploaded under.
-fn file(
-    id: &str,
-    kind: MediaKind,
-    filename: Option<&Personal>,
-    caption: &str,
-) -> (&'static str, Value) {
-    let (name, mut file) = (files::member(kind), json!({"id": id}));
+fn named_file(file: FileAtVendor<'_>) -> (&'static str, Value) {
+    let (name, mut named) = (files::member(file.kind), json!({"id": file.id}));
+    if let Some(filename) = file.filename.filter(|_| file.kind == MediaKind::Document) {
+        named["filename"] = json!(filename.reveal());
+    }
+    (name, named)
+}
+
+fn with_caption(file: FileAtVendor<'_>, caption: &str) -> (&'static str, Value) {
+    let (name, mut file) = named_file(file);
     if !caption.is_empty() {
         file["caption"] = json!(caption);
-    }
-    if let Some(filename) = filename.filter(|_| kind == MediaKind::Document) {
-        file["filename"] = json!(filename.reveal());
     }
     (name, file)
 }
@@ -77,17 +80,46 @@ fn with_link(text: &str, link: &SentLink) -> Value {
         "name": "cta_url", "parameters": {"display_text": link.title, "url": link.url}}})
 }
 
-fn by_template(template: &FilledTemplate) -> Value {
-    let mut sent = json!({"name": template.name, "language": {"code": template.language}});
+fn by_template(template: &SentTemplate, file: Option<FileAtVendor<'_>>) -> Value {
+    let mut components = Vec::new();
+    let header = match (&template.header, file) {
+        (Some(TemplateHeader::Text(text)), _) => Some(text_parameter(text)),
+        (Some(TemplateHeader::File(_)), Some(file)) => {
+            let (kind, named) = named_file(file);
+            let mut parameter = json!({"type": kind});
+            parameter[kind] = named;
+            Some(parameter)
+        }
+        _ => None,
+    };
+    if let Some(parameter) = header {
+        components.push(json!({"type": "header", "parameters": [parameter]}));
+    }
     if !template.parameters.is_empty() {
-        let parameters: Vec<_> = template
-            .parameters
-            .iter()
-            .map(|p| json!({"type": "text", "text": p.reveal()}))
-            .collect();
-        sent["components"] = json!([{"type": "body", "parameters": parameters}]);
+        let parameters: Vec<_> = template.parameters.iter().map(text_parameter).collect();
+        components.push(json!({"type": "body", "parameters": parameters}));
+    }
+    components.extend(template.buttons.iter().map(template_button));
+    let mut sent = json!({"name": template.name, "language": {"code": template.language}});
+    if !components.is_empty() {
+        sent["components"] = json!(components);
     }
     sent
+}
+
+fn text_parameter(text: &Personal) -> Value {
+    json!({"type": "text", "text": text.reveal()})
+}
+
+fn template_button(button: &TemplateButton) -> Value {
+    let (kind, parameter) = match &button.parameter {
+        ButtonParameter::Payload(payload) => {
+            ("quick_reply", json!({"type": "payload", "payload": payload}))
+        }
+        ButtonParameter::UrlEnd(end) => ("url", text_parameter(end)),
+    };
+    let index = button.index.to_string();
+    json!({"type": "button", "sub_type": kind, "index": index, "parameters": [parameter]})
 }
 
 /// Shows a message and those before it as read, and, `is_answered_now`, that an answer is being written: until it comes, or
@@ -175,7 +207,7 @@ fn is_bsuid(to: &Personal) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use domain::{ConversationId, EventId};
+    use domain::{ConversationId, EventId, KeptFile, SentFile};
     use uuid::Uuid;
 
     use super::*;
@@ -227,24 +259,15 @@ mod tests {
 
     #[test]
     fn a_template_carries_name_language_and_parameters() {
-        let (to, template) = (
-            Personal::from("1555"),
-            FilledTemplate {
-                name: "reminder".into(),
-                language: "en_US".into(),
-                parameters: vec!["Maple Dental".into(), "tomorrow at two".into()],
-            },
-        );
-        let part = OutgoingPart {
-            our_address: "106",
-            to: &to,
-            text: "tomorrow at two",
-            choices: &[],
-            body: PartBody::Template(&template),
-            in_reply_to: None,
-            mark: mark(),
+        let template = SentTemplate {
+            name: "reminder".into(),
+            language: "en_US".into(),
+            header: None,
+            parameters: vec!["Maple Dental".into(), "tomorrow at two".into()],
+            buttons: Vec::new(),
         };
-        let message = message(&part);
+        let body = PartBody::Template { template: &template, file: None };
+        let message = written_as("1555", "tomorrow at two", &[], body);
         assert_eq!(message["type"], "template");
         assert_eq!(
             message["template"],
@@ -257,10 +280,50 @@ mod tests {
     }
 
     #[test]
+    fn what_a_template_has_above_and_below_its_body_is_filled_in_as_well() {
+        let (payload, end) =
+            (ButtonParameter::Payload("OK".into()), ButtonParameter::UrlEnd("a/1".into()));
+        let mut template = SentTemplate {
+            name: "offer".into(),
+            language: "en_US".into(),
+            header: Some(TemplateHeader::Text("Friday".into())),
+            parameters: Vec::new(),
+            buttons: vec![
+                TemplateButton { index: 0, parameter: payload },
+                TemplateButton { index: 2, parameter: end },
+            ],
+        };
+        let components = |template: &SentTemplate, file| {
+            let body = PartBody::Template { template, file };
+            written_as("1555", "", &[], body)["template"]["components"].clone()
+        };
+        assert_eq!(
+            components(&template, None),
+            json!([
+                {"type": "header", "parameters": [{"type": "text", "text": "Friday"}]},
+                {"type": "button", "sub_type": "quick_reply", "index": "0",
+                    "parameters": [{"type": "payload", "payload": "OK"}]},
+                {"type": "button", "sub_type": "url", "index": "2",
+                    "parameters": [{"type": "text", "text": "a/1"}]}])
+        );
+        let (bucket, key, mime_type) = ("b".into(), "k".into(), "application/pdf".into());
+        let kept = KeptFile { bucket, key, mime_type, bytes: 9 };
+        let file = SentFile { file: kept, filename: None, sha256: String::new() };
+        template.header = Some(TemplateHeader::File(file));
+        let name = Personal::from("prices.pdf");
+        let file = FileAtVendor { id: "77", kind: MediaKind::Document, filename: Some(&name) };
+        assert_eq!(
+            components(&template, Some(file))[0],
+            json!({"type": "header", "parameters": [
+                {"type": "document", "document": {"id": "77", "filename": "prices.pdf"}}]})
+        );
+    }
+
+    #[test]
     fn a_file_is_named_by_its_id_with_what_its_kind_may_carry() {
         let name = Personal::from("prices.pdf");
         let sent = |kind, text| {
-            let body = PartBody::File { id: "77", kind, filename: Some(&name) };
+            let body = PartBody::File(FileAtVendor { id: "77", kind, filename: Some(&name) });
             written_as("1555", text, &[], body)
         };
         let document = sent(MediaKind::Document, "our prices");

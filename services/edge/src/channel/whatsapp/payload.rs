@@ -96,6 +96,7 @@ pub(super) struct Message {
     pub order: Option<Order>,
     pub edit: Option<Edit>,
     pub revoke: Option<Revoke>,
+    pub system: Option<System>,
     /// The message this one replies to; a reply may come without.
     pub context: Option<Quoted>,
     pub referral: Option<Referral>,
@@ -181,6 +182,15 @@ pub(super) struct Edited {
 #[derive(Deserialize)]
 pub(super) struct Revoke {
     pub original_message_id: String,
+}
+
+/// A notice of the vendor's about the person.
+#[derive(Deserialize)]
+pub(super) struct System {
+    #[serde(rename = "type", default)]
+    pub kind: String,
+    /// The person's new id, of one whose number has changed.
+    pub wa_id: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -1,8 +1,11 @@
 //! A reply as the parts in which a channel takes it.
 
-use domain::{Mail, MediaKind, MessageSent, OfferedChoice, SentFile, SentForm, SentLink};
+use domain::{
+    Mail, MediaKind, MessageSent, OfferedChoice, SentFile, SentForm, SentLink, SentTemplate,
+    TemplateHeader,
+};
 
-use crate::channel::{ChannelAdapter, parts_of, split_text};
+use crate::channel::{ChannelAdapter, numbered, parts_of, split_text};
 
 /// The vendor's code where a file cannot be sent at all (PROTOCOLS 2.4, "media upload").
 const FILE_NOT_TAKEN: i64 = 131_053;
@@ -18,11 +21,23 @@ pub(super) struct Part<'a> {
     pub body: Body<'a>,
 }
 
+impl<'a> Part<'a> {
+    /// The file that has to be at the vendor before, and as what it is shown.
+    pub(super) fn file(&self) -> Option<(&'a SentFile, MediaKind)> {
+        match self.body {
+            Body::File { file, kind } => Some((file, kind)),
+            Body::Template { file, .. } => file,
+            _ => None,
+        }
+    }
+}
+
 /// What a part is besides its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Body<'a> {
     Text,
     File { file: &'a SentFile, kind: MediaKind },
+    Template { template: &'a SentTemplate, file: Option<(&'a SentFile, MediaKind)> },
     Link(&'a SentLink),
     Reaction { to: &'a str },
     Mail(&'a Mail),
@@ -50,6 +65,10 @@ pub(super) fn parts<'a>(
             Ok(vec![Part { text: text.to_owned(), choices: &[], body: Body::Reaction { to } }])
         }
         SentForm::Reaction { .. } => Ok(texts(adapter, text, &[])),
+        SentForm::Template(template) if adapter.window().is_some() => {
+            Ok(vec![with_template(adapter, text, template)?])
+        }
+        SentForm::Template(_) => Ok(texts(adapter, text, &[])),
         SentForm::Mail(mail) => {
             let mut parts = texts(adapter, text, &reply.choices);
             parts.iter_mut().take(1).for_each(|first| first.body = Body::Mail(mail));
@@ -60,9 +79,10 @@ pub(super) fn parts<'a>(
 
 /// A reply as one text: what goes into a template's parameter.
 pub(super) fn as_text(reply: &MessageSent) -> String {
+    let text = reply.text.reveal();
     match &reply.form {
-        SentForm::Link(link) => written_out(reply.text.reveal(), link),
-        _ => reply.text.reveal().to_owned(),
+        SentForm::Link(link) => numbered(&written_out(text, link), &reply.choices),
+        _ => numbered(text, &reply.choices),
     }
 }
 
@@ -85,13 +105,8 @@ fn with_file<'a>(
     reply: &'a MessageSent,
     file: &'a SentFile,
 ) -> Result<Vec<Part<'a>>, Unsendable> {
-    let no_files = Unsendable { code: FILE_NOT_TAKEN, detail: "the channel has no files" };
-    let files = adapter.files().ok_or(no_files)?;
-    let kept = &file.file;
-    let kind = files
-        .kind_of(&kept.mime_type, kept.bytes)
-        .ok_or(Unsendable { code: FILE_NOT_TAKEN, detail: "the file is too large" })?;
-    let longest = files.longest_caption_chars(kind);
+    let kind = kind_of(adapter, file)?;
+    let longest = adapter.files().map_or(0, |files| files.longest_caption_chars(kind));
     let is_caption = reply.choices.is_empty() && text.chars().count() <= longest;
     let shown = |caption: &str| Part {
         text: caption.to_owned(),
@@ -104,6 +119,26 @@ fn with_file<'a>(
     let mut parts = vec![shown("")];
     parts.extend(texts(adapter, text, &reply.choices));
     Ok(parts)
+}
+
+/// As what the channel shows a file.
+fn kind_of(adapter: &dyn ChannelAdapter, file: &SentFile) -> Result<MediaKind, Unsendable> {
+    let no_files = Unsendable { code: FILE_NOT_TAKEN, detail: "the channel has no files" };
+    let files = adapter.files().ok_or(no_files)?;
+    let too_large = Unsendable { code: FILE_NOT_TAKEN, detail: "the file is too large" };
+    files.kind_of(&file.file.mime_type, file.file.bytes).ok_or(too_large)
+}
+
+fn with_template<'a>(
+    adapter: &dyn ChannelAdapter,
+    text: &str,
+    template: &'a SentTemplate,
+) -> Result<Part<'a>, Unsendable> {
+    let file = match &template.header {
+        Some(TemplateHeader::File(file)) => Some((file, kind_of(adapter, file)?)),
+        _ => None,
+    };
+    Ok(Part { text: text.to_owned(), choices: &[], body: Body::Template { template, file } })
 }
 
 fn with_link<'a>(
@@ -182,6 +217,10 @@ mod tests {
             self.0
         }
 
+        fn window(&self) -> Option<Duration> {
+            self.0.then_some(Duration::from_secs(1))
+        }
+
         fn files(&self) -> Option<&dyn TakesFiles> {
             self.0.then_some(self as &dyn TakesFiles)
         }
@@ -242,6 +281,7 @@ mod tests {
         match body {
             Body::Text => "text",
             Body::File { .. } => "file",
+            Body::Template { .. } => "template",
             Body::Link(_) => "link",
             Body::Reaction { .. } => "reaction",
             Body::Mail(_) => "mail",
@@ -280,6 +320,35 @@ mod tests {
         choosing.choices =
             vec![OfferedChoice { id: "y".into(), title: "Yes".into(), description: None }];
         assert_eq!(parts(&Shows(true), &choosing).unwrap()[0].body, Body::Text);
+    }
+
+    #[test]
+    fn a_template_is_one_or_what_the_history_shows_of_it() {
+        let header = match file(9) {
+            SentForm::File(file) => Some(TemplateHeader::File(file)),
+            _ => None,
+        };
+        let (name, language) = ("offer".into(), "en_US".into());
+        let template =
+            SentTemplate { name, language, header, parameters: Vec::new(), buttons: Vec::new() };
+        let reply = reply("Our offer", SentForm::Template(template));
+        let [Part { body: Body::Template { file: Some((_, kind)), .. }, .. }] =
+            &parts(&Shows(true), &reply).unwrap()[..]
+        else {
+            panic!("one template with its file")
+        };
+        assert_eq!(*kind, MediaKind::Image);
+        let written = parts(&Shows(false), &reply).unwrap();
+        assert_eq!((written[0].text.as_str(), written[0].body), ("Our offer", Body::Text));
+    }
+
+    #[test]
+    fn the_text_of_a_templates_parameter_has_the_choices_numbered() {
+        let mut choosing = reply("When?", SentForm::Text);
+        let choice =
+            |id: &str| OfferedChoice { id: id.into(), title: id.into(), description: None };
+        choosing.choices = vec![choice("Tuesday"), choice("Friday")];
+        assert_eq!(as_text(&choosing), "When?\n1. Tuesday\n2. Friday");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use cache::{Cache, UploadOf};
 use domain::{Channel, SentFile, TenantId};
 use tokio::sync::Semaphore;
 
-use super::backoff;
+use super::waits::backoff;
 use crate::channel::{FileToSend, SendFault, TakesFiles};
 
 /// Held in memory whole.
@@ -33,10 +33,12 @@ pub(super) struct Uploaded {
     pub is_known: bool,
 }
 
-/// A file that cannot be sent.
-pub(super) struct NotUploaded {
-    pub code: i64,
-    pub detail: String,
+/// Why a file is not at the vendor.
+pub(super) enum NotUploaded {
+    /// It cannot be sent.
+    Refused { code: i64, detail: String },
+    /// The vendor takes none at the moment.
+    Later { after: Duration, code: i64, cause: anyhow::Error },
 }
 
 impl Files {
@@ -63,13 +65,12 @@ impl Files {
             Ok(found) => found.body.collect().await.context("read a file to be sent"),
             Err(SdkError::ServiceError(e)) if matches!(e.err(), GetObjectError::NoSuchKey(_)) => {
                 let detail = "the file is not there any more".to_owned();
-                return Ok(Err(NotUploaded { code: STALE[3], detail }));
+                return Ok(Err(NotUploaded::Refused { code: STALE[3], detail }));
             }
             Err(error) => Err(anyhow!(error).context("fetch a file to be sent")),
         };
-        let later =
-            |after, cause| Outcome::Retry { after: backoff(after, context.starts()), cause };
-        let bytes = found.map_err(|cause| later(STORE_WAIT, cause))?.into_bytes();
+        let again = |cause| Outcome::Retry { after: backoff(STORE_WAIT, context.starts()), cause };
+        let bytes = found.map_err(again)?.into_bytes();
         let file = FileToSend {
             mime_type: kept.mime_type.clone(),
             filename: of.file.filename.clone(),
@@ -81,9 +82,15 @@ impl Files {
                 noted.map_err(Outcome::retry)?;
                 Ok(Ok(Uploaded { id, is_known: false }))
             }
-            Err(SendFault::TryLater { after, cause }) => Err(later(after, cause)),
-            Err(SendFault::Unknown(cause)) => Err(later(STORE_WAIT, cause)),
-            Err(SendFault::Refused { code, detail }) => Ok(Err(NotUploaded { code, detail })),
+            Err(SendFault::TryLater { after, code, cause }) => {
+                Ok(Err(NotUploaded::Later { after, code, cause }))
+            }
+            Err(SendFault::Unknown(cause)) => {
+                Ok(Err(NotUploaded::Later { after: STORE_WAIT, code: 0, cause }))
+            }
+            Err(SendFault::Refused { code, detail }) => {
+                Ok(Err(NotUploaded::Refused { code, detail }))
+            }
         }
     }
 

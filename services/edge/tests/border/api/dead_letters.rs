@@ -4,6 +4,7 @@ use bus::Queue;
 use domain::{
     Channel, ConversationId, Envelope, EventId, MessageKind, MessageReceived, TenantId, Timestamp,
 };
+use reqwest::Method;
 use serde_json::{Value, json};
 use store::{
     dead_letters::{About, Archive, NewLetter},
@@ -11,12 +12,21 @@ use store::{
 };
 use uuid::Uuid;
 
-use crate::edge_task::{OUR_WHATSAPP, start};
+use crate::edge_task::{EdgeTask, OUR_WHATSAPP, start};
 
 const WORDS: &str = "my card number is 42";
 
 /// Keeps a letter of the writer's queue as the writer does.
 async fn bury(archive: &Archive, tenant: TenantId, replays: u32) -> Envelope {
+    bury_as(archive, tenant, replays, ("no route", None)).await
+}
+
+async fn bury_as(
+    archive: &Archive,
+    tenant: TenantId,
+    replays: u32,
+    (reason, expires_at): (&str, Option<Timestamp>),
+) -> Envelope {
     let conversation = ConversationId::from_uuid(Uuid::new_v4());
     let received = MessageReceived {
         from: "15551234567".into(),
@@ -36,6 +46,7 @@ async fn bury(archive: &Archive, tenant: TenantId, replays: u32) -> Envelope {
     let (id, now) = (EventId::random(), Timestamp::now());
     let envelope = Envelope {
         replays,
+        expires_at,
         ..Envelope::new(id, tenant, conversation, Channel::WHATSAPP, now, received)
     };
     let (body, message) = (wire::to_body(&wire::encode(&envelope)), Uuid::new_v4().to_string());
@@ -47,14 +58,14 @@ async fn bury(archive: &Archive, tenant: TenantId, replays: u32) -> Envelope {
         turn: envelope.turn,
         replays,
         occurred_at: now,
-        expires_at: None,
+        expires_at,
         trace_id: None,
     };
     let letter = NewLetter {
         queue: Queue::Writer.name(),
         message: &message,
         group: &conversation.to_string(),
-        reason: "no route",
+        reason,
         starts: 5,
         receives: 5,
         sent_at: None,
@@ -65,6 +76,16 @@ async fn bury(archive: &Archive, tenant: TenantId, replays: u32) -> Envelope {
     };
     archive.keep(&letter).await.unwrap();
     envelope
+}
+
+fn numbers(page: &Value) -> Vec<i64> {
+    page["items"].as_array().unwrap().iter().map(|l| l["number"].as_i64().unwrap()).collect()
+}
+
+async fn acts(edge: &EdgeTask, credential: &str, letter: i64) -> Vec<String> {
+    let shown = edge.read(credential, &format!("/api/v1/dead-letters/{letter}")).await.data();
+    let acts = shown["acts"].as_array().unwrap().iter();
+    acts.map(|act| act["act"].as_str().unwrap().to_owned()).collect()
 }
 
 #[tokio::test]
@@ -81,9 +102,6 @@ async fn an_operator_sees_sends_again_and_gives_up_the_letters_of_the_own_tenant
     let base = "/api/v1/dead-letters";
     assert_eq!(edge.read(&reader, base).await.refusal(), (403, "forbidden"));
     let listed = edge.read(&operator, &format!("{base}?limit=2")).await.data();
-    let numbers = |page: &Value| -> Vec<i64> {
-        page["items"].as_array().unwrap().iter().map(|l| l["number"].as_i64().unwrap()).collect()
-    };
     assert_eq!(numbers(&listed), [4, 3], "the newest first, and none of another tenant");
     let cursor = listed["next_cursor"].as_str().unwrap();
     let next = edge.read(&operator, &format!("{base}?limit=2&cursor={cursor}")).await.data();
@@ -164,8 +182,149 @@ async fn letters_are_sent_again_by_a_filter_after_a_plan_and_a_few_at_a_time() {
     wanted.sort();
     sent.sort();
     assert_eq!(sent, wanted);
-    let acts = edge.read(&operator, &format!("{base}/1")).await.data()["acts"].clone();
-    let acts: Vec<_> = acts.as_array().unwrap().iter().map(|act| act["act"].clone()).collect();
-    assert_eq!(acts, ["replay", "published"]);
+    assert_eq!(acts(&edge, &operator, 1).await, ["replay", "published"]);
+    edge.stop().await;
+}
+
+#[tokio::test]
+async fn letters_are_found_and_counted_and_what_they_say_is_shown_once_that_is_on_record() {
+    let Some(edge) = start().await else { return };
+    let archive = Archive::new(edge.db.store().await);
+    let other = edge.db.add_tenant("other").await;
+    let first = bury(&archive, DEMO, 0).await;
+    bury_as(&archive, DEMO, 0, ("the model is away", None)).await;
+    bury(&archive, other, 0).await;
+    let operator = edge.api_key(DEMO, "operator").await;
+    let base = "/api/v1/dead-letters";
+    let conversation = first.conversation;
+    for (query, found) in [
+        ("queue=writer", vec![2, 1]),
+        ("queue=speak", vec![]),
+        ("reason=MODEL", vec![2]),
+        ("event=MessageReceived&state=waiting", vec![2, 1]),
+        ("event=CallEnded", vec![]),
+        (&*format!("conversation={conversation}"), vec![1]),
+        (&*format!("group={conversation}"), vec![1]),
+        ("from=2020-01-01T00:00:00Z&to=2100-01-01T00:00:00Z", vec![2, 1]),
+        ("from=2100-01-01T00:00:00Z", vec![]),
+        ("to=2020-01-01T00:00:00Z", vec![]),
+    ] {
+        let listed = edge.read(&operator, &format!("{base}?{query}")).await.data();
+        assert_eq!(numbers(&listed), found, "{query}");
+        let counts = edge.read(&operator, &format!("{base}/counts?{query}")).await.data();
+        let letters = counts.as_array().unwrap().iter().map(|c| c["letters"].as_i64().unwrap());
+        assert_eq!(letters.sum::<i64>(), found.len() as i64, "{query}");
+    }
+    let counts = edge.read(&operator, &format!("{base}/counts")).await.data();
+    assert_eq!(counts.as_array().unwrap().len(), 1);
+    let count = [&counts[0]["queue"], &counts[0]["event"], &counts[0]["state"]];
+    assert_eq!(count, ["writer", "MessageReceived", "waiting"]);
+
+    let shown = edge.read(&operator, &format!("{base}/1")).await.data();
+    let envelope = shown["envelope"].as_str().unwrap();
+    assert!(envelope.contains("MessageReceived") && !envelope.contains(WORDS), "{envelope}");
+    let bearer = format!("Bearer {operator}");
+    let headers = [("authorization", bearer.as_str()), ("idempotency-key", "r")];
+    let reveal = async |letter: i64| {
+        let path = format!("{base}/{letter}/reveal");
+        edge.api(Method::POST, &path, &headers, Some(&json!({}))).await
+    };
+    let revealed = reveal(1).await.data();
+    assert!(revealed["envelope"].as_str().unwrap().contains(WORDS), "{revealed}");
+    assert_eq!(acts(&edge, &operator, 1).await, ["reveal"]);
+    assert!(reveal(1).await.data()["envelope"].is_null(), "it is not kept for a repeat");
+    let foreign = edge.write(&operator, &format!("{base}/3/reveal"), &json!({})).await;
+    assert_eq!(foreign.refusal(), (404, "not_found"));
+    let reader = edge.api_key(DEMO, "read_only").await;
+    let refused = edge.write(&reader, &format!("{base}/1/reveal"), &json!({})).await;
+    assert_eq!(refused.refusal(), (403, "forbidden"));
+    let admin = edge.api_key(DEMO, "admin").await;
+    let log = edge.read(&admin, "/api/v1/audit").await.data();
+    assert_eq!(log["items"][0]["action"], "dead_letter.reveal");
+    assert!(!log.to_string().contains(WORDS));
+}
+
+#[tokio::test]
+async fn a_group_is_left_alone_until_it_is_released_by_whose_it_is() {
+    let Some(edge) = start().await else { return };
+    let archive = Archive::new(edge.db.store().await);
+    let other = edge.db.add_tenant("other").await;
+    let ours = bury(&archive, DEMO, 0).await.conversation.to_string();
+    let theirs = bury(&archive, other, 0).await.conversation.to_string();
+    let operator = edge.api_key(DEMO, "operator").await;
+    let stranger = edge.api_key(other, "operator").await;
+    let base = "/api/v1/dead-letters";
+    let (park, release) = (format!("{base}/park"), format!("{base}/release"));
+    let parking = |group: &str| json!({"group": group, "reason": "somebody looks into it"});
+    let foreign = edge.write(&operator, &park, &parking(&theirs)).await;
+    assert_eq!(foreign.refusal(), (404, "not_found"));
+    let silent = json!({"group": ours, "reason": " "});
+    assert_eq!(edge.write(&operator, &park, &silent).await.refusal(), (400, "invalid_body"));
+    let parked = edge.write(&operator, &park, &parking(&ours)).await.data();
+    assert_eq!(parked, json!({"group": ours, "is_parked": true, "letters": 1}));
+    let again = edge.write(&operator, &park, &parking(&ours)).await;
+    assert_eq!(again.refusal(), (409, "parked"));
+
+    let list = edge.read(&operator, &format!("{base}/parked")).await.data();
+    assert_eq!((&list[0]["group"], &list[0]["waiting"]), (&json!(ours), &json!(1)), "{list}");
+    assert_eq!(list[0]["reason"], "somebody looks into it");
+    assert_eq!(edge.read(&stranger, &format!("{base}/parked")).await.data(), json!([]));
+    let replay = format!("{base}/1/replay");
+    assert_eq!(edge.write(&operator, &replay, &json!({})).await.refusal(), (409, "parked"));
+    let plan = edge.read(&operator, &format!("{base}/plan")).await.data();
+    assert_eq!((&plan["letters"], &plan["parked"]), (&json!(0), &json!(1)));
+
+    let group = json!({ "group": ours });
+    assert_eq!(edge.write(&stranger, &release, &group).await.refusal(), (404, "not_found"));
+    let released = edge.write(&operator, &release, &group).await.data();
+    assert_eq!(released, json!({"group": ours, "is_parked": false, "letters": 1}));
+    assert_eq!(edge.write(&operator, &release, &group).await.refusal(), (409, "not_parked"));
+    assert_eq!(acts(&edge, &operator, 1).await, ["park", "release"]);
+    assert_eq!(edge.write(&operator, &replay, &json!({})).await.status, 202);
+    edge.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_left_out_is_sent_when_asked_for_and_the_rest_is_given_up_by_a_filter() {
+    let Some(edge) = start().await else { return };
+    let archive = Archive::new(edge.db.store().await);
+    let other = edge.db.add_tenant("other").await;
+    let over = Timestamp::from_micros(Timestamp::now().as_micros() - 60_000_000);
+    bury_as(&archive, DEMO, 0, ("too late", Some(over))).await;
+    bury(&archive, DEMO, 3).await;
+    bury(&archive, DEMO, 3).await;
+    bury(&archive, DEMO, 0).await;
+    bury(&archive, other, 0).await;
+    let operator = edge.api_key(DEMO, "operator").await;
+    let base = "/api/v1/dead-letters";
+    let nothing = json!({});
+    let expired = format!("{base}/1/replay");
+    assert_eq!(edge.write(&operator, &expired, &nothing).await.refusal(), (409, "expired"));
+    let sent = edge.write(&operator, &expired, &json!({"expired": true})).await;
+    assert_eq!(sent.status, 202, "{}", sent.body);
+    let dead = format!("{base}/2/replay");
+    assert_eq!(edge.write(&operator, &dead, &nothing).await.refusal(), (409, "quarantined"));
+    let sent = edge.write(&operator, &dead, &json!({"quarantined": true})).await;
+    assert_eq!(sent.status, 202, "{}", sent.body);
+
+    let plan = edge.read(&operator, &format!("{base}/plan?quarantined=true")).await.data();
+    assert_eq!((&plan["letters"], &plan["quarantined"]), (&json!(2), &json!(0)), "{plan}");
+    let replay = format!("{base}/replay");
+    let never = json!({"per_second": 0});
+    assert_eq!(edge.write(&operator, &replay, &never).await.refusal(), (400, "invalid_body"));
+    let wanted = json!({"quarantined": true, "reason": "route", "at_most": 1, "per_second": 1});
+    let some = edge.write(&operator, &replay, &wanted).await.data();
+    assert_eq!(some, json!({"sent": 1, "left": 1}));
+
+    let discard = format!("{base}/discard");
+    let why = json!({"reason": "a test of ours"});
+    let all = edge.write(&operator, &discard, &why).await;
+    assert_eq!(all.refusal(), (400, "invalid_parameter"), "not everything by a slip");
+    let done = edge.write(&operator, &format!("{discard}?reason=ROUTE"), &why).await.data();
+    assert_eq!(done, json!({"discarded": 1, "left": 0}));
+    assert_eq!(acts(&edge, &operator, 4).await, ["discard"]);
+    let stranger = edge.api_key(other, "operator").await;
+    let theirs = edge.read(&stranger, base).await.data();
+    assert_eq!(theirs["items"][0]["state"], "waiting");
     edge.stop().await;
 }

@@ -1,7 +1,9 @@
 //! Live events, as an operator's page receives them.
 
 use domain::{
-    CallSid, Channel, ConversationId, Envelope, EscalationRequested, EventId, TenantId, Timestamp,
+    CallSid, Channel, ConversationId, Envelope, EscalationRequested, EventId, KeptFile, Media,
+    MediaKind, MediaSettled, MessageKind, Payload, TenantId, Timestamp, TransferStatus,
+    TransferUpdated,
 };
 use futures::StreamExt as _;
 use reqwest::Method;
@@ -12,6 +14,7 @@ use tokio_tungstenite::{
     tungstenite::{Error, Message, protocol::frame::coding::CloseCode},
 };
 
+use super::reading::received;
 use crate::edge_task::{EdgeTask, PATIENCE, start, start_with};
 
 type Socket = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
@@ -42,19 +45,18 @@ async fn next(socket: &mut Socket) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
+fn call() -> CallSid {
+    CallSid::parse("CA0123456789abcdef0123456789abcdef").unwrap()
+}
+
+fn event(tenant: TenantId, channel: Channel, payload: impl Into<Payload>) -> Envelope {
+    let conversation = ConversationId::of_call(tenant, &call());
+    Envelope::new(EventId::random(), tenant, conversation, channel, Timestamp::now(), payload)
+}
+
 async fn publish(edge: &EdgeTask, tenant: TenantId, reason: &str) {
-    let call = CallSid::parse("CA0123456789abcdef0123456789abcdef").unwrap();
     let wanted = EscalationRequested { reason: reason.into(), summary: "".into() };
-    let conversation = ConversationId::of_call(tenant, &call);
-    let event = Envelope::new(
-        EventId::random(),
-        tenant,
-        conversation,
-        Channel::VOICE,
-        Timestamp::now(),
-        wanted,
-    );
-    edge.bus.publish(&[event]).await.unwrap();
+    edge.bus.publish(&[event(tenant, Channel::VOICE, wanted)]).await.unwrap();
 }
 
 #[tokio::test]
@@ -94,8 +96,95 @@ async fn whoever_has_a_ticket_sees_what_happens_at_their_own_desk_and_goes_on_wh
         Some(429),
         "three sockets each"
     );
+    drop(late);
+    let reopened = async {
+        loop {
+            match open(&edge, &format!("ticket={fourth}")).await {
+                Ok(socket) => return socket,
+                Err(status) => assert_eq!(status, 429, "the ticket is good until it opened one"),
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, reopened).await.expect("a place is free again");
     let plain = edge.api(Method::GET, "/api/v1/events?ticket=x", &[], None).await;
     assert_eq!(plain.refusal(), (426, "upgrade_required"));
+}
+
+#[tokio::test]
+async fn whoever_watches_sees_what_a_message_is_what_became_of_its_file_and_how_a_transfer_stands()
+{
+    let Some(edge) = start().await else { return };
+    let key = edge.api_key(DEMO, "read_only").await;
+    let used = ticket(&edge, &key).await;
+    let mut socket = open(&edge, &format!("ticket={used}")).await.expect("open");
+    let picture = MessageKind::Media(Media {
+        kind: MediaKind::Image,
+        id: "1".into(),
+        mime_type: "image/jpeg".into(),
+        sha256: String::new(),
+        filename: None,
+    });
+    let sent = event(DEMO, Channel::WHATSAPP, received("15551234567", "", picture, "wamid.1"));
+    let file = KeptFile {
+        bucket: "b".into(),
+        key: "k".into(),
+        mime_type: "image/jpeg".into(),
+        bytes: 48_211,
+    };
+    let message = sent.event_id;
+    let settled = MediaSettled { message, file: Some(file), words: None, fault: None };
+    let settled = event(DEMO, Channel::WHATSAPP, settled);
+    let transfer = TransferUpdated { call: call(), status: TransferStatus::Answered, heard: None };
+    let mut secret = event(
+        DEMO,
+        Channel::VOICE,
+        received("+15551234567", "My card is 4111", MessageKind::Speech, ""),
+    );
+    secret.off_record = true;
+    for told in [sent, settled, event(DEMO, Channel::VOICE, transfer), secret] {
+        edge.bus.publish(&[told]).await.unwrap();
+    }
+
+    let sent = next(&mut socket).await["event"].clone();
+    assert_eq!(
+        (&sent["kind"], &sent["data"]["kind"]),
+        (&"message_received".into(), &"image".into())
+    );
+    assert_eq!(sent["data"]["file"]["media_type"], "image/jpeg");
+    let settled = next(&mut socket).await["event"].clone();
+    assert_eq!(settled["kind"], "media_settled");
+    assert_eq!(settled["data"]["message"], message.to_string());
+    assert_eq!(settled["data"]["file"], json!({"media_type": "image/jpeg", "bytes": 48_211}));
+    let transfer = next(&mut socket).await["event"].clone();
+    assert_eq!(transfer["kind"], "transfer_updated");
+    assert_eq!(transfer["data"]["status"], "answered");
+    let secret = next(&mut socket).await["event"].clone();
+    assert_eq!(secret["data"]["text"], "My card is ••••", "as the history has it");
+}
+
+#[tokio::test]
+async fn a_socket_ends_soon_after_the_key_behind_it_is_revoked() {
+    let Some(edge) = start().await else { return };
+    let key = edge.api_key(DEMO, "read_only").await;
+    let used = ticket(&edge, &key).await;
+    let mut socket = open(&edge, &format!("ticket={used}")).await.expect("open");
+    publish(&edge, DEMO, "first").await;
+    assert_eq!(next(&mut socket).await["event"]["data"]["reason"], "first", "it is let in");
+    let store = edge.db.store().await;
+    let tx = store.tenant(DEMO).await.unwrap();
+    let id = key.split('_').nth(2).unwrap();
+    store::api_keys::revoke(&tx, id).await.unwrap().unwrap();
+    tx.commit().await.unwrap();
+    let closed = async {
+        loop {
+            if let Message::Close(reason) = socket.next().await.expect("a close").expect("whole") {
+                return reason.expect("a reason");
+            }
+        }
+    };
+    let reason = tokio::time::timeout(PATIENCE, closed).await.expect("it is closed");
+    assert_eq!((reason.code, reason.reason.as_str()), (CloseCode::Policy, "credential_revoked"));
 }
 
 #[tokio::test]

@@ -3,7 +3,9 @@
 mod configuring;
 mod dead_letters;
 mod events;
+mod handover;
 mod isolation;
+mod notices;
 pub mod reading;
 mod writing;
 

@@ -3,17 +3,24 @@
 use std::time::Duration;
 
 use domain::{
-    CallSid, Channel, ConversationId, Envelope, EscalationRequested, EventId, PausedSpan, Payload,
-    RecordingFinished, Timestamp,
+    CallSid, Channel, ConversationId, Envelope, EscalationRequested, EventId, MessageKind,
+    PausedSpan, Payload, RecordingFinished, Timestamp,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
-use store::{conversations, escalations, seed::DEMO};
+use store::{
+    conversations, escalations,
+    seed::DEMO,
+    users::{self, Identity},
+};
 
-use super::{Answer, reading::chat};
+use super::{
+    Answer,
+    reading::{chat, received},
+};
 use crate::{
-    edge_task::{EdgeTask, OUR_NUMBER, PATIENCE, start, start_with},
-    vendors::twilio_api,
+    edge_task::{EdgeTask, OUR_NUMBER, OUR_WHATSAPP, PATIENCE, start, start_with},
+    vendors::{twilio_api, twilio_api_answering},
 };
 
 async fn write_under(
@@ -151,6 +158,79 @@ async fn an_operator_writes_into_a_chat_while_whatsapp_allows_it() {
 
     let path = format!("/api/v1/conversations/{closed}/messages");
     assert_eq!(edge.write(&key, &path, &body).await.refusal(), (409, "window_closed"));
+
+    let admin = edge.api_key(DEMO, "admin").await;
+    let log = edge.read(&admin, "/api/v1/audit").await.data();
+    let noted: Vec<_> = log["items"].as_array().unwrap().iter().map(|e| &e["detail"]).collect();
+    assert_eq!(noted.len(), 2, "once however often, and nothing of what was refused: {log}");
+    assert_eq!(noted[0]["message"], id, "what was done");
+    assert_eq!(noted[1]["outcome"], "attempted", "and before it left that it would be");
+}
+
+#[tokio::test]
+async fn a_message_goes_to_the_number_its_chat_is_held_with_whatever_else_the_person_is_known_by() {
+    let Some(edge) = start().await else { return };
+    let store = edge.db.store().await;
+    let tx = store.tenant(DEMO).await.unwrap();
+    let numbers = ["+15551230001", "+15551230002"];
+    let known_by = numbers.map(|number| Identity::phone(&number.into()).unwrap());
+    let now = Timestamp::now();
+    let person = users::note(&tx, &known_by, None, now).await.unwrap();
+    let mut chats = Vec::new();
+    for number in numbers {
+        chats.push(chat(&tx, number, &["Hello"], now).await);
+    }
+    // Of none of the two numbers: nobody knows which one wrote it.
+    let lost = ConversationId::of_chat(DEMO, "whatsapp", OUR_WHATSAPP, "15551230003");
+    let said = received("+15551230003", "Hi", MessageKind::Text, "wamid.lost");
+    let event = Envelope::new(EventId::random(), DEMO, lost, Channel::WHATSAPP, now, said.clone());
+    conversations::note(&tx, &event, Some(OUR_WHATSAPP), person).await.unwrap();
+    store::messages::received(&tx, &event, &said).await.unwrap();
+    tx.commit().await.unwrap();
+    let key = edge.api_key(DEMO, "operator").await;
+    let body = json!({"text": "This is Maria from the desk."});
+    for (chat, number) in chats.iter().zip(numbers) {
+        let path = format!("/api/v1/conversations/{chat}");
+        let shown = edge.read(&key, &path).await.data();
+        assert_eq!(shown["person"]["contact"], number);
+        let sent = edge.write(&key, &format!("{path}/messages"), &body).await;
+        assert_eq!(sent.status, 202, "{}", sent.body);
+        let event = edge.published_kind("MessageSent").await;
+        let Payload::MessageSent(message) = &event.payload else { unreachable!() };
+        assert_eq!((event.conversation, message.to.reveal()), (*chat, number));
+    }
+    let path = format!("/api/v1/conversations/{lost}/messages");
+    assert_eq!(edge.write(&key, &path, &body).await.refusal(), (409, "nobody_to_write_to"));
+}
+
+#[tokio::test]
+async fn a_call_of_which_nobody_knows_whether_it_was_placed_is_on_record_as_that() {
+    let (base, _asked) = twilio_api_answering(500, json!({})).await;
+    let variables = [("TWILIO_API_BASE_URL", base.as_str()), ("TWILIO_ACCOUNT_SID", "AC1")];
+    let Some(edge) = start_with(&variables).await else { return };
+    let key = edge.api_key(DEMO, "operator").await;
+    let wanted = json!({"to": "+15551234567", "from": OUR_NUMBER});
+    // The addresses are held in memory; they may still be on their way there.
+    let asked = tokio::time::timeout(PATIENCE, async {
+        loop {
+            let asked = write_under(&edge, &key, "/api/v1/calls", &wanted, "c1").await;
+            if asked.status != 400 {
+                return asked;
+            }
+        }
+    });
+    let asked = asked.await.expect("asked");
+    assert_eq!(asked.refusal(), (503, "unavailable"));
+    let again = write_under(&edge, &key, "/api/v1/calls", &wanted, "c1").await;
+    assert_eq!(again.refusal(), (409, "unfinished"));
+    let admin = edge.api_key(DEMO, "admin").await;
+    let log = edge.read(&admin, "/api/v1/audit").await.data();
+    let noted: Vec<_> = log["items"].as_array().unwrap().iter().collect();
+    assert_eq!(noted.len(), 2, "{log}");
+    assert!(noted.iter().all(|e| e["action"] == "call.start"));
+    assert_eq!(noted[0]["detail"]["outcome"], "in_doubt");
+    assert_eq!(noted[1]["detail"]["outcome"], "attempted");
+    assert_eq!(noted[0]["subject"], noted[1]["subject"], "both are of one attempt");
 }
 
 #[tokio::test]
@@ -217,7 +297,17 @@ async fn a_tenants_settings_are_changed_in_part_and_a_wrong_one_is_refused_by_na
         let headers = [("authorization", bearer.as_str())];
         edge.api(Method::PATCH, "/api/v1/tenant", &headers, Some(&body)).await
     };
+    let held = edge.read(&key, "/api/v1/tenant").await.header("etag").to_owned();
     let changed = patch(json!({"greeting": "Good morning!", "fallback_number": null})).await.data();
+    let late = [("authorization", bearer.as_str()), ("if-match", held.as_str())];
+    let body = json!({"settings": {"greeting": "Good evening!"}});
+    let late = edge.api(Method::PATCH, "/api/v1/tenant", &late, Some(&body)).await;
+    assert_eq!(late.refusal(), (412, "changed"), "somebody else was first");
+    let held = edge.read(&key, "/api/v1/tenant").await.header("etag").to_owned();
+    let in_time = [("authorization", bearer.as_str()), ("if-match", held.as_str())];
+    let body = json!({"settings": {"greeting": "Good morning!"}});
+    let in_time = edge.api(Method::PATCH, "/api/v1/tenant", &in_time, Some(&body)).await;
+    assert_eq!(in_time.status, 200, "{}", in_time.body);
     assert_eq!(changed["settings"]["greeting"], "Good morning!");
     assert!(changed["settings"]["fallback_number"].is_null());
     assert_eq!(changed["settings"]["business"], "Maple Dental", "the rest stays");

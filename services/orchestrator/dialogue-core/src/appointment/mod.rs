@@ -180,7 +180,7 @@ pub(crate) fn short_name(at: Timestamp, here: &Here) -> String {
 }
 
 /// A moment by the business's own clock.
-fn local(at: Timestamp, here: &Here) -> DateTime {
+pub(crate) fn local(at: Timestamp, here: &Here) -> DateTime {
     at.to_zoned(here.now.time_zone().clone()).datetime()
 }
 

@@ -1,9 +1,10 @@
 //! Which agent takes a turn (C2).
 
-use super::{Desk, Message};
+use super::Desk;
 use crate::{
     agents::{Agent, AgentKind},
     classifier::{self, Meaning, Verdict},
+    message::Message,
     scoring::{self, Scores, Scoring},
     selection::{Bidder, Choice, select},
     state::State,
@@ -16,7 +17,7 @@ const ANSWERLESS_KINDS: [&str; 3] = ["reaction", "revoke", "system"];
 impl Desk {
     /// Which agent takes the turn, by the rules' own judgement (C2); `None` when the message wants no answer.
     pub fn choose(&self, state: &State, message: &Message) -> Option<Choice> {
-        Some(match self.settled_without_asking(message)? {
+        Some(match self.settled_without_asking(state, message)? {
             Some(choice) => choice,
             None => {
                 let (words, current) = (message.words(), state.agent.as_deref());
@@ -58,7 +59,7 @@ impl Desk {
         scores: &Scores,
         by: &str,
     ) -> Option<Choice> {
-        Some(match self.settled_without_asking(message)? {
+        Some(match self.settled_without_asking(state, message)? {
             Some(choice) => choice,
             None => {
                 let (current, fallback) =
@@ -76,7 +77,7 @@ impl Desk {
     pub fn scoring(&self, state: &State, message: &Message) -> Option<(&str, Scoring)> {
         let by = self.selection.scored_by.as_deref()?;
         let words = message.words();
-        let is_open = matches!(self.settled_without_asking(message), Some(None));
+        let is_open = matches!(self.settled_without_asking(state, message), Some(None));
         if !is_open || words.is_empty() {
             return None;
         }
@@ -95,7 +96,7 @@ impl Desk {
     }
 
     /// The choice where no agent has to be asked; `None` where the message wants no answer.
-    fn settled_without_asking(&self, message: &Message) -> Option<Option<Choice>> {
+    fn settled_without_asking(&self, state: &State, message: &Message) -> Option<Option<Choice>> {
         if let Some(kind) = message.unreadable() {
             let is_answered = !ANSWERLESS_KINDS.contains(&kind);
             return is_answered.then(|| {
@@ -105,6 +106,14 @@ impl Desk {
                     reason: format!("no agent can read {kind}"),
                 })
             });
+        }
+        if message.is_without_words() {
+            let current = state.agent.as_deref().filter(|name| self.speaker(name).is_some());
+            return Some(Some(Choice {
+                agent: current.unwrap_or(self.name_of(AgentKind::Fallback)).to_owned(),
+                confidence: 1.0,
+                reason: "there are no words to judge by".to_owned(),
+            }));
         }
         let words = message.words();
         let ruled = self

@@ -207,6 +207,9 @@ impl Talk {
             heard,
             spoken: self.spoken,
             from: self.from.into(),
+            attachment: None,
+            quoted: None,
+            referral: None,
         }
     }
 
@@ -215,7 +218,7 @@ impl Talk {
         let mut done: Vec<Done> = Vec::new();
         loop {
             match self.desk.answer(&self.state, message, choice, NOW, &done) {
-                Step::Answer(answer) => return answer,
+                Step::Answer(answer) => return *answer,
                 Step::Run(call) => done.push(self.done(call)),
             }
         }

@@ -1,4 +1,5 @@
-use dialogue_core::{Role, Utterance, join};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use dialogue_core::{FileBytes, Role, Utterance, join};
 use serde_json::{Value, json};
 
 use crate::llm::{ANSWER_TOKENS_MAX, Asked, Exchange, Form, GO_ON, Request};
@@ -16,6 +17,9 @@ pub(super) fn body(request: &Request) -> Option<Value> {
         system.push_str(GO_ON);
     }
     let mut messages = Messages::of(&prompt.messages);
+    if let Some(block) = prompt.file.as_ref().and_then(block) {
+        messages.add(USER, block);
+    }
     messages.exchanged(&request.exchanges, &request.said);
     if !begun.is_empty() {
         messages.text(ASSISTANT, &join(begun));
@@ -116,6 +120,19 @@ impl Messages {
     }
 }
 
+/// A file as a block of a message. The name of a document is read by the model, so it is none of the person's making.
+fn block(file: &FileBytes) -> Option<Value> {
+    let source = json!({"bytes": STANDARD.encode(&file.bytes)});
+    match file.mime_type.split_once('/')? {
+        ("image", format) => Some(json!({"image": {"format": format, "source": source}})),
+        ("application", "pdf") => {
+            let document = json!({"format": "pdf", "name": "document", "source": source});
+            Some(json!({"document": document}))
+        }
+        _ => None,
+    }
+}
+
 /// Arguments that are no object were told to be none; the model is shown that it asked.
 fn tool_use(asked: &Asked) -> Value {
     let input = serde_json::from_str(&asked.arguments).ok().filter(Value::is_object);
@@ -146,7 +163,11 @@ mod tests {
             says(Role::Person, "how is it?"),
         ];
         let request = Request {
-            prompt: Some(Prompt { system: "Be brief.".into(), messages }),
+            prompt: Some(Prompt {
+                system: "Be brief.".into(),
+                messages,
+                file: Some(FileBytes { mime_type: "image/png".into(), bytes: b"bytes"[..].into() }),
+            }),
             said: vec!["Let me look.".into(), " It is ".into()],
             scripted: String::new(),
             tools: tool::built_in().into_iter().filter(|t| t.name == "weather").collect(),
@@ -158,8 +179,9 @@ mod tests {
         let roles: Vec<_> = messages.iter().map(|m| m["role"].as_str().unwrap()).collect();
         let expected = [USER, ASSISTANT, USER, ASSISTANT, USER, ASSISTANT, USER, ASSISTANT];
         assert_eq!(roles, expected);
-        let words = [json!({"text": "Well"}), json!({"text": "how is it?"})];
-        assert_eq!(messages[2]["content"], json!(words));
+        let picture = json!({"image": {"format": "png", "source": {"bytes": "Ynl0ZXM="}}});
+        let words = [json!({"text": "Well"}), json!({"text": "how is it?"}), picture];
+        assert_eq!(messages[2]["content"], json!(words), "the picture goes with the last words");
         assert_eq!(messages[3]["content"][0]["text"], "Let me look.");
         assert_eq!(messages[3]["content"][2]["toolUse"]["toolUseId"], "b");
         assert_eq!(messages[3]["content"][1]["toolUse"]["input"], json!({}));

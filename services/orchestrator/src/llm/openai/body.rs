@@ -1,4 +1,5 @@
-use dialogue_core::{Role, Utterance, join};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use dialogue_core::{FileBytes, Role, Utterance, join};
 use serde_json::{Value, json};
 
 use super::{Dialect, OpenAiSettings};
@@ -7,6 +8,9 @@ use crate::llm::{ANSWER_TOKENS_MAX, Exchange, Form, GO_ON, Request};
 /// The body of a request; `None` where there are no words to answer.
 pub(super) fn body(settings: &OpenAiSettings, request: &Request) -> Option<Value> {
     let prompt = request.prompt.as_ref()?;
+    let part = prompt.file.as_ref().and_then(|file| part(settings, file));
+    let unseen = (prompt.file.is_some() && part.is_none()).then(|| prompt.without_file());
+    let prompt = unseen.as_ref().unwrap_or(prompt);
     let begun = request.begun();
     let mut system = prompt.system.reveal().to_owned();
     if !begun.is_empty() {
@@ -15,6 +19,10 @@ pub(super) fn body(settings: &OpenAiSettings, request: &Request) -> Option<Value
     }
     let mut messages = vec![json!({"role": "system", "content": system})];
     messages.extend(prompt.messages.iter().map(message));
+    if let (Some(part), Some(last)) = (part, messages.last_mut()) {
+        let words = json!({"type": "text", "text": last["content"]});
+        last["content"] = json!([words, part]);
+    }
     messages.extend(exchanged(&request.exchanges, &request.said));
     if !begun.is_empty() {
         messages.push(json!({"role": "assistant", "content": join(begun)}));
@@ -60,6 +68,20 @@ fn message(utterance: &Utterance) -> Value {
         Role::Agent => "assistant",
     };
     json!({"role": role, "content": utterance.text.reveal()})
+}
+
+/// A file as a part of a message. Only OpenAI's own endpoint takes a PDF.
+fn part(settings: &OpenAiSettings, file: &FileBytes) -> Option<Value> {
+    let FileBytes { mime_type, bytes } = file;
+    let url = || format!("data:{mime_type};base64,{}", STANDARD.encode(bytes));
+    match mime_type.starts_with("image/") {
+        true => Some(json!({"type": "image_url", "image_url": {"url": url()}})),
+        false if settings.dialect() == Dialect::OpenAi => {
+            let file = json!({"filename": "document.pdf", "file_data": url()});
+            Some(json!({"type": "file", "file": file}))
+        }
+        false => None,
+    }
 }
 
 /// OpenAI's own endpoints refuse the older name for some models, others do not know the newer one.
@@ -119,7 +141,7 @@ mod tests {
         };
         let words = Utterance { role: Role::Person, text: "Well?".into(), turn: Turn(1) };
         Request {
-            prompt: Some(Prompt { system: "Be brief.".into(), messages: vec![words] }),
+            prompt: Some(Prompt { system: "Be brief.".into(), messages: vec![words], file: None }),
             said: vec!["Let me look.".into(), " It is".into()],
             scripted: String::new(),
             tools: tool::built_in().into_iter().filter(|t| t.name == "weather").collect(),
@@ -152,5 +174,30 @@ mod tests {
         assert_eq!(body(&ollama, &request()).unwrap()["max_tokens"], ANSWER_TOKENS_MAX);
         let azure = settings("https://x.openai.azure.com/openai/deployments/m", Some("2024-10-21"));
         assert_eq!(body(&azure, &request()).unwrap()["max_completion_tokens"], ANSWER_TOKENS_MAX);
+    }
+
+    #[test]
+    fn a_file_goes_along_with_the_words_where_the_endpoint_takes_its_kind() {
+        let with = |mime_type: &str| {
+            let bytes = b"bytes"[..].into();
+            let mut request = request();
+            if let Some(prompt) = &mut request.prompt {
+                prompt.file = Some(FileBytes { mime_type: mime_type.into(), bytes });
+            }
+            request
+        };
+        let openai = settings("https://api.openai.com/v1", None);
+        let ollama = settings("http://127.0.0.1:11434/v1", None);
+        let said = |settings: &OpenAiSettings, mime_type: &str| {
+            body(settings, &with(mime_type)).unwrap()["messages"][1]["content"].clone()
+        };
+        let words = json!({"type": "text", "text": "Well?"});
+        let url = "data:image/png;base64,Ynl0ZXM=";
+        let picture = json!([words, {"type": "image_url", "image_url": {"url": url}}]);
+        assert_eq!(said(&openai, "image/png"), picture);
+        assert_eq!(said(&ollama, "image/png"), picture);
+        let pdf = said(&openai, "application/pdf");
+        assert_eq!(pdf[1]["file"]["file_data"], "data:application/pdf;base64,Ynl0ZXM=");
+        assert_eq!(said(&ollama, "application/pdf"), "Well?", "its name is told");
     }
 }
