@@ -216,7 +216,7 @@ impl TurnTaker {
             self.segment_transcribed = Some(now);
             segment.words = words;
             self.weigh_words();
-        } else if let Some(probe) = self.probe.as_mut().filter(|probe| is_it(&probe)) {
+        } else if let Some(probe) = self.probe.as_mut().filter(|probe| is_it(probe)) {
             probe.words = words;
         }
     }
