@@ -9,10 +9,6 @@ use edge::{
 use tokio_util::sync::CancellationToken;
 use vault::Secrets;
 
-/// A tenth of this service's time was glibc's allocator (`design.md`).
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 const SECRETS_REFRESH_EVERY: Duration = Duration::from_secs(60);
 
 #[tokio::main]
