@@ -54,8 +54,9 @@ impl Site {
             .replace(&at("DATABASE_URL")?.to_string(), &postgres.address().to_string());
         announce(redis_address, redis.address()).await?;
 
-        // The second model, which answers where the first fails, is the simulator's as well.
+        // The second model, which answers where the first fails, is the simulator's as well, with the key it knows.
         let simulator = probe::free_address()?;
+        let (models, key) = (format!("http://{simulator}/openai/v1"), "chaos".to_owned());
         for (name, value) in [
             ("DATABASE_URL", database_url),
             ("REDIS_URL", format!("redis://{}", redis.address())),
@@ -64,9 +65,11 @@ impl Site {
             ("AWS_ENDPOINT_URL_S3", storage.url()),
             ("SB_SIM_LISTEN", simulator.to_string()),
             ("SB_LLM", "openai,openai-spare,rules".to_owned()),
-            ("OPENAI_SPARE_BASE_URL", format!("http://{simulator}/openai/v1")),
+            ("OPENAI_BASE_URL", models.clone()),
+            ("OPENAI_API_KEY", key.clone()),
+            ("OPENAI_SPARE_BASE_URL", models),
             ("OPENAI_SPARE_MODEL", "spare".to_owned()),
-            ("OPENAI_SPARE_API_KEY", "spare".to_owned()),
+            ("OPENAI_SPARE_API_KEY", key),
         ] {
             given.insert(name.to_owned(), value);
         }
