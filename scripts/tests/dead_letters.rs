@@ -5,7 +5,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bus::{Bus, BusSettings, Consumer, Context, Handler, Outcome, Queue, Source};
+use bus::{Bus, BusSettings, Consumer, Context, DeathCause, Handler, Outcome, Queue, Source};
 use cache::Cache;
 use domain::{
     Channel, ConversationId, Envelope, EventId, MessageKind, MessageReceived, Ping, TenantId,
@@ -96,6 +96,10 @@ impl Desk {
 
     /// Keeps a letter as the writer does.
     async fn bury(&self, envelope: &Envelope, reason: &str) {
+        self.bury_as(DeathCause::Failed, envelope, reason).await;
+    }
+
+    async fn bury_as(&self, cause: DeathCause, envelope: &Envelope, reason: &str) {
         let (body, message) = (wire::to_body(&wire::encode(envelope)), Uuid::new_v4().to_string());
         let about = About {
             tenant: envelope.tenant,
@@ -112,6 +116,7 @@ impl Desk {
             queue: Queue::Orchestrator.name(),
             message: &message,
             group: &envelope.conversation.to_string(),
+            error_type: cause.name(),
             reason,
             starts: 5,
             receives: 5,
@@ -286,6 +291,7 @@ async fn what_is_asked_wrongly_is_told_from_what_cannot_be_done() {
     for (wrong, right) in [
         (&["list", "--queue", "writers"][..], "there are orchestrator, writer,"),
         (&["list", "--state", "dead"], "there are waiting,"),
+        (&["list", "--error-type", "sad"], "there are undecodable,"),
         (&["list", "--limit", "0"], "--limit"),
         (&["list", "--tenant", "nobody"], "no such tenant"),
         (&["park", "a group"], "--reason"),
@@ -343,6 +349,30 @@ async fn what_still_needs_somebody_is_listed_newest_first_with_its_reasons_and_a
     let cut = desk.run(&["list", "--limit", "1"]).await;
     assert_eq!(numbers(&serde_json::from_slice(&cut.stdout).unwrap()), [4]);
     assert!(String::from_utf8_lossy(&cut.stderr).contains("2 older ones"));
+}
+
+#[tokio::test]
+async fn letters_are_counted_found_sent_and_given_up_by_what_they_died_of() {
+    let Some(desk) = Desk::open().await else { return };
+    desk.bury_as(DeathCause::Panicked, &desk.event(0, 1), "failed 5 times, at last: oh").await;
+    desk.bury_as(DeathCause::Rejected, &desk.event(1, 2), "no such tenant").await;
+    desk.bury_as(DeathCause::Rejected, &desk.event(2, 3), "no such agent").await;
+    let listed = desk.json(&["list"]).await;
+    let counts = listed["counts"].as_array().unwrap().iter();
+    let counts: Vec<_> = counts.map(|count| (&count["error_type"], &count["letters"])).collect();
+    assert_eq!(counts, [(&json!("panicked"), &json!(1)), (&json!("rejected"), &json!(2))]);
+    let panicked = desk.json(&["list", "--error-type", "panicked"]).await;
+    let letters = panicked["letters"].as_array().unwrap();
+    assert_eq!((letters.len(), &letters[0]["number"]), (1, &json!(1)));
+    assert_eq!(desk.json(&["show", "1"]).await["error_type"], "panicked");
+    assert_eq!(desk.plan(&["--error-type", "rejected"]).await["letters"], 2);
+    let discard = ["discard", "--error-type", "rejected", "--yes", "--reason", "they left"];
+    assert_eq!(desk.json(&discard).await, json!({"letters": 2, "discarded": 2}));
+    let replay = ["replay", "--error-type", "panicked", "--yes", "--wait-seconds", "0"];
+    assert_eq!(desk.json(&replay).await["outcome"]["sent"], 1);
+    let mut states = desk.states().await;
+    states.sort();
+    assert_eq!(states, [("discarded".to_owned(), 2), ("published".to_owned(), 1)]);
 }
 
 #[tokio::test]

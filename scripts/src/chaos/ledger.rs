@@ -396,6 +396,7 @@ mod tests {
             number: 1,
             queue: "speak".to_owned(),
             group: "one".to_owned(),
+            error_type: "never_finished".to_owned(),
             reason: "begun 5 times and never finished".to_owned(),
             starts: 5,
             receives: 5,

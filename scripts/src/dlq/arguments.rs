@@ -1,6 +1,6 @@
 //! What may be asked for.
 
-use bus::Queue;
+use bus::{DeathCause, Queue};
 use clap::{Args, Subcommand};
 use domain::Timestamp;
 use store::dead_letters::{Filter, Including, State};
@@ -18,6 +18,7 @@ pub enum Command {
     #[command(after_help = "Examples:
   switchboardctl dlq list --within 12h
   switchboardctl dlq list --reason 'no route' --tenant demo
+  switchboardctl dlq list --error-type never_finished
   switchboardctl dlq list --all --json | jq .counts")]
     List {
         /// Which.
@@ -163,6 +164,10 @@ pub struct Which {
     /// Of this queue, such as `writer`.
     #[arg(long, value_parser = queue)]
     queue: Option<Queue>,
+    /// Given up for this: undecodable, object_gone, object_refused, rejected, failed, panicked, never_finished, receive_limit
+    /// or unknown.
+    #[arg(long, value_parser = error_type)]
+    error_type: Option<DeathCause>,
     /// Of this tenant, by name or id.
     #[arg(long)]
     pub(super) tenant: Option<String>,
@@ -225,6 +230,7 @@ impl Which {
         };
         Filter {
             queue: self.queue.map(|queue| queue.name().to_owned()),
+            error_type: self.error_type.map(|cause| cause.name().to_owned()),
             reason: reason.map(str::to_owned),
             tenant,
             group: self.group.clone(),
@@ -241,6 +247,7 @@ impl Which {
     pub(super) fn is_all(&self) -> bool {
         self.numbers.is_empty()
             && self.queue.is_none()
+            && self.error_type.is_none()
             && self.tenant.is_none()
             && self.group.is_none()
             && self.event.is_none()
@@ -262,6 +269,13 @@ fn queue(name: &str) -> Result<Queue, String> {
     Queue::named(name).ok_or_else(|| {
         let known: Vec<_> = Queue::ALL.iter().map(|queue| queue.name()).collect();
         format!("no such queue; there are {}", known.join(", "))
+    })
+}
+
+fn error_type(name: &str) -> Result<DeathCause, String> {
+    DeathCause::named(name).ok_or_else(|| {
+        let known: Vec<_> = DeathCause::ALL.iter().map(|cause| cause.name()).collect();
+        format!("no such error type; there are {}", known.join(", "))
     })
 }
 
@@ -304,9 +318,11 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_and_a_state_that_are_not_there_are_answered_with_those_that_are() {
+    fn a_name_that_is_not_there_is_answered_with_those_that_are() {
         assert!(queue("writers").unwrap_err().contains("writer,"));
         assert_eq!(queue("writer"), Ok(Queue::Writer));
+        assert!(error_type("sad").unwrap_err().contains("rejected, failed,"));
+        assert_eq!(error_type("failed"), Ok(DeathCause::Failed));
         assert!(state("dead").unwrap_err().contains("waiting"));
         assert_eq!(state("failed"), Ok(State::Failed));
     }

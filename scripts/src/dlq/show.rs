@@ -106,6 +106,7 @@ fn count_json(count: &Count) -> Value {
     json!({
         "queue": count.queue,
         "event": count.event_name,
+        "error_type": count.error_type,
         "state": count.state.name(),
         "letters": count.letters,
         "oldest": time(count.oldest),
@@ -122,6 +123,7 @@ fn letter_json(letter: &Letter) -> Value {
         "state": letter.state.name(),
         "queue": letter.queue,
         "group": letter.group,
+        "error_type": letter.error_type,
         "reason": letter.reason,
         "starts": letter.starts,
         "receives": letter.receives,
@@ -152,6 +154,7 @@ fn print_counts(counts: &[Count], now: Timestamp) -> anyhow::Result<()> {
             [
                 count.queue.clone(),
                 event_name(count.event_name.as_deref()),
+                count.error_type.clone(),
                 count.state.name().to_owned(),
                 count.letters.to_string(),
                 age(count.oldest, now),
@@ -159,7 +162,10 @@ fn print_counts(counts: &[Count], now: Timestamp) -> anyhow::Result<()> {
             ]
         })
         .collect();
-    print::say(&print::table(["QUEUE", "EVENT", "STATE", "LETTERS", "OLDEST", ""], &rows))
+    print::say(&print::table(
+        ["QUEUE", "EVENT", "ERROR TYPE", "STATE", "LETTERS", "OLDEST", ""],
+        &rows,
+    ))
 }
 
 fn print_histogram(counts: &[(String, i64)]) -> anyhow::Result<()> {

@@ -60,7 +60,7 @@ pub(crate) enum RecorderError {
     MissingParts { there: usize, all: u32 },
     #[error(transparent)]
     TooLong(#[from] TooLong),
-    #[error("{0:#}")]
+    #[error(transparent)]
     Storage(#[from] anyhow::Error),
 }
 

@@ -155,6 +155,7 @@ async fn keep(archive: &Archive, letter: &DeadLetter) -> Result<(), StoreError> 
             queue: letter.queue.name(),
             message: &letter.message_id,
             group: &letter.group,
+            error_type: letter.cause.name(),
             reason: &letter.reason,
             starts: letter.starts,
             receives: letter.receives,

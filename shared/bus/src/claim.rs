@@ -5,11 +5,13 @@ use aws_sdk_s3::error::ProvideErrorMetadata as _;
 use domain::Envelope;
 use wire::{ClaimCheck, DecodeError, Decoded};
 
+use crate::death::DeathCause;
+
 /// Why the envelope of a message cannot be had.
 #[derive(Debug)]
 pub(crate) enum Unopened {
     /// It never can: this is wrong with it.
-    Never(String),
+    Never(DeathCause, String),
     /// S3 refuses to give it, and may do so for good.
     Refused(anyhow::Error),
     /// S3 cannot be asked.
@@ -18,7 +20,7 @@ pub(crate) enum Unopened {
 
 impl From<DecodeError> for Unopened {
     fn from(error: DecodeError) -> Self {
-        Self::Never(format!("undecodable: {error}"))
+        Self::Never(DeathCause::Undecodable, format!("undecodable: {error}"))
     }
 }
 
@@ -65,7 +67,10 @@ async fn fetch(s3: &aws_sdk_s3::Client, claim: &ClaimCheck) -> Result<Vec<u8>, U
         let is_gone = error.code() == Some("NoSuchKey");
         let cause = anyhow!(error).context("fetch a large envelope from S3");
         match status {
-            _ if is_gone => Unopened::Never(format!("what it says is gone from S3: {}", claim.key)),
+            _ if is_gone => {
+                let reason = format!("what it says is gone from S3: {}", claim.key);
+                Unopened::Never(DeathCause::ObjectGone, reason)
+            }
             Some(400..500) => Unopened::Refused(cause),
             _ => Unopened::Away(cause),
         }

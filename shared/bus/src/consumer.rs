@@ -21,6 +21,7 @@ use crate::{
     backoff::Backoff,
     batch::MAX_ENTRIES,
     claim::{self, Unopened},
+    death::DeathCause,
     deletions::{self, Deletions},
     depth,
     groups::Groups,
@@ -384,22 +385,26 @@ impl Worker {
         let counted = head.as_ref().map(|head| head.event_id.of_replay(head.replays));
         let counter = &self.consumer.starts;
         match why {
-            Unopened::Never(reason) => {
+            Unopened::Never(cause, reason) => {
                 // Its letter cannot say of which event it is, so nobody would see there that the replay failed.
                 if let (Some(replay), Some(1..)) = (counted, head.map(|head| head.replays)) {
                     let end = ReplayEnd::Failed(reason.clone());
                     counter.replay_ended(&self.queue, replay, &end).await;
                 }
-                self.bury(held, None, &reason, 0).await
+                self.bury(held, None, (cause, &reason), 0).await
             }
-            Unopened::Refused(cause) => {
+            Unopened::Refused(error) => {
                 let starts = match counted {
                     Some(event) => counter.started(&self.queue, event).await.map_or(0, |s| s.0),
                     None => 0,
                 };
-                self.failed(held, None, starts, cause, Outcome::RETRY_AFTER).await
+                let why = (DeathCause::ObjectRefused, error);
+                self.failed(held, None, starts, why, Outcome::RETRY_AFTER).await
             }
-            Unopened::Away(cause) => self.failed(held, None, 0, cause, Outcome::RETRY_AFTER).await,
+            Unopened::Away(error) => {
+                let why = (DeathCause::Failed, error);
+                self.failed(held, None, 0, why, Outcome::RETRY_AFTER).await
+            }
         }
     }
 
@@ -425,17 +430,22 @@ impl Worker {
         }
         if starts > MAX_STARTS {
             let reason = format!("begun {MAX_STARTS} times and never finished");
-            return self.bury(&held, Some(&envelope), &reason, starts).await;
+            let why = (DeathCause::NeverFinished, reason.as_str());
+            return self.bury(&held, Some(&envelope), why, starts).await;
         }
         let lost = held.lease.lost();
         let context = Context { bus: self.consumer.bus.clone(), lease: held.lease, starts, trace };
         let begun = Instant::now();
         let handling = AssertUnwindSafe(self.consumer.handler.handle(&context, &envelope));
-        let outcome = tokio::select! {
+        let (outcome, cause_of_retry) = tokio::select! {
             ((), outcome) = future::join(counting.as_mut(), handling.catch_unwind()) => {
-                outcome.unwrap_or_else(|panic| {
-                    Outcome::retry(anyhow!("the handler panicked: {}", panic_text(&*panic)))
-                })
+                match outcome {
+                    Ok(outcome) => (outcome, DeathCause::Failed),
+                    Err(panic) => {
+                        let error = anyhow!("the handler panicked: {}", panic_text(&*panic));
+                        (Outcome::retry(error), DeathCause::Panicked)
+                    }
+                }
             }
             () = lost.cancelled() => {
                 tracing::warn!("visibility lost: handler aborted");
@@ -473,9 +483,13 @@ impl Worker {
                 self.note_end(&envelope, || ReplayEnd::Failed(why.to_owned())).await;
                 self.done(held).await
             }
-            Outcome::Reject(reason) => self.bury(&held, Some(&envelope), &reason, starts).await,
+            Outcome::Reject(reason) => {
+                let why = (DeathCause::Rejected, reason.as_str());
+                self.bury(&held, Some(&envelope), why, starts).await
+            }
             Outcome::Retry { after, cause } => {
-                self.failed(&held, Some(&envelope), starts, cause, after).await
+                let why = (cause_of_retry, cause);
+                self.failed(&held, Some(&envelope), starts, why, after).await
             }
             Outcome::NotYet { after, cause } => {
                 counter.given_back(&self.queue, counted(&envelope)).await;
@@ -504,7 +518,7 @@ impl Worker {
         held: &Held,
         envelope: Option<&Envelope>,
         starts: u32,
-        cause: anyhow::Error,
+        (cause, error): (DeathCause, anyhow::Error),
         after: Duration,
     ) -> Next {
         for dependency in &self.consumer.dependencies {
@@ -517,10 +531,10 @@ impl Worker {
             }
         }
         if starts >= MAX_STARTS {
-            let reason = format!("failed {starts} times, at last: {cause:#}");
-            return self.bury(held, envelope, &reason, starts).await;
+            let reason = format!("failed {starts} times, at last: {error:#}");
+            return self.bury(held, envelope, (cause, &reason), starts).await;
         }
-        tracing::warn!(error = format!("{cause:#}"), starts, "failed: will be tried again");
+        tracing::warn!(error = format!("{error:#}"), starts, "failed: will be tried again");
         self.hide(held, after).await;
         Next::Back(after)
     }
@@ -529,12 +543,19 @@ impl Worker {
         &self,
         held: &Held,
         envelope: Option<&Envelope>,
-        reason: &str,
+        (cause, reason): (DeathCause, &str),
         starts: u32,
     ) -> Next {
-        tracing::error!(reason, starts, queue = self.queue, "buried in the dead letters");
+        tracing::error!(
+            error_type = cause.name(),
+            reason,
+            starts,
+            queue = self.queue,
+            "buried in the dead letters"
+        );
+        let (bus, why) = (&self.consumer.bus, (cause, reason));
         if let Source::Shared(queue) = self.consumer.source
-            && let Err(error) = self.consumer.bus.bury(queue, held, envelope, reason, starts).await
+            && let Err(error) = bus.bury(queue, held, envelope, why, starts).await
         {
             tracing::error!(error = format!("{error:#}"), "not buried: will be tried again");
             self.hide(held, Outcome::RETRY_AFTER).await;

@@ -12,6 +12,7 @@ use domain::{Envelope, Timestamp};
 use crate::{
     batch::{self, MAX_ENTRIES},
     claim::{self, Unopened},
+    death::DeathCause,
     held::Held,
     send::{Bus, QUEUE_REQUEST_BYTES, deduplication_id},
     topology::Queue,
@@ -32,7 +33,9 @@ pub struct DeadLetter {
     pub message_id: String,
     /// Its group.
     pub group: String,
-    /// Why it was given up.
+    /// Why it was given up, in a word.
+    pub cause: DeathCause,
+    /// Why it was given up, as a text: an error with all that led to it.
     pub reason: String,
     /// How often a handler had begun it.
     pub starts: u32,
@@ -61,13 +64,13 @@ pub struct Replay {
 }
 
 impl Bus {
-    /// Puts a message into the dead letters of its queue, body untouched, with the reason.
+    /// Puts a message into the dead letters of its queue, body untouched, with the cause and the reason.
     pub(crate) async fn bury(
         &self,
         queue: Queue,
         held: &Held,
         envelope: Option<&Envelope>,
-        reason: &str,
+        (cause, reason): (DeathCause, &str),
         starts: u32,
     ) -> anyhow::Result<()> {
         let url = self.queue_url(&self.inner.topology.dlq_name(queue)).await?;
@@ -83,6 +86,7 @@ impl Bus {
             .message_body(&held.body)
             .message_group_id(&held.group)
             .message_deduplication_id(format!("dead:{dedup}"))
+            .message_attributes("error_type", attribute(cause.name().to_owned())?)
             .message_attributes("reason", attribute(reason)?)
             .message_attributes("starts", attribute(starts.to_string())?)
             .message_attributes("receives", attribute(held.receives.to_string())?)
@@ -92,7 +96,7 @@ impl Bus {
             .await
             .with_context(|| format!("bury a message of {}", queue.name()))?;
         metrics::counter!("messaging_dead_letters_total",
-            "messaging_destination_name" => queue.name())
+            "messaging_destination_name" => queue.name(), "error_type" => cause.name())
         .increment(1);
         Ok(())
     }
@@ -211,13 +215,14 @@ impl Bus {
         let body = message.body().unwrap_or_default().to_owned();
         let envelope = match claim::open(&self.inner.s3, &body).await {
             Ok(envelope) => Some(envelope),
-            Err(Unopened::Never(_) | Unopened::Refused(_)) => None,
+            Err(Unopened::Never(..) | Unopened::Refused(_)) => None,
             Err(Unopened::Away(error)) => return Err(error),
         };
         Ok(DeadLetter {
             queue,
             message_id: message.message_id().unwrap_or_default().to_owned(),
             group: of_broker(message, &System::MessageGroupId).unwrap_or_default().to_owned(),
+            cause: DeathCause::told(text("error_type"), text("reason")),
             reason: text("reason").unwrap_or("the broker's receive limit").to_owned(),
             starts: number("starts"),
             receives: number("receives"),

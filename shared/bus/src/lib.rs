@@ -15,6 +15,7 @@ mod claim;
 mod clock;
 mod consumer;
 mod dead_letter;
+mod death;
 mod deletions;
 mod depth;
 mod groups;
@@ -27,6 +28,7 @@ mod trace;
 
 pub use consumer::Consumer;
 pub use dead_letter::{DeadLetter, Replay};
+pub use death::DeathCause;
 pub use depth::Depth;
 pub use handler::{Context, Handler, LeaseLost, Outcome};
 pub use send::{Bus, Destination, SendError};

@@ -18,8 +18,8 @@ use std::{
 use anyhow::anyhow;
 use async_trait::async_trait;
 use broker::{Broker, Down, Rig, conversation, event, job, text_of};
-use bus::{Context, Destination, Handler, Outcome, Queue, Replay, SendError, Source};
-use domain::{Channel, Envelope, Payload, Ping, ReplayEnd, Timestamp};
+use bus::{Context, DeathCause, Destination, Handler, Outcome, Queue, Replay, SendError, Source};
+use domain::{Channel, Envelope, Payload, Ping, ReplayEnd, StartCounter as _, Timestamp};
 use tokio::sync::{Semaphore, mpsc};
 
 /// A handler made of a closure; every start is reported to the test.
@@ -139,6 +139,7 @@ async fn a_rejected_message_is_buried_and_those_behind_it_flow_on(broker: Broker
         .collect();
     assert_eq!(order, ["bad", "1", "2"]);
     let letter = rig.dead_letter(Queue::Orchestrator).await;
+    assert_eq!(letter.cause, DeathCause::Rejected);
     assert_eq!(letter.reason, "field turn: is not a number");
     assert_eq!(letter.starts, 1);
     assert_eq!(letter.build.as_deref(), Some(env!("CARGO_PKG_VERSION")));
@@ -207,7 +208,7 @@ async fn five_starts_bury_the_bad_one_and_none_of_the_innocent(broker: Broker) {
         assert_eq!(text_of(&next(&mut starts).await), format!("{n}"));
     }
     let letter = rig.dead_letter(Queue::Orchestrator).await;
-    assert_eq!(letter.starts, 5);
+    assert_eq!((letter.cause, letter.starts), (DeathCause::Failed, 5));
     assert!(letter.reason.contains("the sky is green"), "{}", letter.reason);
     running.stop().await;
 }
@@ -226,6 +227,57 @@ async fn a_panic_is_a_retry(broker: Broker) {
     running.stop().await;
 }
 
+async fn a_panic_at_the_last_start_is_told_from_other_failures(broker: Broker) {
+    let rig = Rig::new(broker).await;
+    let failures = AtomicU32::new(4);
+    let (handler, mut starts) = told(move |_| {
+        let left = failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+        assert!(left.is_ok(), "the last start panics");
+        Outcome::Retry { after: Duration::ZERO, cause: anyhow!("not yet") }
+    });
+    rig.bus.publish(&[event(conversation(), "stubborn")]).await.unwrap();
+    let running = rig.consume(Source::Shared(Queue::Orchestrator), handler);
+    for _ in 0..5 {
+        next(&mut starts).await;
+    }
+    let letter = rig.dead_letter(Queue::Orchestrator).await;
+    assert_eq!((letter.cause, letter.starts), (DeathCause::Panicked, 5));
+    assert!(letter.reason.contains("the last start panics"), "{}", letter.reason);
+    running.stop().await;
+}
+
+async fn what_five_processes_did_not_survive_is_buried(broker: Broker) {
+    let rig = Rig::new(broker).await;
+    let (deadly, _ends) = OneAtATime::new();
+    let group = conversation();
+    let sent = event(group, "slow, and deadly");
+    for _ in 0..4 {
+        rig.counts.started("of earlier processes", sent.event_id).await;
+    }
+    rig.bus.publish(&[sent, event(group, "the next")]).await.unwrap();
+    let running = rig.consume(Source::Shared(Queue::Orchestrator), deadly.clone());
+    while !deadly.inside.load(Ordering::SeqCst) {
+        tokio::task::yield_now().await;
+    }
+    running.kill().await;
+    let (handler, mut starts) = told(|_| Outcome::Done);
+    let running = rig.consume(Source::Shared(Queue::Orchestrator), handler);
+    assert_eq!(text_of(&next(&mut starts).await), "the next", "it is not begun once more");
+    let letter = rig.dead_letter(Queue::Orchestrator).await;
+    assert_eq!((letter.cause, letter.starts), (DeathCause::NeverFinished, 6));
+    running.stop().await;
+}
+
+async fn what_the_broker_itself_gave_up_is_told_from_what_we_did(broker: Broker) {
+    let rig = Rig::new(broker).await;
+    let group = conversation();
+    let body = wire::to_body(&wire::encode(&event(group, "too often")));
+    rig.bury_raw(Queue::Orchestrator, &group.to_string(), &body).await;
+    let letter = rig.dead_letter(Queue::Orchestrator).await;
+    assert_eq!((letter.cause, letter.build), (DeathCause::ReceiveLimit, None));
+    assert_eq!(text_of(&letter.envelope.unwrap()), "too often");
+}
+
 async fn what_cannot_be_decoded_is_buried_at_once(broker: Broker) {
     let rig = Rig::new(broker).await;
     let (handler, mut starts) = told(|_| Outcome::Done);
@@ -236,7 +288,7 @@ async fn what_cannot_be_decoded_is_buried_at_once(broker: Broker) {
     assert_eq!(next(&mut starts).await.payload, Payload::Ping(Ping { nonce: 7 }));
     let letter = rig.dead_letter(Queue::Speak).await;
     assert!(letter.reason.starts_with("undecodable"), "{}", letter.reason);
-    assert_eq!(letter.starts, 0);
+    assert_eq!((letter.cause, letter.starts), (DeathCause::Undecodable, 0));
     running.stop().await;
 }
 
@@ -346,12 +398,76 @@ async fn what_s3_no_longer_has_is_buried_and_holds_nobody_up(broker: Broker) {
     assert_eq!(text_of(&next(&mut starts).await), "the next");
     let letter = rig.dead_letter(Queue::Orchestrator).await;
     assert!(letter.reason.contains("gone from S3"), "{}", letter.reason);
+    assert_eq!(letter.cause, DeathCause::ObjectGone);
     assert!(letter.envelope.is_none());
     rig.bus.remove_dead_letter(&letter).await.unwrap();
     rig.replay(&letter).await;
     let end = rig.counts.end_of(large.event_id, 1).await;
     let ReplayEnd::Failed(why) = end else { panic!("{end:?}") };
     assert!(why.contains("gone from S3"), "{why}");
+    running.stop().await;
+}
+
+async fn what_s3_does_not_take_is_not_published_nor_what_comes_with_it(broker: Broker) {
+    let rig = Rig::new(broker).await;
+    let (handler, mut starts) = told(|_| Outcome::Done);
+    let group = conversation();
+    let events = [
+        event(group, "the first"),
+        event(group, &"word ".repeat(100_000)),
+        event(group, "the last"),
+    ];
+    rig.refusals.begin("PUT");
+    let refused = rig.bus.publish(&events).await.unwrap_err().to_string();
+    assert!(refused.contains("store a large envelope in S3"), "{refused}");
+    rig.refusals.end();
+    let before = event(group, "before");
+    rig.bus.publish(std::slice::from_ref(&before)).await.unwrap();
+    rig.bus.publish(&events).await.unwrap();
+    let running = rig.consume(Source::Shared(Queue::Orchestrator), handler);
+    for expected in std::iter::once(&before).chain(&events) {
+        let came = next(&mut starts).await;
+        assert_eq!(came.event_id, expected.event_id);
+        assert!(text_of(&came) == text_of(expected), "the text arrived altered");
+    }
+    running.stop().await;
+}
+
+async fn what_s3_refuses_for_a_while_is_handled_whole_and_in_its_place(broker: Broker) {
+    let rig = Rig::new(broker).await;
+    let (handler, mut starts) = told(|_| Outcome::Done);
+    let group = conversation();
+    let large = event(group, &"word ".repeat(100_000));
+    rig.bus.publish(&[large.clone(), event(group, "the next")]).await.unwrap();
+    rig.refusals.begin("GET");
+    let running = rig.consume(Source::Shared(Queue::Orchestrator), handler);
+    rig.refusals.seen(2).await;
+    rig.refusals.end();
+    assert!(text_of(&next(&mut starts).await) == text_of(&large), "the text arrived altered");
+    assert_eq!(text_of(&next(&mut starts).await), "the next");
+    running.stop().await;
+    assert!(rig.bus.take_dead_letters(Queue::Orchestrator).await.unwrap().is_empty());
+}
+
+async fn what_s3_refused_at_every_start_is_handled_when_it_is_replayed(broker: Broker) {
+    let rig = Rig::new(broker).await;
+    let (handler, mut starts) = told(|_| Outcome::Done);
+    let group = conversation();
+    let large = event(group, &"word ".repeat(100_000));
+    rig.bus.publish(&[large.clone(), event(group, "the next")]).await.unwrap();
+    rig.refusals.begin("GET");
+    let running = rig.consume(Source::Shared(Queue::Orchestrator), handler);
+    let letter = rig.dead_letter(Queue::Orchestrator).await;
+    assert_eq!((letter.cause, letter.starts), (DeathCause::ObjectRefused, 5));
+    assert!(letter.reason.contains("AccessDenied"), "{}", letter.reason);
+    assert_eq!(text_of(&next(&mut starts).await), "the next", "it holds nobody up any more");
+    rig.refusals.end();
+    rig.bus.remove_dead_letter(&letter).await.unwrap();
+    rig.replay(&letter).await;
+    let again = next(&mut starts).await;
+    assert_eq!((again.event_id, again.replays), (large.event_id, 1));
+    assert!(text_of(&again) == text_of(&large), "the text arrived altered");
+    assert_eq!(rig.counts.end_of(large.event_id, 1).await, ReplayEnd::Handled);
     running.stop().await;
 }
 
@@ -546,6 +662,9 @@ on_both_brokers!(
     what_waits_for_its_turn_uses_up_no_starts,
     five_starts_bury_the_bad_one_and_none_of_the_innocent,
     a_panic_is_a_retry,
+    a_panic_at_the_last_start_is_told_from_other_failures,
+    what_five_processes_did_not_survive_is_buried,
+    what_the_broker_itself_gave_up_is_told_from_what_we_did,
     what_cannot_be_decoded_is_buried_at_once,
     the_same_event_is_handled_once,
     an_expired_job_is_never_done,
@@ -553,6 +672,9 @@ on_both_brokers!(
     a_replayed_letter_is_handled_and_counts_its_replays,
     a_replay_that_had_no_effect_says_why,
     what_s3_no_longer_has_is_buried_and_holds_nobody_up,
+    what_s3_does_not_take_is_not_published_nor_what_comes_with_it,
+    what_s3_refuses_for_a_while_is_handled_whole_and_in_its_place,
+    what_s3_refused_at_every_start_is_handled_when_it_is_replayed,
     a_replayed_letter_too_large_for_the_topic_counts_its_replays_too,
     a_letter_that_failed_five_times_has_all_its_starts_again_when_replayed,
     the_topic_feeds_each_queue_with_what_it_asked_for,

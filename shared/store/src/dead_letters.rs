@@ -31,7 +31,9 @@ pub struct NewLetter<'a> {
     pub message: &'a str,
     /// Its group.
     pub group: &'a str,
-    /// Why it was given up.
+    /// Why it was given up, in a word.
+    pub error_type: &'a str,
+    /// Why it was given up, as a text.
     pub reason: &'a str,
     /// How often a handler had begun it.
     pub starts: u32,
@@ -98,9 +100,9 @@ impl Archive {
             .prepare_cached(
                 "INSERT INTO dead_letters (queue, message, message_group, reason, starts, receives,
                     sent_at, died_at, tenant, conversation, event, event_name, turn, replays,
-                    occurred_at, expires_at, trace_id, build, body_enc, wrapped_key)
+                    occurred_at, expires_at, trace_id, build, body_enc, wrapped_key, error_type)
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
-                    $18, $19, $20)
+                    $18, $19, $20, $21)
                  ON CONFLICT DO NOTHING",
             )
             .await?;
@@ -128,6 +130,7 @@ impl Archive {
                     &letter.build,
                     &sealed,
                     wrapped,
+                    &letter.error_type,
                 ],
             )
             .await?;

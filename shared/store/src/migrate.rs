@@ -54,6 +54,7 @@ migrations![
     "0109_chat_handover",
     "0110_changed_messages",
     "0111_trace_ids",
+    "0112_dead_letter_error_types",
 ];
 
 /// Only one may migrate a database at a time; the others wait here. (`swbd` in ASCII.)

@@ -5,8 +5,10 @@
 //! (`CI` is set) it fails, for a test that never runs proves nothing.
 
 mod database;
+mod refusals;
 
 pub use database::TestDb;
+pub use refusals::Refusals;
 
 use std::sync::Arc;
 

@@ -3,14 +3,14 @@
 
 use actix_web::{HttpRequest, web};
 use bus::{Queue, Replay};
-use domain::{EventId, ReplayEnd, StartCounter as _};
+use domain::{EventId, ReplayEnd, StartCounter as _, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use store::dead_letters::{
     Act, Including, QUARANTINED_AFTER, State,
     own::{self, OwnCount, OwnFilter, OwnLetter},
 };
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 use wire::Decoded;
 
@@ -39,7 +39,12 @@ pub struct DeadLetter {
     /// The queue it was meant for.
     #[schema(example = "writer")]
     pub queue: String,
-    /// Why it was given up.
+    /// Why it was given up, in a word: `undecodable`, `object_gone` or `object_refused` (too large for the topic, and S3 does not have
+    /// or give it), `rejected` (it can never succeed), `failed`, `panicked` or `never_finished` at every start, `receive_limit` (the
+    /// broker itself gave it up), `unknown`. Later releases may have more.
+    #[schema(example = "failed")]
+    pub error_type: String,
+    /// Why it was given up, as a text.
     #[schema(example = "failed 5 times, at last: no route to the model")]
     pub reason: String,
     /// What became of it.
@@ -128,7 +133,7 @@ pub struct RevealedLetter {
     pub envelope: Option<String>,
 }
 
-/// How many dead letters have a queue, a kind of event and a state in common.
+/// How many dead letters have a queue, a kind of event, an error type and a state in common.
 #[derive(Serialize, ToSchema)]
 pub struct LetterCount {
     /// The queue they were meant for.
@@ -137,6 +142,9 @@ pub struct LetterCount {
     /// What they say, by name.
     #[schema(example = "MessageReceived")]
     pub event: Option<String>,
+    /// Why they were given up, in a word.
+    #[schema(example = "failed")]
+    pub error_type: String,
     /// What became of them.
     pub state: LetterState,
     /// How many.
@@ -144,6 +152,35 @@ pub struct LetterCount {
     pub letters: i64,
     /// When the oldest was given up.
     pub oldest: Moment,
+}
+
+/// Which dead letters a query means; what is left out does not matter.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct LettersMeant {
+    /// Meant for this queue
+    #[param(min_length = 1, max_length = 256, example = "writer")]
+    queue: Option<String>,
+    /// Given up for this, in a word
+    #[param(min_length = 1, max_length = 256, example = "failed")]
+    error_type: Option<String>,
+    /// Whose reason has this in it
+    #[param(min_length = 1, max_length = 256)]
+    reason: Option<String>,
+    /// With this name of what they say
+    #[param(min_length = 1, max_length = 256, example = "MessageReceived")]
+    event: Option<String>,
+    /// Of this conversation
+    conversation: Option<Uuid>,
+    /// Of this group: a conversation or a call
+    #[param(min_length = 1, max_length = 256)]
+    group: Option<String>,
+    /// Given up then or later
+    #[param(value_type = Option<Moment>)]
+    from: Option<Timestamp>,
+    /// Given up earlier
+    #[param(value_type = Option<Moment>)]
+    to: Option<Timestamp>,
 }
 
 /// Which dead letter is sent again although it is left out otherwise.
@@ -183,6 +220,7 @@ impl From<OwnLetter> for DeadLetter {
         Self {
             number: letter.number,
             queue: letter.queue,
+            error_type: letter.error_type,
             reason: letter.reason,
             state: letter.state.into(),
             event: letter.event_name,
@@ -212,6 +250,7 @@ impl From<OwnCount> for LetterCount {
         Self {
             queue: count.queue,
             event: count.event_name,
+            error_type: count.error_type,
             state: count.state.into(),
             letters: count.letters,
             oldest: moment(count.oldest),
@@ -219,22 +258,46 @@ impl From<OwnCount> for LetterCount {
     }
 }
 
-/// The letters that a query means.
-pub(super) fn meant(query: &mut Query) -> Result<OwnFilter, ApiError> {
-    Ok(OwnFilter {
-        queue: query.text("queue")?,
-        reason: query.text("reason")?,
-        event_name: query.text("event")?,
-        conversation: query.id("conversation")?,
-        group: query.text("group")?,
-        state: None,
-        since: query.moment("from")?,
-        until: query.moment("to")?,
-    })
+impl LettersMeant {
+    /// Takes them out of a query.
+    fn of(query: &mut Query) -> Result<Self, ApiError> {
+        Ok(Self {
+            queue: query.text("queue")?,
+            error_type: query.text("error_type")?,
+            reason: query.text("reason")?,
+            event: query.text("event")?,
+            conversation: query.id("conversation")?,
+            group: query.text("group")?,
+            from: query.moment("from")?,
+            to: query.moment("to")?,
+        })
+    }
 }
 
-fn state_of(query: &mut Query) -> Result<Option<State>, ApiError> {
-    Ok(query.choice("state", &State::ALL.map(State::name))?.and_then(State::named))
+impl From<LettersMeant> for OwnFilter {
+    fn from(meant: LettersMeant) -> Self {
+        Self {
+            queue: meant.queue,
+            error_type: meant.error_type,
+            reason: meant.reason,
+            event_name: meant.event,
+            conversation: meant.conversation,
+            group: meant.group,
+            state: None,
+            since: meant.from,
+            until: meant.to,
+        }
+    }
+}
+
+/// The letters that a query means.
+pub(super) fn meant(query: &mut Query) -> Result<OwnFilter, ApiError> {
+    LettersMeant::of(query).map(OwnFilter::from)
+}
+
+fn meant_in_state(query: &mut Query) -> Result<OwnFilter, ApiError> {
+    let state = query.choice("state", &State::ALL.map(State::name))?.and_then(State::named);
+    Ok(OwnFilter { state, ..meant(query)? })
 }
 
 /// Dead letters
@@ -243,14 +306,7 @@ fn state_of(query: &mut Query) -> Result<Option<State>, ApiError> {
 #[utoipa::path(get, path = "/api/v1/dead-letters", tag = "dead letters",
     params(
         ("state" = Option<LetterState>, Query),
-        ("queue" = Option<String>, Query, min_length = 1, max_length = 256, example = "writer"),
-        ("reason" = Option<String>, Query, min_length = 1, max_length = 256,
-            description = "Whose reason has this in it"),
-        ("event" = Option<String>, Query, min_length = 1, max_length = 256, example = "MessageReceived"),
-        ("conversation" = Option<Uuid>, Query),
-        ("group" = Option<String>, Query, min_length = 1, max_length = 256),
-        ("from" = Option<Moment>, Query, description = "Given up then or later"),
-        ("to" = Option<Moment>, Query, description = "Given up earlier"),
+        LettersMeant,
         ("limit" = Option<i64>, Query, minimum = 1, maximum = 100, description = "50 unless said"),
         ("cursor" = Option<String>, Query, pattern = "^[A-Za-z0-9_-]{32}$",
             description = "The `next_cursor` of the page before"),
@@ -258,7 +314,7 @@ fn state_of(query: &mut Query) -> Result<Option<State>, ApiError> {
     responses((status = 200, description = "A page of them", body = inline(Success<Page<DeadLetter>>))))]
 pub async fn list(caller: As<Operator>, request: HttpRequest) -> Answer<Page<DeadLetter>> {
     let mut query = Query::of(&request)?;
-    let filter = OwnFilter { state: state_of(&mut query)?, ..meant(&mut query)? };
+    let filter = meant_in_state(&mut query)?;
     let (limit, after) = query.page()?;
     query.end()?;
     let tx = caller.begin().await?;
@@ -269,23 +325,13 @@ pub async fn list(caller: As<Operator>, request: HttpRequest) -> Answer<Page<Dea
 
 /// How many dead letters there are
 ///
-/// For operators. By queue, kind of event and state.
+/// For operators. By queue, kind of event, error type and state.
 #[utoipa::path(get, path = "/api/v1/dead-letters/counts", tag = "dead letters",
-    params(
-        ("state" = Option<LetterState>, Query),
-        ("queue" = Option<String>, Query, min_length = 1, max_length = 256, example = "writer"),
-        ("reason" = Option<String>, Query, min_length = 1, max_length = 256,
-            description = "Whose reason has this in it"),
-        ("event" = Option<String>, Query, min_length = 1, max_length = 256, example = "MessageReceived"),
-        ("conversation" = Option<Uuid>, Query),
-        ("group" = Option<String>, Query, min_length = 1, max_length = 256),
-        ("from" = Option<Moment>, Query, description = "Given up then or later"),
-        ("to" = Option<Moment>, Query, description = "Given up earlier"),
-    ),
+    params(("state" = Option<LetterState>, Query), LettersMeant),
     responses((status = 200, description = "The counts", body = inline(Success<Vec<LetterCount>>))))]
 pub async fn counts(caller: As<Operator>, request: HttpRequest) -> Answer<Vec<LetterCount>> {
     let mut query = Query::of(&request)?;
-    let filter = OwnFilter { state: state_of(&mut query)?, ..meant(&mut query)? };
+    let filter = meant_in_state(&mut query)?;
     query.end()?;
     let tx = caller.begin().await?;
     Ok(Reply::ok(own::counts(&tx, &filter).await?.into_iter().map(LetterCount::from).collect()))
@@ -475,4 +521,21 @@ async fn find(tx: &store::TenantTx, number: i64) -> Result<OwnLetter, ApiError> 
 /// A number that is none is that of nothing.
 fn number_of(request: &HttpRequest) -> Result<i64, ApiError> {
     read::path_text(request).parse().map_err(|_| ApiError::not_found(WHAT))
+}
+
+#[cfg(test)]
+mod tests {
+    use bus::DeathCause;
+
+    use crate::api::openapi;
+
+    #[test]
+    fn every_error_type_is_described() {
+        let document = serde_json::to_value(&*openapi::DOCUMENT).unwrap();
+        let letter = &document["components"]["schemas"]["DeadLetter"]["properties"];
+        let described = letter["error_type"]["description"].as_str().unwrap();
+        for cause in DeathCause::ALL {
+            assert!(described.contains(&format!("`{}`", cause.name())), "{described}");
+        }
+    }
 }

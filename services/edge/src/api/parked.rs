@@ -40,18 +40,29 @@ pub struct ParkedGroup {
     pub waiting: i64,
 }
 
+/// The name of a group, as a dead letter has it.
+#[derive(Deserialize, ToSchema)]
+#[schema(
+    min_length = 1,
+    max_length = 256,
+    pattern = "\\S",
+    example = "0190a7e2-6f3b-7c11-9d2a-3f1f8c5b7a10"
+)]
+pub struct GroupName(String);
+
+impl GroupName {
+    fn checked(&self) -> Result<&str, ApiError> {
+        read::text("group", &self.0, LONGEST_GROUP)?;
+        Ok(&self.0)
+    }
+}
+
 /// A group that is to be left alone.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parking {
-    /// The group, as a dead letter names it.
-    #[schema(
-        min_length = 1,
-        max_length = 256,
-        pattern = "\\S",
-        example = "0190a7e2-6f3b-7c11-9d2a-3f1f8c5b7a10"
-    )]
-    group: String,
+    /// The group.
+    group: GroupName,
     /// For the record; nothing about a person.
     #[schema(
         min_length = 1,
@@ -67,13 +78,7 @@ pub struct Parking {
 #[serde(deny_unknown_fields)]
 pub struct Releasing {
     /// The group.
-    #[schema(
-        min_length = 1,
-        max_length = 256,
-        pattern = "\\S",
-        example = "0190a7e2-6f3b-7c11-9d2a-3f1f8c5b7a10"
-    )]
-    group: String,
+    group: GroupName,
 }
 
 /// A group that was parked or released.
@@ -121,19 +126,18 @@ pub async fn list(caller: As<Operator>) -> Answer<Vec<ParkedGroup>> {
 pub async fn park(caller: As<Operator>, request: HttpRequest, body: web::Payload) -> Answer<Value> {
     let (change, body) = Change::read(&caller, &request, body).await?;
     let wanted: Parking = body.json()?;
-    read::text("group", &wanted.group, LONGEST_GROUP)?;
+    let group = wanted.group.checked()?;
     read::text("reason", &wanted.reason, LONGEST_REASON)?;
     change
         .make(async |tx| {
-            must_have_letters(tx, &wanted.group).await?;
+            must_have_letters(tx, group).await?;
             let by = (caller.actor.as_str(), wanted.reason.as_str());
-            let letters = own::park(tx, &wanted.group, by).await?;
+            let letters = own::park(tx, group, by).await?;
             if letters == 0 {
                 return Err(ApiError::conflict("parked", "it is left alone already"));
             }
-            let group = wanted.group.clone();
-            let parked = GroupChanged { group, is_parked: true, letters };
-            Ok(Done::ok(parked, "dead_letters.park", &wanted.group)
+            let parked = GroupChanged { group: group.to_owned(), is_parked: true, letters };
+            Ok(Done::ok(parked, "dead_letters.park", group)
                 .noting(json!({ "reason": wanted.reason, "letters": letters })))
         })
         .await
@@ -152,17 +156,16 @@ pub async fn release(
 ) -> Answer<Value> {
     let (change, body) = Change::read(&caller, &request, body).await?;
     let wanted: Releasing = body.json()?;
-    read::text("group", &wanted.group, LONGEST_GROUP)?;
+    let group = wanted.group.checked()?;
     change
         .make(async |tx| {
-            must_have_letters(tx, &wanted.group).await?;
-            let letters = own::release(tx, &wanted.group, &caller.actor).await?;
+            must_have_letters(tx, group).await?;
+            let letters = own::release(tx, group, &caller.actor).await?;
             if letters == 0 {
                 return Err(ApiError::conflict("not_parked", "it is not left alone"));
             }
-            let group = wanted.group.clone();
-            let released = GroupChanged { group, is_parked: false, letters };
-            Ok(Done::ok(released, "dead_letters.release", &wanted.group)
+            let released = GroupChanged { group: group.to_owned(), is_parked: false, letters };
+            Ok(Done::ok(released, "dead_letters.release", group)
                 .noting(json!({ "letters": letters })))
         })
         .await

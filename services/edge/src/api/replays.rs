@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::{
     answer::{Answer, ApiError, Reply, Success},
     caller::As,
-    dead_letters::{self, Discarding, LONGEST_REASON},
+    dead_letters::{self, Discarding, LONGEST_REASON, LettersMeant},
     read::{self, Moment, Query, timestamp},
     role::Operator,
     write::{Change, Done, OutsideFault},
@@ -39,6 +39,9 @@ pub struct LettersWanted {
     /// Meant for this queue.
     #[schema(min_length = 1, max_length = 256, pattern = "\\S", example = "writer")]
     queue: Option<String>,
+    /// Given up for this, in a word.
+    #[schema(min_length = 1, max_length = 256, pattern = "\\S", example = "failed")]
+    error_type: Option<String>,
     /// Whose reason has this in it, in capitals or not.
     #[schema(min_length = 1, max_length = 256, pattern = "\\S", example = "no route")]
     reason: Option<String>,
@@ -129,14 +132,7 @@ impl From<own::OwnPlan> for ReplayPlan {
 /// For operators. Nothing is sent.
 #[utoipa::path(get, path = "/api/v1/dead-letters/plan", tag = "dead letters",
     params(
-        ("queue" = Option<String>, Query, min_length = 1, max_length = 256, example = "writer"),
-        ("reason" = Option<String>, Query, min_length = 1, max_length = 256,
-            description = "Whose reason has this in it"),
-        ("event" = Option<String>, Query, min_length = 1, max_length = 256, example = "MessageReceived"),
-        ("conversation" = Option<Uuid>, Query),
-        ("group" = Option<String>, Query, min_length = 1, max_length = 256),
-        ("from" = Option<Moment>, Query, description = "Given up then or later"),
-        ("to" = Option<Moment>, Query, description = "Given up earlier"),
+        LettersMeant,
         ("quarantined" = Option<bool>, Query, description = "Those too that have died three times"),
         ("expired" = Option<bool>, Query, description = "Those too that were of use for seconds only"),
     ),
@@ -219,16 +215,7 @@ pub struct Discarded {
 /// For operators. Up to 100 of those that the query means, the oldest first; ask again until `left` is 0. They stay to be seen. A
 /// query that means all of them is refused.
 #[utoipa::path(post, path = "/api/v1/dead-letters/discard", tag = "dead letters", request_body = Discarding,
-    params(
-        ("queue" = Option<String>, Query, min_length = 1, max_length = 256, example = "writer"),
-        ("reason" = Option<String>, Query, min_length = 1, max_length = 256,
-            description = "Whose reason has this in it"),
-        ("event" = Option<String>, Query, min_length = 1, max_length = 256, example = "MessageReceived"),
-        ("conversation" = Option<Uuid>, Query),
-        ("group" = Option<String>, Query, min_length = 1, max_length = 256),
-        ("from" = Option<Moment>, Query, description = "Given up then or later"),
-        ("to" = Option<Moment>, Query, description = "Given up earlier"),
-    ),
+    params(LettersMeant),
     responses((status = 200, description = "They are given up", body = inline(Success<Discarded>))))]
 pub async fn discard(
     caller: As<Operator>,
@@ -282,6 +269,7 @@ impl LettersWanted {
     fn checked(&self) -> Result<(OwnFilter, i64, usize), ApiError> {
         let texts = [
             ("queue", &self.queue),
+            ("error_type", &self.error_type),
             ("reason", &self.reason),
             ("event", &self.event),
             ("group", &self.group),
@@ -302,6 +290,7 @@ impl LettersWanted {
         let at = |moment: Option<Moment>| -> Option<Timestamp> { moment.map(timestamp) };
         let filter = OwnFilter {
             queue: self.queue.clone(),
+            error_type: self.error_type.clone(),
             reason: self.reason.clone(),
             event_name: self.event.clone(),
             conversation: self.conversation,

@@ -10,6 +10,7 @@ use domain::{
     CallSid, Channel, ConversationId, Envelope, EventId, Payload, TenantId, Timestamp, Turn,
 };
 use simulator::{World, config::Config as Simulated};
+use testkit::Refusals;
 use tokio::{sync::mpsc, time::timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
@@ -25,6 +26,8 @@ pub struct Mesh {
     pub cache: Cache,
     pub s3: aws_sdk_s3::Client,
     pub bucket: String,
+    /// What S3 refuses of that to the task.
+    pub refusals: Refusals,
     pub world: web::Data<World>,
     stop: CancellationToken,
     _stop_at_end: DropGuard,
@@ -76,6 +79,7 @@ impl Mesh {
             &prefix,
         );
         let stop = CancellationToken::new();
+        let (aws, refusals) = Refusals::of(&bucket, &aws);
         let service = Service::build(&config, &aws, secrets).await.unwrap();
         tokio::spawn(service.run(stop.clone()));
         Some(Self {
@@ -83,6 +87,7 @@ impl Mesh {
             bus,
             s3,
             bucket,
+            refusals,
             world,
             _stop_at_end: stop.clone().drop_guard(),
             stop,

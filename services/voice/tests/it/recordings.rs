@@ -1,7 +1,7 @@
 //! Recordings.
 
 use aws_sdk_s3::primitives::ByteStream;
-use bus::{Queue, Source};
+use bus::{Queue, Replay, Source};
 use cache::RecordingBlock;
 use domain::g711;
 use domain::{Envelope, EventId, FinishRecording, Payload, RecordingFinished, Timestamp};
@@ -29,11 +29,15 @@ impl Mesh {
         }
     }
 
+    /// How many parts of the call are stored, of both sides.
+    async fn parts(&self, call: &Call) -> usize {
+        let list = self.s3.list_objects_v2().bucket(&self.bucket);
+        let list = list.prefix(format!("recording-parts/{}/", call.sid));
+        list.send().await.unwrap().contents().len()
+    }
+
     async fn until_parts_are_gone(&self, call: &Call) {
-        let prefix = format!("recording-parts/{}/", call.sid);
-        let list = || self.s3.list_objects_v2().bucket(&self.bucket).prefix(&prefix).send();
-        let gone = async { while !list().await.unwrap().contents().is_empty() {} };
-        timeout(HANG, gone).await.unwrap();
+        timeout(HANG, async { while self.parts(call).await > 0 {} }).await.unwrap();
     }
 
     async fn file(&self, key: &str) -> Vec<u8> {
@@ -138,6 +142,54 @@ async fn a_part_that_is_late_is_waited_for() {
     assert_eq!(finished(&mut writer).await.1.call, other.sid, "it holds up no other recording");
     mesh.put_part(&call, 0, "agent", vec![2; 80]).await;
     assert_eq!(finished(&mut writer).await.1.call, call.sid);
+}
+
+#[tokio::test]
+async fn what_s3_refuses_of_a_recording_is_tried_again_until_it_is_whole() {
+    let Some(mesh) = Mesh::start(&[]).await else { return };
+    let mut writer = mesh.inbox(Source::Shared(Queue::Writer));
+    // To look for it, to fetch its parts, to store it, to remove them.
+    for method in ["HEAD", "GET", "PUT", "POST"] {
+        let call = Call::new();
+        mesh.put_part_at(&call, 0, 0, 1).await;
+        mesh.refusals.begin(method);
+        mesh.give(Queue::Jobs, &finish(&call, 1)).await;
+        mesh.refusals.seen(2).await;
+        mesh.refusals.end();
+        let (_, recording) = finished(&mut writer).await;
+        assert_eq!(recording.call, call.sid, "{method}");
+        let expected = [(g711::decode(1), 8_000)];
+        assert_eq!(stretches(&mesh.file(&recording.key).await), expected, "{method}");
+        mesh.until_parts_are_gone(&call).await;
+    }
+}
+
+#[tokio::test]
+async fn a_recording_that_s3_never_takes_is_given_up_with_the_reason_and_made_of_its_parts_later() {
+    let Some(mesh) = Mesh::start(&[]).await else { return };
+    let mut writer = mesh.inbox(Source::Shared(Queue::Writer));
+    let call = Call::new();
+    mesh.put_part_at(&call, 0, 0, 1).await;
+    mesh.refusals.begin("PUT");
+    mesh.give(Queue::Jobs, &finish(&call, 1)).await;
+    let buried = async {
+        loop {
+            if let Some(letter) = mesh.bus.take_dead_letters(Queue::Jobs).await.unwrap().pop() {
+                return letter;
+            }
+        }
+    };
+    let letter = timeout(HANG, buried).await.expect("it is given up");
+    assert!(letter.reason.contains("AccessDenied"), "{}", letter.reason);
+    assert_eq!(letter.reason.matches("store the recording").count(), 1, "{}", letter.reason);
+    assert_eq!(mesh.parts(&call).await, 2);
+
+    mesh.refusals.end();
+    let again = Replay { group: letter.group, body: letter.body };
+    mesh.bus.replay(Queue::Jobs, &[again]).await.unwrap();
+    let (_, recording) = finished(&mut writer).await;
+    assert_eq!((recording.call, recording.duration_ms), (call.sid.clone(), 1_000));
+    mesh.until_parts_are_gone(&call).await;
 }
 
 /// The left side's stretches of the same sample: which, and how many.

@@ -89,7 +89,7 @@ async fn answers_go_to_the_task_that_took_the_call_over() {
     let (old, _) = mesh.edge("edge-1").await;
     let (new, mut edge) = mesh.edge("edge-2").await;
     let call = Call::new();
-    mesh.cache.set_edge_of(&call.sid, &new).await.unwrap();
+    mesh.cache.attach_call(&call.sid, 1, "edge-2:1", &new, Timestamp::now()).await.unwrap();
     mesh.give(Queue::Speak, &sentence(&call, 1, 0, "Still here.").answering_to(&old)).await;
     assert_eq!(spoken(&edge.next().await).index, 0);
 }

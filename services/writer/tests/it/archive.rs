@@ -16,7 +16,7 @@ use store::dead_letters::{
     About, Archive, DeadLetters, Filter, Including, Letter, NewLetter, State,
 };
 use testkit::TestDb;
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use writer::archiver;
@@ -111,6 +111,7 @@ impl Desk {
             queue: queue.name(),
             message: &message,
             group: &envelope.conversation.to_string(),
+            error_type: "failed",
             reason: "no route",
             starts: 5,
             receives: 5,
@@ -176,6 +177,7 @@ async fn what_was_given_up_is_kept_with_its_reason_and_what_fails_again_is_told_
 
     let [first] = &desk.kept(1).await[..] else { panic!("one letter") };
     assert_eq!((first.queue.as_str(), first.reason.as_str()), ("jobs", "the sky is green"));
+    assert_eq!(first.error_type, "rejected");
     assert_eq!(first.group, sent.conversation.to_string());
     assert_eq!(first.event, Some(*sent.event_id.as_uuid()));
     assert_eq!(first.event_name.as_deref(), Some("Ping"));
@@ -221,9 +223,34 @@ async fn a_letter_nobody_can_read_is_kept_as_it_is_and_stays_in_the_broker_while
     let [letter] = &desk.kept(1).await[..] else { panic!("one letter") };
     assert_eq!((letter.event, letter.tenant, letter.state), (None, None, State::Waiting));
     assert_eq!(letter.reason, "the broker's receive limit");
+    assert_eq!(letter.error_type, "receive_limit");
     assert_eq!(desk.letters.body(letter.number).await.unwrap(), "no base64 of anything");
     let plan = desk.letters.plan(&Filter::default(), Including::default()).await.unwrap();
     assert_eq!((plan.letters(), plan.undecodable), (0, 1), "nobody sends what nobody can read");
+}
+
+#[tokio::test]
+async fn a_queue_that_cannot_be_looked_through_holds_up_no_other() {
+    let Some(stores) = testkit::require_stores() else { return };
+    let Some(db) = TestDb::create().await else { return };
+    let desk = Desk::open(&db, &stores.redis_url).await;
+    let [first, .., last] = Queue::ALL else { panic!("several queues") };
+    desk.bury_raw(*last, "no base64 of anything").await;
+    let lost = desk.sqs.get_queue_url().queue_name(desk.topology.dlq_name(*first));
+    let lost = lost.send().await.unwrap().queue_url.unwrap();
+    desk.sqs.delete_queue().queue_url(lost).send().await.unwrap();
+    let kept = async {
+        loop {
+            let swept = archiver::sweep(&desk.bus, &desk.archive).await;
+            assert!(swept.is_err(), "what could not be looked through is told");
+            let kept = desk.letters.list(&Filter::default(), 10).await.unwrap().pop();
+            if let Some(letter) = kept {
+                return letter;
+            }
+        }
+    };
+    let letter = timeout(Duration::from_secs(20), kept).await.expect("it is kept");
+    assert_eq!(letter.queue, last.name());
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ use domain::{
     MessageReceived, MessageSent, Payload, Ping, ReplayEnd, SentForm, StartCounter, Starts,
     TenantId, Timestamp, TurnAccount,
 };
+use testkit::Refusals;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -42,6 +43,8 @@ pub struct Rig {
     s3: aws_sdk_s3::Client,
     /// Where large envelopes lie.
     bucket: String,
+    /// What S3 refuses of that to the bus.
+    pub refusals: Refusals,
     topology: Topology,
     pub counts: Arc<Counts>,
 }
@@ -60,6 +63,7 @@ impl Rig {
         let s3 = aws_sdk_s3::config::Builder::from(&aws).force_path_style(true).build();
         let s3 = aws_sdk_s3::Client::from_conf(s3);
         s3.create_bucket().bucket(&prefix).send().await.unwrap();
+        let (aws, refusals) = Refusals::of(&prefix, &aws);
         let settings = BusSettings {
             long_poll: Duration::from_secs(1),
             drain: Duration::from_secs(20),
@@ -69,7 +73,7 @@ impl Rig {
         bus.provision().await.unwrap();
         bus.provision().await.expect("to provision again changes nothing");
         let topology = Topology::new(prefix.clone(), false);
-        Self { bus, aws, s3, bucket: prefix, topology, counts: Arc::default() }
+        Self { bus, aws, s3, bucket: prefix, refusals, topology, counts: Arc::default() }
     }
 
     pub fn consume(&self, source: Source, handler: Arc<dyn Handler>) -> Running {
@@ -120,8 +124,16 @@ impl Rig {
 
     /// Puts a body into a queue that the bus would not send.
     pub async fn send_raw(&self, queue: Queue, group: &str, body: &str) {
+        self.put(self.topology.queue_name(queue), group, body).await;
+    }
+
+    /// Puts a body into the dead letters of a queue, as the broker itself does.
+    pub async fn bury_raw(&self, queue: Queue, group: &str, body: &str) {
+        self.put(self.topology.dlq_name(queue), group, body).await;
+    }
+
+    async fn put(&self, name: String, group: &str, body: &str) {
         let sqs = aws_sdk_sqs::Client::new(&self.aws);
-        let name = self.topology.queue_name(queue);
         let url = sqs.get_queue_url().queue_name(name).send().await.unwrap().queue_url.unwrap();
         sqs.send_message()
             .queue_url(url)

@@ -15,7 +15,7 @@ use crate::{migrate, moment};
 pub const QUARANTINED_AFTER: i32 = 3;
 
 const COLUMNS: &str = "number, queue, message_group, reason, starts, receives, sent_at, died_at, tenant, conversation,
-    event, event_name, turn, replays, occurred_at, expires_at, trace_id, build, state";
+    event, event_name, turn, replays, occurred_at, expires_at, trace_id, build, state, error_type";
 
 const MATCHES: &str = "($1::text IS NULL OR queue = $1)
     AND ($2::text IS NULL OR position(lower($2) IN lower(reason)) > 0)
@@ -26,12 +26,13 @@ const MATCHES: &str = "($1::text IS NULL OR queue = $1)
     AND ($7::timestamptz IS NULL OR died_at < $7)
     AND ($8::bigint[] IS NULL OR number = ANY ($8))
     AND ($9::text[] IS NULL OR state = ANY ($9))
-    AND ($10::bigint IS NULL OR number <= $10)";
+    AND ($10::bigint IS NULL OR number <= $10)
+    AND ($11::text IS NULL OR error_type = $11)";
 
 /// May be replayed: it is whole, is not being replayed with success, and has not died too often. What was begun and not
 /// finished is sent again as it was, and the broker and the handlers see that it is the same.
 const REPLAYABLE: &str = "state IN ('waiting', 'pending') AND event IS NOT NULL
-    AND ($11 OR replays < $12) AND ($13 OR expires_at IS NULL)
+    AND ($12 OR replays < $13) AND ($14 OR expires_at IS NULL)
     AND message_group NOT IN (SELECT message_group FROM parked_groups)";
 
 /// What became of a letter.
@@ -85,6 +86,8 @@ impl State {
 pub struct Filter {
     /// Of this queue.
     pub queue: Option<String>,
+    /// Given up for this, in a word.
+    pub error_type: Option<String>,
     /// Whose reason has this in it, in capitals or not.
     pub reason: Option<String>,
     /// Of this tenant.
@@ -136,6 +139,7 @@ fn parameters<'a>(filter: &'a Filter, values: &'a Values) -> Vec<&'a (dyn ToSql 
         &filter.numbers,
         &values.states,
         &filter.up_to,
+        &filter.error_type,
     ]
 }
 
@@ -148,7 +152,9 @@ pub struct Letter {
     pub queue: String,
     /// Its group.
     pub group: String,
-    /// Why it was given up.
+    /// Why it was given up, in a word.
+    pub error_type: String,
+    /// Why it was given up, as a text.
     pub reason: String,
     /// How often a handler had begun it.
     pub starts: i32,
@@ -195,13 +201,15 @@ pub struct Act {
     pub detail: String,
 }
 
-/// How many letters have a queue, a payload and a state in common.
+/// How many letters have a queue, a payload, an error type and a state in common.
 #[derive(Clone, Debug)]
 pub struct Count {
     /// The queue.
     pub queue: String,
     /// The payload; `None` for what cannot be decoded.
     pub event_name: Option<String>,
+    /// Why they were given up, in a word.
+    pub error_type: String,
     /// The state.
     pub state: State,
     /// How many.
@@ -304,7 +312,7 @@ impl DeadLetters {
         order: &str,
         limit: i64,
     ) -> anyhow::Result<Vec<Letter>> {
-        let sql = format!("SELECT {COLUMNS} FROM dead_letters WHERE {MATCHES} {order} LIMIT $11");
+        let sql = format!("SELECT {COLUMNS} FROM dead_letters WHERE {MATCHES} {order} LIMIT $12");
         let values = filter.values();
         let mut parameters = parameters(filter, &values);
         parameters.push(&limit);
@@ -312,14 +320,14 @@ impl DeadLetters {
         rows.iter().map(letter).collect()
     }
 
-    /// How many letters are meant, by queue, payload and state.
+    /// How many letters are meant, by queue, payload, error type and state.
     ///
     /// # Errors
     /// As [`Self::list`].
     pub async fn counts(&self, filter: &Filter) -> anyhow::Result<Vec<Count>> {
         let sql = format!(
-            "SELECT queue, event_name, state, count(*), min(died_at) FROM dead_letters
-             WHERE {MATCHES} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+            "SELECT queue, event_name, error_type, state, count(*), min(died_at) FROM dead_letters
+             WHERE {MATCHES} GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4"
         );
         let values = filter.values();
         let parameters = parameters(filter, &values);
@@ -329,9 +337,10 @@ impl DeadLetters {
                 Ok(Count {
                     queue: row.get(0),
                     event_name: row.get(1),
-                    state: state(row.get(2))?,
-                    letters: row.get(3),
-                    oldest: time(row.get(4)),
+                    error_type: row.get(2),
+                    state: state(row.get(3))?,
+                    letters: row.get(4),
+                    oldest: time(row.get(5)),
                 })
             })
             .collect()
@@ -345,7 +354,7 @@ impl DeadLetters {
     pub async fn reasons(&self, filter: &Filter, limit: i64) -> anyhow::Result<Vec<(String, i64)>> {
         let sql = format!(
             "SELECT left(regexp_replace(reason, '[0-9]+', '#', 'g'), 60), count(*) FROM dead_letters
-             WHERE {MATCHES} GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT $11"
+             WHERE {MATCHES} GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT $12"
         );
         let values = filter.values();
         let mut parameters = parameters(filter, &values);
@@ -446,8 +455,8 @@ impl DeadLetters {
              WHERE conversation_moved_on(tenant, conversation, since) ORDER BY 1"
         );
         let left_out = format!(
-            "SELECT count(*) FILTER (WHERE event IS NOT NULL AND expires_at IS NOT NULL AND NOT $11),
-                count(*) FILTER (WHERE event IS NOT NULL AND replays >= $13 AND NOT $12),
+            "SELECT count(*) FILTER (WHERE event IS NOT NULL AND expires_at IS NOT NULL AND NOT $12),
+                count(*) FILTER (WHERE event IS NOT NULL AND replays >= $14 AND NOT $13),
                 count(*) FILTER (WHERE event IS NULL),
                 count(*) FILTER (WHERE message_group IN (SELECT message_group FROM parked_groups))
              FROM dead_letters WHERE {MATCHES} AND state IN ('waiting', 'pending')"
@@ -505,13 +514,13 @@ impl DeadLetters {
         let sql = format!(
             "WITH chosen AS (
                 SELECT number AS begun FROM dead_letters
-                WHERE {MATCHES} AND {REPLAYABLE} AND number > $14 ORDER BY number LIMIT $15 FOR UPDATE),
+                WHERE {MATCHES} AND {REPLAYABLE} AND number > $15 ORDER BY number LIMIT $16 FOR UPDATE),
             changed AS (
                 UPDATE dead_letters SET state = 'pending' FROM chosen WHERE number = begun
                 RETURNING {COLUMNS}, wrapped_key, body_enc),
             noted AS (
                 INSERT INTO dead_letter_acts (letter, act, actor)
-                SELECT number, 'replay', $16 FROM changed)
+                SELECT number, 'replay', $17 FROM changed)
             SELECT * FROM changed ORDER BY number"
         );
         let rows = self.client.query(&sql, &with).await.context("begin a replay")?;
@@ -637,6 +646,7 @@ fn letter(row: &Row) -> anyhow::Result<Letter> {
         number: row.get("number"),
         queue: row.get("queue"),
         group: row.get("message_group"),
+        error_type: row.get("error_type"),
         reason: row.get("reason"),
         starts: row.get("starts"),
         receives: row.get("receives"),

@@ -12,7 +12,7 @@ use crate::{
 };
 
 const COLUMNS: &str = "number, queue, message_group, reason, starts, receives, died_at, conversation, event, event_name,
-    turn, replays, expires_at, trace_id, state, is_parked";
+    turn, replays, expires_at, trace_id, state, is_parked, error_type";
 
 /// A letter of the tenant, without its body.
 #[derive(Clone, Debug)]
@@ -23,7 +23,9 @@ pub struct OwnLetter {
     pub queue: String,
     /// Its group.
     pub group: String,
-    /// Why it was given up.
+    /// Why it was given up, in a word.
+    pub error_type: String,
+    /// Why it was given up, as a text.
     pub reason: String,
     /// How often a handler had begun it.
     pub starts: i32,
@@ -56,6 +58,8 @@ pub struct OwnLetter {
 pub struct OwnFilter {
     /// Of this queue.
     pub queue: Option<String>,
+    /// Given up for this, in a word.
+    pub error_type: Option<String>,
     /// Whose reason has this in it, in capitals or not.
     pub reason: Option<String>,
     /// Of this payload.
@@ -72,13 +76,15 @@ pub struct OwnFilter {
     pub until: Option<Timestamp>,
 }
 
-/// How many letters of a tenant have a queue, a payload and a state in common.
+/// How many letters of a tenant have a queue, a payload, an error type and a state in common.
 #[derive(Clone, Debug)]
 pub struct OwnCount {
     /// The queue.
     pub queue: String,
     /// The payload.
     pub event_name: Option<String>,
+    /// Why they were given up, in a word.
+    pub error_type: String,
     /// The state.
     pub state: State,
     /// How many.
@@ -160,6 +166,9 @@ impl OwnFilter {
         }
         if let Some(queue) = self.queue.clone() {
             wanted.add("queue = $", queue);
+        }
+        if let Some(error_type) = self.error_type.clone() {
+            wanted.add("error_type = $", error_type);
         }
         if let Some(reason) = self.reason.clone() {
             wanted.add("position(lower($::text) IN lower(reason)) > 0", reason);
@@ -284,12 +293,12 @@ pub async fn open(tx: &TenantTx, filter: &OwnFilter) -> Result<i64, StoreError> 
     Ok(tx.query_opt(&sql, &wanted.values()).await?.map_or(0, |row| row.get(0)))
 }
 
-/// How many letters are meant, by queue, payload and state.
+/// How many letters are meant, by queue, payload, error type and state.
 pub async fn counts(tx: &TenantTx, filter: &OwnFilter) -> Result<Vec<OwnCount>, StoreError> {
     let wanted = filter.conditions();
     let sql = format!(
-        "SELECT queue, event_name, state, count(*), min(died_at) FROM own_dead_letters {}
-         GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+        "SELECT queue, event_name, error_type, state, count(*), min(died_at) FROM own_dead_letters {}
+         GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4",
         wanted.sql()
     );
     // Nothing for a state that a later release made.
@@ -297,9 +306,10 @@ pub async fn counts(tx: &TenantTx, filter: &OwnFilter) -> Result<Vec<OwnCount>, 
         Some(OwnCount {
             queue: row.get(0),
             event_name: row.get(1),
-            state: State::named(row.get(2))?,
-            letters: row.get(3),
-            oldest: at(row, 4),
+            error_type: row.get(2),
+            state: State::named(row.get(3))?,
+            letters: row.get(4),
+            oldest: at(row, 5),
         })
     };
     Ok(tx.query(&sql, &wanted.values()).await?.iter().filter_map(count).collect())
@@ -432,5 +442,6 @@ fn letter(row: &Row) -> Option<OwnLetter> {
         trace_id: row.get(13),
         state: State::named(row.get(14))?,
         is_parked: row.get(15),
+        error_type: row.get(16),
     })
 }

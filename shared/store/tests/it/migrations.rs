@@ -1,3 +1,4 @@
+use store::dead_letters::{DeadLetters, Filter};
 use store::migrate::{self, MIGRATIONS, Migration};
 use testkit::TestDb;
 
@@ -40,6 +41,25 @@ async fn an_older_release_refuses_a_newer_database() {
     let Some(db) = TestDb::create().await else { return };
     let older = &MIGRATIONS[..MIGRATIONS.len() - 1];
     assert!(migrate::run_steps(&db.url(), older).await.is_err());
+}
+
+#[tokio::test]
+async fn what_a_release_without_error_types_keeps_is_of_an_unknown_one() {
+    let Some(db) = TestDb::unmigrated().await else { return };
+    let typed = "0112_dead_letter_error_types";
+    let before = MIGRATIONS.iter().position(|step| step.name == typed).unwrap();
+    migrate::run_steps(&db.url(), &MIGRATIONS[..before]).await.unwrap();
+    let owner = db.owner().await;
+    let keep = "INSERT INTO dead_letters (queue, message, message_group, reason, starts, receives, died_at, build, body_enc,
+            wrapped_key)
+        VALUES ('writer', $1, 'a group', 'the sky is green', 5, 5, now(), 'earlier', '', '')";
+    owner.execute(keep, &[&"before"]).await.unwrap();
+    migrate::run(&db.url()).await.unwrap();
+    owner.execute(keep, &[&"while both releases run"]).await.unwrap();
+    let keys = testkit::key_ring().await.unwrap();
+    let letters = DeadLetters::open(&db.url(), keys).await.unwrap();
+    let unknown = Filter { error_type: Some("unknown".to_owned()), ..Filter::default() };
+    assert_eq!(letters.list(&unknown, 10).await.unwrap().len(), 2);
 }
 
 #[tokio::test]

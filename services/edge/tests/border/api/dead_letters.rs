@@ -1,6 +1,6 @@
 //! Dead letters over the API: a tenant's own, once, on record, and for operators only.
 
-use bus::Queue;
+use bus::{DeathCause, Queue};
 use domain::{
     Channel, ConversationId, Envelope, EventId, MessageKind, MessageReceived, TenantId, Timestamp,
 };
@@ -18,14 +18,14 @@ const WORDS: &str = "my card number is 42";
 
 /// Keeps a letter of the writer's queue as the writer does.
 async fn bury(archive: &Archive, tenant: TenantId, replays: u32) -> Envelope {
-    bury_as(archive, tenant, replays, ("no route", None)).await
+    bury_as(archive, tenant, replays, (DeathCause::Failed, "no route", None)).await
 }
 
 async fn bury_as(
     archive: &Archive,
     tenant: TenantId,
     replays: u32,
-    (reason, expires_at): (&str, Option<Timestamp>),
+    (cause, reason, expires_at): (DeathCause, &str, Option<Timestamp>),
 ) -> Envelope {
     let conversation = ConversationId::from_uuid(Uuid::new_v4());
     let received = MessageReceived {
@@ -65,6 +65,7 @@ async fn bury_as(
         queue: Queue::Writer.name(),
         message: &message,
         group: &conversation.to_string(),
+        error_type: cause.name(),
         reason,
         starts: 5,
         receives: 5,
@@ -160,15 +161,25 @@ async fn letters_are_sent_again_by_a_filter_after_a_plan_and_a_few_at_a_time() {
     assert_eq!((&plan["quarantined"], &plan["parked"]), (&json!(1), &json!(0)));
     let none = edge.read(&operator, &format!("{base}/plan?reason=sky")).await.data();
     assert_eq!(none["letters"], 0);
+    let none = edge.read(&operator, &format!("{base}/plan?error_type=panicked")).await.data();
+    assert_eq!(none["letters"], 0);
 
     let replay = format!("{base}/replay");
-    for wrong in [json!({"at_most": 0}), json!({"queue": " "}), json!({"whose": "mine"})] {
+    for wrong in [
+        json!({"at_most": 0}),
+        json!({"queue": " "}),
+        json!({"error_type": ""}),
+        json!({"whose": "mine"}),
+    ] {
         assert_eq!(edge.write(&operator, &replay, &wrong).await.status, 400, "{wrong}");
     }
+    let none = edge.write(&operator, &replay, &json!({"error_type": "panicked"})).await;
+    assert_eq!(none.data(), json!({"sent": 0, "left": 0}));
     let some = edge.write(&operator, &replay, &json!({"reason": "no", "at_most": 2})).await;
     assert_eq!(some.status, 202, "{}", some.body);
     assert_eq!(some.data(), json!({"sent": 2, "left": 1}));
-    let rest = edge.write(&operator, &replay, &json!({"reason": "no"})).await;
+    let rest = json!({"reason": "no", "error_type": "failed"});
+    let rest = edge.write(&operator, &replay, &rest).await;
     assert_eq!(rest.data(), json!({"sent": 1, "left": 0}));
     let rest = edge.write(&operator, &replay, &json!({"queue": "writer"})).await;
     assert_eq!(rest.data(), json!({"sent": 0, "left": 0}));
@@ -192,7 +203,7 @@ async fn letters_are_found_and_counted_and_what_they_say_is_shown_once_that_is_o
     let archive = Archive::new(edge.db.store().await);
     let other = edge.db.add_tenant("other").await;
     let first = bury(&archive, DEMO, 0).await;
-    bury_as(&archive, DEMO, 0, ("the model is away", None)).await;
+    bury_as(&archive, DEMO, 0, (DeathCause::Panicked, "the model is away", None)).await;
     bury(&archive, other, 0).await;
     let operator = edge.api_key(DEMO, "operator").await;
     let base = "/api/v1/dead-letters";
@@ -201,6 +212,9 @@ async fn letters_are_found_and_counted_and_what_they_say_is_shown_once_that_is_o
         ("queue=writer", vec![2, 1]),
         ("queue=speak", vec![]),
         ("reason=MODEL", vec![2]),
+        ("error_type=panicked", vec![2]),
+        ("error_type=failed&state=waiting", vec![1]),
+        ("error_type=rejected", vec![]),
         ("event=MessageReceived&state=waiting", vec![2, 1]),
         ("event=CallEnded", vec![]),
         (&*format!("conversation={conversation}"), vec![1]),
@@ -216,11 +230,14 @@ async fn letters_are_found_and_counted_and_what_they_say_is_shown_once_that_is_o
         assert_eq!(letters.sum::<i64>(), found.len() as i64, "{query}");
     }
     let counts = edge.read(&operator, &format!("{base}/counts")).await.data();
-    assert_eq!(counts.as_array().unwrap().len(), 1);
-    let count = [&counts[0]["queue"], &counts[0]["event"], &counts[0]["state"]];
-    assert_eq!(count, ["writer", "MessageReceived", "waiting"]);
+    let counts = counts.as_array().unwrap().iter();
+    let counts: Vec<_> =
+        counts.map(|c| [&c["queue"], &c["event"], &c["error_type"], &c["state"]]).collect();
+    let count = |error_type| ["writer", "MessageReceived", error_type, "waiting"];
+    assert_eq!(counts, [count("failed"), count("panicked")]);
 
     let shown = edge.read(&operator, &format!("{base}/1")).await.data();
+    assert_eq!(shown["letter"]["error_type"], "failed");
     let envelope = shown["envelope"].as_str().unwrap();
     assert!(envelope.contains("MessageReceived") && !envelope.contains(WORDS), "{envelope}");
     let bearer = format!("Bearer {operator}");
@@ -290,7 +307,7 @@ async fn what_is_left_out_is_sent_when_asked_for_and_the_rest_is_given_up_by_a_f
     let archive = Archive::new(edge.db.store().await);
     let other = edge.db.add_tenant("other").await;
     let over = Timestamp::from_micros(Timestamp::now().as_micros() - 60_000_000);
-    bury_as(&archive, DEMO, 0, ("too late", Some(over))).await;
+    bury_as(&archive, DEMO, 0, (DeathCause::Failed, "too late", Some(over))).await;
     bury(&archive, DEMO, 3).await;
     bury(&archive, DEMO, 3).await;
     bury(&archive, DEMO, 0).await;
@@ -320,7 +337,10 @@ async fn what_is_left_out_is_sent_when_asked_for_and_the_rest_is_given_up_by_a_f
     let why = json!({"reason": "a test of ours"});
     let all = edge.write(&operator, &discard, &why).await;
     assert_eq!(all.refusal(), (400, "invalid_parameter"), "not everything by a slip");
-    let done = edge.write(&operator, &format!("{discard}?reason=ROUTE"), &why).await.data();
+    let none = edge.write(&operator, &format!("{discard}?error_type=panicked"), &why).await;
+    assert_eq!(none.data(), json!({"discarded": 0, "left": 0}));
+    let meant = format!("{discard}?reason=ROUTE&error_type=failed");
+    let done = edge.write(&operator, &meant, &why).await.data();
     assert_eq!(done, json!({"discarded": 1, "left": 0}));
     assert_eq!(acts(&edge, &operator, 4).await, ["discard"]);
     let stranger = edge.api_key(other, "operator").await;
