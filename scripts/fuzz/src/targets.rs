@@ -13,6 +13,8 @@ use edge::{
     api::{
         read::{Page, Query},
         token::TokenVerifier,
+        twilio,
+        write::OutsideFault,
     },
     call::{
         state::CallStates,
@@ -22,7 +24,9 @@ use edge::{
     channel::{
         ChannelAdapter, Notice, VendorRequest,
         browser::Browser,
-        twilio_voice::{Transfers, TwilioSettings, TwilioVoice, WrittenReplies},
+        email,
+        twilio_sms::{self, SmsSettings, TwilioSms},
+        twilio_voice::{self, Place, Transfers, TwilioSettings, TwilioVoice, WrittenReplies},
         whatsapp::{WhatsApp, WhatsAppSettings, graph},
     },
     directory::Directory,
@@ -34,6 +38,11 @@ use orchestrator::sse::EventParser;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 use vault::RotatingSecret;
+
+use crate::{
+    input::{first_line, status_in},
+    model_answers, speech_answers,
+};
 
 /// One parser, fed with bytes.
 pub struct Target {
@@ -49,12 +58,26 @@ pub const TARGETS: &[Target] = &[
     Target { name: "stream-token", run: stream_token },
     Target { name: "twilio-webhook", run: twilio_webhook },
     Target { name: "twilio-signature", run: twilio_signature },
+    Target { name: "twilio-answer", run: twilio_answer },
+    Target { name: "gather-place", run: gather_place },
+    Target { name: "sms-webhook", run: sms_webhook },
     Target { name: "whatsapp-webhook", run: whatsapp_webhook },
     Target { name: "talk-session", run: talk_session },
     Target { name: "envelope", run: envelope },
     Target { name: "model-stream", run: model_stream },
+    Target { name: "openai-answer", run: model_answers::openai_answer },
+    Target { name: "bedrock-answer", run: model_answers::bedrock_answer },
+    Target { name: "sonic-answer", run: model_answers::sonic_answer },
+    Target { name: "tool-arguments", run: model_answers::tool_arguments },
+    Target { name: "embeddings-answer", run: model_answers::embeddings_answer },
+    Target { name: "deepgram-answer", run: speech_answers::deepgram_answer },
+    Target { name: "openai-transcript", run: speech_answers::openai_transcript },
+    Target { name: "transcribe-events", run: speech_answers::transcribe_events },
+    Target { name: "polly-answer", run: speech_answers::polly_answer },
+    Target { name: "spoken-audio", run: speech_answers::spoken_audio },
     Target { name: "twiml", run: twiml },
     Target { name: "graph-answer", run: graph_answer },
+    Target { name: "ses-answer", run: ses_answer },
     Target { name: "api-query", run: api_query },
     Target { name: "api-token", run: api_token },
 ];
@@ -68,6 +91,7 @@ const WHATSAPP: &str = "106540352242922";
 /// Adapters that know one tenant, and ask nobody.
 struct Adapters {
     twilio: TwilioVoice,
+    sms: TwilioSms,
     whatsapp: WhatsApp,
     browser: Browser,
 }
@@ -85,6 +109,7 @@ static ADAPTERS: LazyLock<Adapters> = LazyLock::new(|| {
     let directory = Arc::new(Directory::holding(
         vec![
             address(Channel::VOICE, NUMBER, AddressMode::MediaStream),
+            address(Channel::SMS, NUMBER, AddressMode::Chat),
             address(Channel::WHATSAPP, WHATSAPP, AddressMode::Chat),
             address(Channel::BROWSER, "demo", AddressMode::MediaStream),
         ],
@@ -112,7 +137,9 @@ static ADAPTERS: LazyLock<Adapters> = LazyLock::new(|| {
     let replies = Arc::new(WrittenReplies::new(cache.clone(), "nobody's".into()));
     let states = CallStates::new(cache.clone());
     let transfers = Transfers::new(cache, http.clone(), BASE.into(), None, twilio.clone());
+    let sms = SmsSettings { api_base_url: BASE.into(), account_sid: None };
     Adapters {
+        sms: TwilioSms::new(sms, twilio.clone(), directory.clone(), http.clone()),
         twilio: TwilioVoice::new(
             twilio,
             directory.clone(),
@@ -197,21 +224,19 @@ fn stream_token(input: &[u8]) {
     assert_eq!(opened, Ok(claims));
 }
 
-/// The first line is the query, the rest the form.
+/// A form as Twilio posts it. The first line is the query, the rest the form.
+fn form_request(path: &str, input: &[u8]) -> VendorRequest {
+    let (query, body) = first_line(input);
+    let headers = [
+        ("content-type", "application/x-www-form-urlencoded"),
+        ("x-twilio-signature", "RSOYDt4T1cUTdK1PDd93/VVr8B8="),
+    ];
+    request(path, &String::from_utf8_lossy(query), body, &headers)
+}
+
 fn twilio_webhook(input: &[u8]) {
-    let split = input.iter().position(|byte| *byte == b'\n').unwrap_or(0);
-    let (query, body) = (&input[..split], &input[(split + 1).min(input.len())..]);
-    let query = String::from_utf8_lossy(query);
     for path in ["/twilio/voice", "/twilio/voice/collect", "/twilio/voice/status"] {
-        let form = request(
-            path,
-            &query,
-            body,
-            &[
-                ("content-type", "application/x-www-form-urlencoded"),
-                ("x-twilio-signature", "RSOYDt4T1cUTdK1PDd93/VVr8B8="),
-            ],
-        );
+        let form = form_request(path, input);
         assert!(ADAPTERS.twilio.validate(&form).is_err(), "nobody guesses a signature");
         let _ = ADAPTERS.twilio.repeat_key(&form);
         // A call that comes back asks Redis where it stood; here there is none.
@@ -235,14 +260,49 @@ fn twilio_signature(input: &[u8]) {
     assert!(!valid, "nobody guesses a signature");
 }
 
+/// The first line is the HTTP status, the rest what the REST API answers.
+fn twilio_answer(input: &[u8]) {
+    let (status, answer) = first_line(input);
+    let status = status_in(status);
+    let is_done = (200..300).contains(&status);
+    if let Ok(sid) = twilio_sms::read_answer(status, answer) {
+        assert!(is_done && !sid.is_empty(), "only what Twilio has taken counts as sent");
+    }
+    match twilio::read_started(status, answer) {
+        Ok(_) => assert!(is_done, "no call begins with a refusal"),
+        Err(OutsideFault::Nothing(_)) => assert!(!is_done && status < 500, "a phone may ring"),
+        Err(OutsideFault::InDoubt(_)) => assert!(is_done || status >= 500),
+    }
+    let refused = twilio_voice::read_refusal(status, answer).to_string();
+    assert!(refused.len() < 80, "no more is kept than a code: {refused}");
+}
+
+/// The query by which Twilio comes back to a call without a media stream.
+fn gather_place(input: &[u8]) {
+    let Ok(query) = std::str::from_utf8(input) else { return };
+    let Ok(place) = Place::read(query) else { return };
+    let url = place.url("/desk");
+    // The fragment is not sent.
+    let query = url.split_once('?').and_then(|(_, rest)| rest.split_once('#'));
+    assert_eq!(query.map(|(query, _)| Place::read(query)), Some(Ok(place)));
+    assert_ne!(place.next(), place);
+}
+
+fn sms_webhook(input: &[u8]) {
+    for path in ["/twilio/sms", "/twilio/sms/status"] {
+        let form = form_request(path, input);
+        assert!(ADAPTERS.sms.validate(&form).is_err(), "nobody guesses a signature");
+        receive(&ADAPTERS.sms, &form);
+    }
+}
+
 fn whatsapp_webhook(input: &[u8]) {
     receive(&ADAPTERS.whatsapp, &request("/webhooks/whatsapp", "", input, &[]));
 }
 
 /// The first line is the page's origin, the rest the body.
 fn talk_session(input: &[u8]) {
-    let split = input.iter().position(|byte| *byte == b'\n').unwrap_or(0);
-    let (origin, body) = (&input[..split], &input[(split + 1).min(input.len())..]);
+    let (origin, body) = first_line(input);
     let origin = String::from_utf8_lossy(origin);
     let asked =
         request("/talk/session", "", body, &[("host", "desk.example.com"), ("origin", &origin)]);
@@ -293,11 +353,20 @@ fn twiml(input: &[u8]) {
 
 /// The first line is the HTTP status, the rest the answer.
 fn graph_answer(input: &[u8]) {
-    let split = input.iter().position(|byte| *byte == b'\n').unwrap_or(0);
-    let (status, body) = (&input[..split], &input[(split + 1).min(input.len())..]);
-    let status = String::from_utf8_lossy(status).parse().unwrap_or(200);
+    let (status, body) = first_line(input);
+    let status = status_in(status);
     if let Ok(id) = graph::read_answer(status, body) {
         assert!(status == 200 && !id.is_empty(), "only what Meta has taken counts as sent");
+    }
+}
+
+/// The first line is the HTTP status, the second the kind of error, the rest the answer.
+fn ses_answer(input: &[u8]) {
+    let (status, rest) = first_line(input);
+    let (kind, body) = first_line(rest);
+    let status = status_in(status);
+    if let Ok(id) = email::read_answer(status, &String::from_utf8_lossy(kind), body) {
+        assert!((200..300).contains(&status) && !id.is_empty(), "only what SES has taken counts");
     }
 }
 

@@ -29,16 +29,16 @@ use vault::{RotatingSecret, Secrets};
 
 pub use config::{Config, ModelSettings};
 pub use handlers::Orchestrator;
-pub use llm::{BedrockSettings, EmbeddingSettings, OpenAiSettings, Price, SonicSettings, sse};
+pub use llm::{
+    AnswerBytes, Asked, Bedrock, BedrockSettings, Delta, Deltas, EmbeddingSettings, Embeddings,
+    Exchange, ModelError, OpenAi, OpenAiSettings, Price, Sonic, SonicSettings, Spoken, Usage, sse,
+};
 pub use tools::{HeldBookings, OwnToolSettings, WeatherSettings};
 
 use crate::{
     attachments::Files,
     hooks::CallHook,
-    llm::{
-        AwsIdentity, Bedrock, BedrockAccess, Embeddings, Guarded, LanguageModel, OpenAi,
-        RulesEngine, Sonic,
-    },
+    llm::{AwsIdentity, BedrockAccess, Guarded, LanguageModel, RulesEngine},
     tenants::Tenants,
     tools::{OpenMeteo, OwnTools, Tools},
 };

@@ -2,12 +2,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use domain::{Personal, SpeechRate, Transcript};
 use futures::{StreamExt as _, TryStreamExt as _};
-use reqwest::{Client, Response, header};
+use reqwest::{Client, Response, StatusCode, header};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     AudioStream, SpeechError, SpeechToText, TextToSpeech, Utterance, Vendor,
-    http::{ApiKey, authorization, broken, refused},
+    http::{ApiKey, authorization, broken, code, refused},
+    transcript,
 };
 
 /// What Deepgram is told.
@@ -30,6 +31,23 @@ impl Deepgram {
     /// Deepgram at the base URL of `settings`.
     pub fn new(client: Client, settings: DeepgramSettings, key: ApiKey) -> Self {
         Self { client, settings, key }
+    }
+
+    /// The words in an answer to a recording (PROTOCOLS 3.2).
+    ///
+    /// # Errors
+    /// [`SpeechError::Malformed`] where it is no transcript.
+    pub fn read_transcript(answer: &[u8]) -> Result<Transcript, SpeechError> {
+        let heard: Heard = serde_json::from_slice(answer).map_err(|_| NOT_A_TRANSCRIPT)?;
+        let channel = heard.results.channels.into_iter().next().ok_or(NOT_A_TRANSCRIPT)?;
+        let best = channel.alternatives.into_iter().next().ok_or(NOT_A_TRANSCRIPT)?;
+        Ok(transcript(best.transcript.reveal(), best.confidence))
+    }
+
+    /// What an answer other than 2xx means. It is worded in one of three ways (PROTOCOLS 3.5); of plain text nothing is
+    /// kept, for it may repeat what was to be said.
+    pub fn read_refusal(status: StatusCode, answer: &[u8]) -> SpeechError {
+        refused(status, &fault_detail(answer))
     }
 
     fn url(&self, path: &str) -> String {
@@ -84,14 +102,8 @@ impl Deepgram {
             .send()
             .await
             .map_err(broken)?;
-        let heard: Heard = checked(answer)
-            .await?
-            .json()
-            .await
-            .map_err(|e| if e.is_decode() { NOT_A_TRANSCRIPT } else { broken(e) })?;
-        let channel = heard.results.channels.into_iter().next().ok_or(NOT_A_TRANSCRIPT)?;
-        let best = channel.alternatives.into_iter().next().ok_or(NOT_A_TRANSCRIPT)?;
-        Ok(Transcript { text: best.transcript, confidence: best.confidence })
+        let answer = checked(answer).await?.bytes().await.map_err(broken)?;
+        Self::read_transcript(&answer)
     }
 }
 
@@ -160,15 +172,14 @@ fn personal<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Personal, D::Error
     String::deserialize(d).map(Personal::from)
 }
 
-/// The answer, if it is one. An error is worded in one of three ways (PROTOCOLS 3.5); of plain text
-/// nothing is kept, for it may repeat what was to be said.
+/// The answer, if it is one.
 async fn checked(answer: Response) -> Result<Response, SpeechError> {
     let status = answer.status();
     if status.is_success() {
         return Ok(answer);
     }
     let body = answer.bytes().await.unwrap_or_default();
-    Err(refused(status, &fault_detail(&body)))
+    Err(Deepgram::read_refusal(status, &body))
 }
 
 #[derive(Deserialize)]
@@ -180,8 +191,9 @@ struct Fault {
 
 fn fault_detail(body: &[u8]) -> String {
     let Ok(fault) = serde_json::from_slice::<Fault>(body) else { return String::new() };
-    let request = fault.request_id.map(|id| format!("request {id}"));
-    fault.err_code.into_iter().chain(request).collect::<Vec<_>>().join(", ")
+    let request = fault.request_id.as_deref().and_then(code).map(|id| format!("request {id}"));
+    let named = fault.err_code.as_deref().and_then(code).map(str::to_owned);
+    named.into_iter().chain(request).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -195,5 +207,23 @@ mod tests {
         let new = br#"{"category":"INVALID_JSON","message":"hello Ada","details":"hello Ada","request_id":"r2"}"#;
         assert_eq!(fault_detail(new), "INVALID_JSON, request r2");
         assert_eq!(fault_detail(b"cannot say: hello Ada"), "");
+        let odd = br#"{"err_code":"cannot say: hello Ada","request_id":"r3"}"#;
+        assert_eq!(fault_detail(odd), "request r3");
+    }
+
+    #[test]
+    fn how_sure_it_is_lies_within_0_to_1_and_blanks_are_no_words() {
+        let heard = |transcript: &str, confidence: &str| {
+            let alternative =
+                format!(r#"{{"transcript":"{transcript}","confidence":{confidence}}}"#);
+            let answer =
+                format!(r#"{{"results":{{"channels":[{{"alternatives":[{alternative}]}}]}}}}"#);
+            Deepgram::read_transcript(answer.as_bytes()).unwrap()
+        };
+        for (told, meant) in [("0.5", 0.5), ("7", 1.0), ("-1", 0.0), ("1e300", 1.0)] {
+            assert_eq!(heard("Hello.", told).confidence, meant, "{told}");
+        }
+        assert!(heard(" \\n ", "0.9").text.is_empty());
+        assert_eq!(heard(" Hello.", "0.9").text.reveal(), "Hello.");
     }
 }

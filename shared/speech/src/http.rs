@@ -48,6 +48,17 @@ pub(crate) fn broken(error: reqwest::Error) -> SpeechError {
     SpeechError::Unavailable(cause.to_owned())
 }
 
+/// The longest of a vendor's own words that are kept, in bytes.
+const CODE_BYTES_MAX: usize = 64;
+
+/// The code or id that a vendor gave, where it is one word. What else stands in its place is not kept: it may repeat what
+/// was said, at any length.
+pub(crate) fn code(named: &str) -> Option<&str> {
+    let is_of_codes = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    let is_code = (1..=CODE_BYTES_MAX).contains(&named.len()) && named.bytes().all(is_of_codes);
+    is_code.then_some(named)
+}
+
 /// What an answer other than 2xx means; `detail` is the vendor's code and request id.
 pub(crate) fn refused(status: StatusCode, detail: &str) -> SpeechError {
     let text = if detail.is_empty() {
@@ -63,5 +74,21 @@ pub(crate) fn refused(status: StatusCode, detail: &str) -> SpeechError {
         }
         status if status.is_server_error() => SpeechError::Unavailable(text),
         _ => SpeechError::Refused(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::code;
+
+    #[test]
+    fn a_code_is_one_short_word() {
+        for named in ["INVALID_AUTH", "insufficient_quota", "429", "0f8c-1d.2"] {
+            assert_eq!(code(named), Some(named));
+        }
+        let long = "x".repeat(65);
+        for other in ["", "hello Ada", "a\u{0}", "caf\u{e9}", long.as_str()] {
+            assert_eq!(code(other), None, "{other:?}");
+        }
     }
 }

@@ -11,15 +11,15 @@ mod error;
 mod http;
 mod openai;
 mod ordered;
-mod pcm;
+pub mod pcm;
 mod polly;
-mod resample;
+pub mod resample;
 mod transcribe;
 pub mod wav;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use domain::{SpeechRate, Transcript, Voice};
+use domain::{Personal, SpeechRate, Transcript, Voice};
 use futures::stream::BoxStream;
 
 pub use aws::AwsAccess;
@@ -30,7 +30,7 @@ pub use openai::{OpenAi, OpenAiSettings};
 pub use ordered::{Ordered, Spoken};
 pub use polly::{Polly, PollySettings};
 pub use reqwest::Client;
-pub use transcribe::{Transcribe, TranscribeSettings};
+pub use transcribe::{FinalResults, Transcribe, TranscribeSettings};
 
 /// Samples in a second of telephone audio, and bytes of mu-law.
 pub const SAMPLE_RATE_HZ: u32 = 8000;
@@ -68,6 +68,11 @@ pub trait SpeechToText: Vendor {
     ) -> Result<Transcript, SpeechError> {
         Err(SpeechError::Refused("it takes no files".to_owned()))
     }
+}
+
+/// What a vendor heard, as [`SpeechToText`] promises it: no words but blanks are none, and how sure it is lies within 0 to 1.
+fn transcript(text: &str, confidence: f32) -> Transcript {
+    Transcript { text: Personal::from(text.trim()), confidence: confidence.clamp(0.0, 1.0) }
 }
 
 /// What is to be said, and how.

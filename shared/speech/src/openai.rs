@@ -1,6 +1,6 @@
 use async_trait::async_trait;
 use bytes::Bytes;
-use domain::{Personal, SpeechRate, Transcript, g711};
+use domain::{SpeechRate, Transcript, g711};
 use futures::{StreamExt as _, stream};
 use reqwest::{
     Client, Response, StatusCode, header,
@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AudioStream, SAMPLE_RATE_HZ, SpeechError, SpeechToText, TextToSpeech, Utterance, Vendor,
-    http::{ApiKey, authorization, broken, refused},
+    http::{self, ApiKey, authorization, broken, refused},
     pcm,
     resample::ThirdRate,
-    wav,
+    transcript, wav,
 };
 
 /// What an OpenAI-compatible endpoint is told.
@@ -40,6 +40,30 @@ impl OpenAi {
     /// The endpoint at the base URL of `settings`.
     pub fn new(client: Client, settings: OpenAiSettings, key: ApiKey) -> Self {
         Self { client, settings, key }
+    }
+
+    /// The words in an answer to a recording (PROTOCOLS 4).
+    ///
+    /// # Errors
+    /// [`SpeechError::Malformed`] where it is no transcript.
+    pub fn read_transcript(answer: &[u8]) -> Result<Transcript, SpeechError> {
+        let heard: Heard = serde_json::from_slice(answer)
+            .map_err(|_| SpeechError::Malformed("not a transcript"))?;
+        // It gives no confidence; what it could not recognise it leaves out.
+        let confidence = if heard.text.trim().is_empty() { 0.0 } else { 1.0 };
+        Ok(transcript(&heard.text, confidence))
+    }
+
+    /// What an answer other than 2xx means: of an error only its code is kept.
+    pub fn read_refusal(status: StatusCode, answer: &[u8]) -> SpeechError {
+        let fault = serde_json::from_slice::<Fault>(answer).ok().map(|f| f.error);
+        let named = fault.and_then(|f| f.code.or(f.kind)).unwrap_or_default();
+        let code = http::code(&named).unwrap_or_default();
+        // Two things are 429; only one passes by itself (PROTOCOLS 4).
+        if status == StatusCode::TOO_MANY_REQUESTS && code == "insufficient_quota" {
+            return SpeechError::Denied(format!("429 {code}"));
+        }
+        refused(status, code)
     }
 
     fn url(&self, path: &str) -> String {
@@ -106,12 +130,8 @@ impl OpenAi {
             .send()
             .await
             .map_err(broken)?;
-        let heard: Heard = checked(answer).await?.json().await.map_err(|e| {
-            if e.is_decode() { SpeechError::Malformed("not a transcript") } else { broken(e) }
-        })?;
-        // It gives no confidence; what it could not recognise it leaves out.
-        let confidence = if heard.text.is_empty() { 0.0 } else { 1.0 };
-        Ok(Transcript { text: Personal::from(heard.text), confidence })
+        let answer = checked(answer).await?.bytes().await.map_err(broken)?;
+        Self::read_transcript(&answer)
     }
 }
 
@@ -185,18 +205,42 @@ struct FaultDetail {
     kind: Option<String>,
 }
 
-/// The answer, if it is one; of an error only its code is kept.
+/// The answer, if it is one.
 async fn checked(answer: Response) -> Result<Response, SpeechError> {
     let status = answer.status();
     if status.is_success() {
         return Ok(answer);
     }
     let body = answer.bytes().await.unwrap_or_default();
-    let fault = serde_json::from_slice::<Fault>(&body).ok().map(|f| f.error);
-    let code = fault.and_then(|f| f.code.or(f.kind)).unwrap_or_default();
-    // Two things are 429; only one passes by itself (PROTOCOLS 4).
-    if status == StatusCode::TOO_MANY_REQUESTS && code == "insufficient_quota" {
-        return Err(SpeechError::Denied(format!("429 {code}")));
+    Err(OpenAi::read_refusal(status, &body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blanks_are_no_words() {
+        let heard = OpenAi::read_transcript(br#"{"text":" \n"}"#).unwrap();
+        assert!(heard.text.is_empty() && heard.confidence == 0.0);
+        let heard = OpenAi::read_transcript(br#"{"text":" Hello."}"#).unwrap();
+        assert_eq!((heard.text.reveal(), heard.confidence), ("Hello.", 1.0));
     }
-    Err(refused(status, &code))
+
+    #[test]
+    fn of_an_error_only_a_code_is_kept() {
+        let told = |code: &str| {
+            let answer = format!(r#"{{"error":{{"message":"no: hello Ada","code":"{code}"}}}}"#);
+            OpenAi::read_refusal(StatusCode::TOO_MANY_REQUESTS, answer.as_bytes())
+        };
+        assert_eq!(
+            told("rate_limit_exceeded"),
+            SpeechError::Busy("429 rate_limit_exceeded".into())
+        );
+        assert_eq!(
+            told("insufficient_quota"),
+            SpeechError::Denied("429 insufficient_quota".into())
+        );
+        assert_eq!(told("cannot say: hello Ada"), SpeechError::Busy("429".into()));
+    }
 }

@@ -4,19 +4,20 @@ use bytes::Bytes;
 use domain::g711;
 
 /// Mu-law as 16-bit samples.
-pub(crate) fn from_mulaw(audio: &[u8]) -> Vec<u8> {
+pub fn from_mulaw(audio: &[u8]) -> Vec<u8> {
     audio.iter().flat_map(|code| g711::decode(*code).to_le_bytes()).collect()
 }
 
-/// Encodes pieces that are cut anywhere.
+/// Encodes pieces as mu-law that are cut anywhere. An odd byte at the very end is no sample.
 #[derive(Default)]
-pub(crate) struct MuLawEncoder {
+pub struct MuLawEncoder {
     /// The low byte of a sample whose high byte is in the next piece.
     odd_byte: Option<u8>,
 }
 
 impl MuLawEncoder {
-    pub(crate) fn encode(&mut self, piece: &[u8]) -> Bytes {
+    /// Takes a piece, and gives the code of each sample that is whole by then.
+    pub fn encode(&mut self, piece: &[u8]) -> Bytes {
         let mut bytes = self.odd_byte.take().into_iter().chain(piece.iter().copied());
         let mut codes = Vec::with_capacity(piece.len().div_ceil(2));
         while let Some(low) = bytes.next() {

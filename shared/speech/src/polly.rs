@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     AudioStream, SAMPLE_RATE_HZ, SpeechError, TextToSpeech, Utterance, Vendor,
     aws::AwsAccess,
-    http::{broken, refused},
+    http::{broken, code, refused},
     pcm::MuLawEncoder,
 };
 
@@ -36,6 +36,14 @@ impl Polly {
     /// Polly at the base URL of `settings`.
     pub fn new(client: Client, settings: PollySettings, access: AwsAccess) -> Self {
         Self { client, settings, access }
+    }
+
+    /// What an answer other than 2xx means, `named` by its header `x-amzn-errortype` where it has one. Of an error only its
+    /// type is kept.
+    pub fn read_refusal(status: StatusCode, named: Option<&str>, answer: &[u8]) -> SpeechError {
+        let fault = || serde_json::from_slice::<Fault>(answer).ok()?.kind;
+        let named = named.map(str::to_owned).or_else(fault).unwrap_or_default();
+        meaning(status, error_type(&named))
     }
 }
 
@@ -99,7 +107,7 @@ struct Synthesize<'a> {
     voice_id: &'a str,
 }
 
-/// The answer, if it is one; of an error only its type is kept.
+/// The answer, if it is one.
 async fn checked(answer: Response) -> Result<Response, SpeechError> {
     let status = answer.status();
     if status.is_success() {
@@ -108,9 +116,7 @@ async fn checked(answer: Response) -> Result<Response, SpeechError> {
     let named = answer.headers().get("x-amzn-errortype").and_then(|v| v.to_str().ok());
     let named = named.map(str::to_owned);
     let body = answer.bytes().await.unwrap_or_default();
-    let fault = serde_json::from_slice::<Fault>(&body).ok().and_then(|f| f.kind);
-    let named = named.or(fault).unwrap_or_default();
-    Err(meaning(status, error_type(&named)))
+    Err(Polly::read_refusal(status, named.as_deref(), &body))
 }
 
 #[derive(Deserialize)]
@@ -122,7 +128,7 @@ struct Fault {
 /// `ThrottlingException` of `com.amazonaws.polly#ThrottlingException:http://…`.
 fn error_type(named: &str) -> &str {
     let named = named.split(':').next().unwrap_or_default();
-    named.rsplit('#').next().unwrap_or_default()
+    code(named.rsplit('#').next().unwrap_or_default()).unwrap_or_default()
 }
 
 /// AWS throttles with 400 as well as with 429.
@@ -145,6 +151,10 @@ mod tests {
         assert_eq!(error_type(long), "ThrottlingException");
         let busy = meaning(StatusCode::BAD_REQUEST, error_type(long));
         assert_eq!(busy, SpeechError::Busy("400 ThrottlingException".to_owned()));
+        let within = br#"{"__type":"com.amazonaws.polly#InvalidSsmlException"}"#;
+        let refused = Polly::read_refusal(StatusCode::BAD_REQUEST, None, within);
+        assert_eq!(refused, SpeechError::Refused("400 InvalidSsmlException".to_owned()));
+        assert_eq!(error_type("cannot say hello Ada"), "");
     }
 
     #[test]

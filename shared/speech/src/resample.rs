@@ -24,8 +24,8 @@ static FILTER: LazyLock<[f32; TAPS]> = LazyLock::new(|| {
 });
 
 /// Takes 24 kHz 16-bit samples piece by piece and gives every third, low-pass filtered. What it
-/// gives in all is as long as what it took, without the filter's delay.
-pub(crate) struct ThirdRate {
+/// gives in all is as long as what it took, without the filter's delay. An odd byte at the very end is no sample.
+pub struct ThirdRate {
     /// The filter's past, then what is not yet used.
     window: Vec<f32>,
     /// The low byte of a sample whose high byte is in the next piece.
@@ -40,7 +40,7 @@ impl Default for ThirdRate {
 
 impl ThirdRate {
     /// Takes a piece, cut anywhere, and gives what is sure so far.
-    pub(crate) fn push_le_bytes(&mut self, piece: &[u8]) -> Vec<i16> {
+    pub fn push_le_bytes(&mut self, piece: &[u8]) -> Vec<i16> {
         let mut bytes = self.odd_byte.take().into_iter().chain(piece.iter().copied());
         while let Some(low) = bytes.next() {
             match bytes.next() {
@@ -52,7 +52,7 @@ impl ThirdRate {
     }
 
     /// Gives the rest.
-    pub(crate) fn finish(&mut self) -> Vec<i16> {
+    pub fn finish(&mut self) -> Vec<i16> {
         self.window.extend([0.0; HALF]);
         self.drain()
     }

@@ -7,7 +7,7 @@ use aws_smithy_eventstream::{
 };
 use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
 use bytes::Bytes;
-use domain::{Personal, Transcript};
+use domain::Transcript;
 use futures::{Sink, SinkExt as _, Stream, StreamExt as _};
 use reqwest::Url;
 use serde::Deserialize;
@@ -20,8 +20,8 @@ use tokio_tungstenite::{
 use crate::{
     SAMPLE_RATE_HZ, SpeechError, SpeechToText, Vendor,
     aws::AwsAccess,
-    http::{CONNECT_TIMEOUT, SILENCE_TIMEOUT, refused},
-    pcm,
+    http::{CONNECT_TIMEOUT, SILENCE_TIMEOUT, code, refused},
+    pcm, transcript,
 };
 
 /// Audio of one event: 100 ms, in the middle of the 50 to 200 ms AWS asks for.
@@ -150,12 +150,12 @@ async fn hear<S>(mut from: S) -> Result<Transcript, SpeechError>
 where
     S: Stream<Item = Result<tungstenite::Message, SocketError>> + Unpin,
 {
-    let mut words = Words::default();
+    let mut results = FinalResults::default();
     loop {
         let next = timeout(SILENCE_TIMEOUT, from.next()).await;
         match next.map_err(|_| SpeechError::TimedOut)? {
-            Some(Ok(tungstenite::Message::Binary(frame))) => words.take(&frame)?,
-            Some(Ok(tungstenite::Message::Close(_))) => return Ok(words.transcript()),
+            Some(Ok(tungstenite::Message::Binary(frame))) => results.take(&frame)?,
+            Some(Ok(tungstenite::Message::Close(_))) => return Ok(results.transcript()),
             Some(Ok(_)) => {}
             Some(Err(_)) | None => {
                 return Err(SpeechError::Unavailable("the connection broke".to_owned()));
@@ -164,18 +164,22 @@ where
     }
 }
 
-/// What was understood for sure.
+/// What Transcribe has understood for sure, put together from the events of its stream (PROTOCOLS 5.3).
 #[derive(Default)]
-struct Words {
+pub struct FinalResults {
     text: String,
     confidences: Vec<f32>,
 }
 
 const NO_EVENT: SpeechError = SpeechError::Malformed("not an event");
 
-impl Words {
-    /// Takes in an event; an exception ends the stream.
-    fn take(&mut self, frame: &[u8]) -> Result<(), SpeechError> {
+impl FinalResults {
+    /// Takes in an event, which is a frame of the stream.
+    ///
+    /// # Errors
+    /// What an exception within the stream means, which ends it; [`SpeechError::Malformed`] where the frame is damaged or
+    /// not what it says.
+    pub fn take(&mut self, frame: &[u8]) -> Result<(), SpeechError> {
         let message = read_message_from(frame).map_err(|_| NO_EVENT)?;
         let head = parse_response_headers(&message).map_err(|_| NO_EVENT)?;
         match (head.message_type.as_str(), head.smithy_type.as_str()) {
@@ -188,23 +192,23 @@ impl Words {
             .map_err(|_| SpeechError::Malformed("not a transcript"))?;
         let results = event.transcript.results.into_iter().filter(|result| !result.is_partial);
         for best in results.filter_map(|result| result.alternatives.into_iter().next()) {
-            if !self.text.is_empty() {
-                self.text.push(' ');
-            }
+            self.text.push(' ');
             self.text.push_str(&best.transcript);
-            self.confidences.extend(best.items.iter().filter_map(|item| item.confidence));
+            let known = best.items.iter().filter_map(|item| item.confidence);
+            self.confidences.extend(known.map(|confidence| confidence.clamp(0.0, 1.0)));
         }
         Ok(())
     }
 
-    fn transcript(self) -> Transcript {
+    /// The words of all of them, and how sure it is on the whole.
+    pub fn transcript(self) -> Transcript {
         let sum: f32 = self.confidences.iter().sum();
         let confidence = match self.confidences.len() {
             // Some languages come without.
-            0 if !self.text.is_empty() => 1.0,
+            0 if !self.text.trim().is_empty() => 1.0,
             items => sum / items.max(1) as f32,
         };
-        Transcript { text: Personal::from(self.text), confidence }
+        transcript(&self.text, confidence)
     }
 }
 
@@ -245,7 +249,8 @@ struct Item {
 }
 
 /// What an exception within the stream means.
-fn meaning(kind: &str) -> SpeechError {
+fn meaning(named: &str) -> SpeechError {
+    let kind = code(named).unwrap_or("an exception without a name");
     match kind {
         "LimitExceededException" | "ThrottlingException" => SpeechError::Busy(kind.to_owned()),
         "BadRequestException" | "ConflictException" => SpeechError::Refused(kind.to_owned()),
@@ -289,18 +294,35 @@ mod tests {
 
     #[test]
     fn only_final_results_count_and_they_follow_one_another() {
-        let mut words = Words::default();
+        let mut results = FinalResults::default();
         for body in [
             r#"{"Transcript":{"Results":[{"IsPartial":true,"Alternatives":[{"Transcript":"hello wor","Items":[]}]}]}}"#,
             r#"{"Transcript":{"Results":[{"IsPartial":false,"Alternatives":[{"Transcript":"Hello world.","Items":[{"Confidence":0.5},{"Confidence":1.0},{}]}]}]}}"#,
             r#"{"Transcript":{"Results":[]}}"#,
             r#"{"Transcript":{"Results":[{"IsPartial":false,"Alternatives":[{"Transcript":"Bye.","Items":[{"Confidence":0.75}]}]}]}}"#,
         ] {
-            words.take(&event(("event", "TranscriptEvent"), body)).unwrap();
+            results.take(&event(("event", "TranscriptEvent"), body)).unwrap();
         }
-        let transcript = words.transcript();
+        let transcript = results.transcript();
         assert_eq!(transcript.text.reveal(), "Hello world. Bye.");
         assert_eq!(transcript.confidence, 0.75);
+    }
+
+    #[test]
+    fn how_sure_it_is_lies_within_0_to_1_and_blanks_are_no_words() {
+        let heard = |body: &'static str| {
+            let mut results = FinalResults::default();
+            results.take(&event(("event", "TranscriptEvent"), body)).unwrap();
+            results.transcript()
+        };
+        let odd = heard(
+            r#"{"Transcript":{"Results":[{"Alternatives":[{"Transcript":"Hi.","Items":[{"Confidence":1e300},{"Confidence":-1e300}]}]}]}}"#,
+        );
+        assert_eq!((odd.text.reveal(), odd.confidence), ("Hi.", 0.5));
+        let nothing = heard(
+            r#"{"Transcript":{"Results":[{"Alternatives":[{"Transcript":" "}]},{"Alternatives":[{"Transcript":""}]}]}}"#,
+        );
+        assert!(nothing.text.is_empty() && nothing.confidence == 0.0);
     }
 
     #[test]
@@ -311,7 +333,8 @@ mod tests {
             ("BadRequestException", false),
             ("UnrecognizedClientException", false),
         ] {
-            let error = Words::default().take(&event(("exception", kind), "{}")).unwrap_err();
+            let error =
+                FinalResults::default().take(&event(("exception", kind), "{}")).unwrap_err();
             assert_eq!(error.is_transient(), transient, "{kind}");
         }
     }
@@ -322,9 +345,9 @@ mod tests {
         let last = frame.len() - 1;
         for place in [0, 9, last - 6, last] {
             frame[place] ^= 1;
-            assert!(Words::default().take(&frame).is_err(), "byte {place}");
+            assert!(FinalResults::default().take(&frame).is_err(), "byte {place}");
             frame[place] ^= 1;
         }
-        assert_eq!(Words::default().take(&frame), Ok(()));
+        assert_eq!(FinalResults::default().take(&frame), Ok(()));
     }
 }

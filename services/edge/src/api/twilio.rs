@@ -6,6 +6,7 @@ use std::{
 };
 
 use actix_web::http::StatusCode;
+use bytes::Bytes;
 use domain::{CallSid, Personal};
 use serde::Deserialize;
 use vault::RotatingSecret;
@@ -52,11 +53,8 @@ impl TwilioCalls {
             ("Url", format!("{base}/twilio/voice")),
             ("StatusCallback", format!("{base}/twilio/voice/status")),
         ];
-        let answer = self.post("Calls.json", &form).await?;
-        let started = serde_json::from_slice::<Started>(&answer).ok();
-        started.and_then(|s| CallSid::parse(&s.sid)).ok_or_else(|| {
-            OutsideFault::InDoubt(ApiError::unavailable("Twilio answered without a call's id"))
-        })
+        let (status, answer) = self.post("Calls.json", &form).await?;
+        read_started(status, &answer)
     }
 
     /// Ends a call.
@@ -65,10 +63,15 @@ impl TwilioCalls {
     /// When it is over already, or Twilio does not answer.
     pub async fn end(&self, call: &CallSid) -> Result<(), OutsideFault> {
         let form = [("Status", "completed".to_owned())];
-        self.post(&format!("Calls/{call}.json"), &form).await.map(drop)
+        let (status, answer) = self.post(&format!("Calls/{call}.json"), &form).await?;
+        read_done(status, &answer)
     }
 
-    async fn post(&self, resource: &str, form: &[(&str, String)]) -> Result<Vec<u8>, OutsideFault> {
+    async fn post(
+        &self,
+        resource: &str,
+        form: &[(&str, String)],
+    ) -> Result<(u16, Bytes), OutsideFault> {
         let Some(account) = &self.account_sid else {
             let error = ApiError::conflict("no_telephony", "TWILIO_ACCOUNT_SID is not set");
             return Err(OutsideFault::Nothing(error));
@@ -100,12 +103,29 @@ impl TwilioCalls {
         };
         let status = response.status().as_u16();
         let body = response.bytes().await.map_err(|e| OutsideFault::InDoubt(away(e)))?;
-        match status {
-            200..=299 => Ok(body.to_vec()),
-            429 => Err(OutsideFault::Nothing(ApiError::unavailable("Twilio throttles"))),
-            500.. => Err(OutsideFault::InDoubt(ApiError::unavailable("Twilio does not answer"))),
-            _ => Err(OutsideFault::Nothing(refused(status, &body))),
-        }
+        Ok((status, body))
+    }
+}
+
+/// The call that was started, by the answer (PROTOCOLS 1.6).
+///
+/// # Errors
+/// Says whether a phone may ring all the same.
+pub fn read_started(status: u16, answer: &[u8]) -> Result<CallSid, OutsideFault> {
+    read_done(status, answer)?;
+    let started = serde_json::from_slice::<Started>(answer).ok();
+    started.and_then(|s| CallSid::parse(&s.sid)).ok_or_else(|| {
+        OutsideFault::InDoubt(ApiError::unavailable("Twilio answered without a call's id"))
+    })
+}
+
+/// Whether Twilio did what it was asked.
+fn read_done(status: u16, answer: &[u8]) -> Result<(), OutsideFault> {
+    match status {
+        200..=299 => Ok(()),
+        429 => Err(OutsideFault::Nothing(ApiError::unavailable("Twilio throttles"))),
+        500.. => Err(OutsideFault::InDoubt(ApiError::unavailable("Twilio does not answer"))),
+        _ => Err(OutsideFault::Nothing(refused(status, answer))),
     }
 }
 

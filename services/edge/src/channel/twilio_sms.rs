@@ -302,7 +302,10 @@ struct Refusal {
 }
 
 /// What became of a send, by the answer. Twilio did not process what it throttles (PROTOCOLS 1.6).
-fn read_answer(status: u16, body: &[u8]) -> Result<ExternalId, SendFault> {
+///
+/// # Errors
+/// What is to be done about a send that did not arrive, or may not have.
+pub fn read_answer(status: u16, body: &[u8]) -> Result<ExternalId, SendFault> {
     let refusal = serde_json::from_slice::<Refusal>(body).ok();
     match (status, refusal) {
         (200..=299, _) => match serde_json::from_slice::<Sent>(body) {

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use aws_smithy_eventstream::frame::{DecodedFrame, MessageFrameDecoder};
 use aws_smithy_types::event_stream::Message;
 use bytes::{Buf as _, BytesMut};
-use futures::{StreamExt as _, stream};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use reqwest::header;
 use serde_json::Value;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -24,8 +24,9 @@ use self::event::Event;
 pub use self::identity::AwsIdentity;
 pub(super) use self::identity::StreamSigner;
 use crate::llm::{
-    Delta, Deltas, Filled, Form, LanguageModel, ModelError, Price, Request, Waiting, filled,
-    openai::connection,
+    AnswerBytes, Delta, Deltas, Filled, Form, LanguageModel, ModelError, Price, Request, Waiting,
+    filled,
+    openai::{connection, error_body},
     patience::{END_WITHIN, Patience},
     tool_calls::{Fragment, ToolCalls},
 };
@@ -97,6 +98,24 @@ impl Bedrock {
         let http = patience.http().build().context("build the HTTP client of Bedrock")?;
         Ok(Self { http, settings, access, patience })
     }
+
+    /// Reads an answer of `ConverseStream` as its bytes come (PROTOCOLS 5.2), which are waited for as everywhere. To be polled
+    /// within a runtime of Tokio.
+    pub fn read(bytes: AnswerBytes) -> Deltas {
+        let Patience { first_token, next_token, .. } = Patience::default();
+        Reading::new(bytes, Instant::now() + first_token, next_token).deltas()
+    }
+
+    /// Why a request was refused, by an answer other than 2xx, `named` by its header `x-amzn-errortype` where it has one: the
+    /// name of the error alone, for its message may quote the request.
+    pub fn read_refusal(status: u16, named: Option<&str>, answer: &[u8]) -> ModelError {
+        let within = || {
+            let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
+            answer["__type"].as_str().unwrap_or("none").to_owned()
+        };
+        let named = named.map_or_else(within, str::to_owned);
+        ModelError::Refused { status, code: error_name(&named) }
+    }
 }
 
 /// Posts to an operation of a model there.
@@ -158,47 +177,28 @@ impl Bedrock {
             let refused = timeout_at(deadline, refusal(&self.access, response)).await;
             return Err(refused.unwrap_or(ModelError::TimedOut(Waiting::First)));
         }
-        let reading = Reading {
-            bytes: response.bytes_stream().fuse().boxed(),
-            frames: Frames::default(),
-            ready: VecDeque::new(),
-            calls: ToolCalls::default(),
-            deadline,
-            next_token: self.patience.next_token,
-            waiting: Waiting::First,
-            saw_stop: false,
-            is_over: false,
-        };
-        let deltas = stream::unfold(reading, |mut reading| async move {
-            let item = reading.next().await?;
-            if item.is_err() {
-                reading.is_over = true;
-                reading.calls = ToolCalls::default();
-            }
-            Some((item, reading))
-        });
-        Ok(deltas.boxed())
+        let bytes = response.bytes_stream().map_err(connection).boxed();
+        Ok(Reading::new(bytes, deadline, self.patience.next_token).deltas())
     }
 }
 
-/// Why a request was refused: the name of the error alone, for its message may quote the request.
+/// Why a request was refused.
 pub(super) async fn refusal(access: &Access, response: reqwest::Response) -> ModelError {
     let status = response.status().as_u16();
     let named = response.headers().get("x-amzn-errortype").and_then(|v| v.to_str().ok());
-    let code = match named.map(str::to_owned) {
-        Some(named) => named,
-        None => {
-            let body = response.bytes().await.unwrap_or_default();
-            let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-            body["__type"].as_str().unwrap_or("none").to_owned()
-        }
+    let named = named.map(str::to_owned);
+    let body = match named {
+        Some(_) => Vec::new(),
+        None => error_body(response).await,
     };
-    let code = error_name(&code);
+    let refused = Bedrock::read_refusal(status, named.as_deref(), &body);
     // Credentials that ended before their time: the next request takes fresh ones.
-    if let (Access::Signed(identity), true) = (access, code.contains("Token")) {
+    if let (Access::Signed(identity), ModelError::Refused { code, .. }) = (access, &refused)
+        && code.contains("Token")
+    {
         identity.forget().await;
     }
-    ModelError::Refused { status, code }
+    refused
 }
 
 /// `ThrottlingException` of `ThrottlingException:http://internal.amazon.com/` and of
@@ -211,7 +211,7 @@ pub(super) fn error_name(named: &str) -> String {
 
 /// An answer being read.
 struct Reading {
-    bytes: stream::BoxStream<'static, reqwest::Result<bytes::Bytes>>,
+    bytes: stream::Fuse<AnswerBytes>,
     frames: Frames,
     ready: VecDeque<Delta>,
     /// What tools it has asked for so far.
@@ -225,6 +225,32 @@ struct Reading {
 }
 
 impl Reading {
+    fn new(bytes: AnswerBytes, deadline: Instant, next_token: Duration) -> Self {
+        Self {
+            bytes: bytes.fuse(),
+            frames: Frames::default(),
+            ready: VecDeque::new(),
+            calls: ToolCalls::default(),
+            deadline,
+            next_token,
+            waiting: Waiting::First,
+            saw_stop: false,
+            is_over: false,
+        }
+    }
+
+    fn deltas(self) -> Deltas {
+        let deltas = stream::unfold(self, |mut reading| async move {
+            let item = reading.next().await?;
+            if item.is_err() {
+                reading.is_over = true;
+                reading.calls = ToolCalls::default();
+            }
+            Some((item, reading))
+        });
+        deltas.boxed()
+    }
+
     async fn next(&mut self) -> Option<Result<Delta, ModelError>> {
         loop {
             if let Some(delta) = self.ready.pop_front() {
@@ -251,7 +277,7 @@ impl Reading {
                 // The answer is whole; only the usage or the end is late, or lost.
                 Err(_) | Ok(Some(Err(_)) | None) if self.saw_stop => self.is_over = true,
                 Err(_) => return Some(Err(ModelError::TimedOut(self.waiting))),
-                Ok(Some(Err(error))) => return Some(Err(connection(error))),
+                Ok(Some(Err(error))) => return Some(Err(error)),
                 Ok(None) => return Some(Err(ModelError::BrokeOff("early_end".into()))),
             }
         }

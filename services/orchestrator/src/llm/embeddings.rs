@@ -4,9 +4,10 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use bytes::Bytes;
 use domain::breaker::{Breaker, Permit, Verdict};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 use serde_json::json;
 use tokio::time::timeout;
 use vault::RotatingSecret;
@@ -21,6 +22,8 @@ const BATCH_WITHIN: Duration = Duration::from_secs(20);
 
 /// Requests on their way at a time to an endpoint that takes one text with each.
 const TEXTS_AT_ONCE: usize = 8;
+
+const NOT_ONE_EACH: &str = "the answer is not one embedding for each text";
 
 /// Where texts are embedded.
 #[derive(Clone, Debug)]
@@ -93,6 +96,28 @@ impl Embeddings {
         Ok(Self { http, settings, protocol, breaker: Mutex::default() })
     }
 
+    /// The embeddings in the answer of an OpenAI-compatible endpoint to so many `texts`, in their order (PROTOCOLS 4).
+    ///
+    /// # Errors
+    /// When it is not one embedding for each.
+    pub fn read_answer(answer: &[u8], texts: usize) -> anyhow::Result<Vec<Vec<f32>>> {
+        let Answer { mut data } = serde_json::from_slice(answer).context("read")?;
+        data.sort_by_key(|e| e.index);
+        if !data.iter().enumerate().all(|(place, e)| e.index == place) {
+            bail!(NOT_ONE_EACH);
+        }
+        whole(data.into_iter().map(|e| e.embedding).collect(), texts)
+    }
+
+    /// The embedding in Titan's answer.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn read_titan(answer: &[u8]) -> anyhow::Result<Vec<f32>> {
+        let TitanAnswer { embedding } = serde_json::from_slice(answer).context("read")?;
+        whole(vec![embedding], 1)?.pop().context(NOT_ONE_EACH)
+    }
+
     /// What embeddings are stored under: those of two models are not compared.
     pub(crate) fn model(&self) -> &str {
         &self.settings.model
@@ -130,20 +155,14 @@ impl Embeddings {
     }
 
     async fn ask(&self, texts: &[&str], within: Duration) -> anyhow::Result<Vec<Vec<f32>>> {
-        let embedded = match &self.protocol {
-            Protocol::OpenAi(key) => self.ask_openai(key.as_deref(), texts, within).await?,
+        match &self.protocol {
+            Protocol::OpenAi(key) => self.ask_openai(key.as_deref(), texts, within).await,
             Protocol::Titan(access) => {
                 let each: Vec<_> = texts.iter().map(|text| self.ask_titan(access, text)).collect();
                 let all = stream::iter(each).buffered(TEXTS_AT_ONCE).try_collect();
-                timeout(within, all).await.context("wait")??
+                timeout(within, all).await.context("wait")?
             }
-        };
-        let is_whole = embedded.len() == texts.len()
-            && embedded.iter().all(|e| !e.is_empty() && e.iter().all(|n| n.is_finite()));
-        if !is_whole {
-            bail!("the answer is not one embedding for each text");
         }
-        Ok(embedded)
     }
 
     async fn ask_openai(
@@ -162,13 +181,7 @@ impl Embeddings {
         let begun = Instant::now();
         let sent = post.send().await;
         self.note(begun, &sent, |error| error.is_timeout());
-        let answer: Answer = read(sent).await?;
-        let mut data = answer.data;
-        data.sort_by_key(|e| e.index);
-        if !data.iter().enumerate().all(|(place, e)| e.index == place) {
-            bail!("the answer is not one embedding for each text");
-        }
-        Ok(data.into_iter().map(|e| e.embedding).collect())
+        Self::read_answer(&body_of(sent).await?, texts.len())
     }
 
     async fn ask_titan(&self, access: &BedrockAccess, text: &str) -> anyhow::Result<Vec<f32>> {
@@ -177,8 +190,7 @@ impl Embeddings {
         let begun = Instant::now();
         let sent = post(&self.http, access, base_url, (model.as_str(), "invoke"), body).await;
         self.note(begun, &sent, |_| false);
-        let answer: TitanAnswer = read(Ok(sent?)).await?;
-        Ok(answer.embedding)
+        Self::read_titan(&body_of(Ok(sent?)).await?)
     }
 
     /// Notes a request for the metrics of vendors.
@@ -201,13 +213,20 @@ impl Embeddings {
     }
 }
 
-async fn read<T: DeserializeOwned>(
-    answer: reqwest::Result<reqwest::Response>,
-) -> anyhow::Result<T> {
+/// `embedded`, where they are one for each of so many `texts`.
+fn whole(embedded: Vec<Vec<f32>>, texts: usize) -> anyhow::Result<Vec<Vec<f32>>> {
+    let is_one = |e: &Vec<f32>| !e.is_empty() && e.iter().all(|n| n.is_finite());
+    if embedded.len() != texts || !embedded.iter().all(is_one) {
+        bail!(NOT_ONE_EACH);
+    }
+    Ok(embedded)
+}
+
+async fn body_of(answer: reqwest::Result<reqwest::Response>) -> anyhow::Result<Bytes> {
     let answer = answer.map_err(reqwest::Error::without_url).context("ask")?;
     let status = answer.status();
     if !status.is_success() {
         bail!("refused with status {}", status.as_u16());
     }
-    answer.json().await.map_err(reqwest::Error::without_url).context("read")
+    answer.bytes().await.map_err(reqwest::Error::without_url).context("read")
 }

@@ -13,6 +13,7 @@ mod tool_calls;
 use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use dialogue_core::{Prompt, Utterance, tool::ToolSchema};
 use domain::{Personal, Sound};
 use futures::{StreamExt as _, stream::BoxStream};
@@ -172,6 +173,9 @@ pub struct Usage {
 /// An answer on its way. It ends when the model is done; an error is its last item. Dropping it
 /// closes the connection to the vendor.
 pub type Deltas = BoxStream<'static, Result<Delta, ModelError>>;
+
+/// The body of a vendor's answer, piece by piece as it comes.
+pub type AnswerBytes = BoxStream<'static, Result<Bytes, ModelError>>;
 
 /// A language model.
 #[async_trait]

@@ -7,14 +7,15 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use async_trait::async_trait;
-use futures::{StreamExt as _, stream};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::Value;
 use tokio::time::{Instant, timeout, timeout_at};
 use vault::RotatingSecret;
 
 use self::chunk::Chunk;
 use crate::llm::{
-    Delta, Deltas, Filled, Form, LanguageModel, ModelError, Price, Request, Usage, Waiting, filled,
+    AnswerBytes, Delta, Deltas, Filled, Form, LanguageModel, ModelError, Price, Request, Usage,
+    Waiting, filled,
     patience::{END_WITHIN, Patience},
     sse::{EventParser, TooLong},
     tool_calls::ToolCalls,
@@ -22,6 +23,9 @@ use crate::llm::{
 
 /// As much of an error's body as is read for its code, in bytes.
 const ERROR_BODY_BYTES_MAX: usize = 16 * 1024;
+
+/// The event after which nothing follows.
+const DONE: &str = "[DONE]";
 
 /// The longest error code kept.
 const ERROR_CODE_CHARS_MAX: usize = 64;
@@ -104,6 +108,20 @@ impl OpenAi {
             patience.http().build().context("build the HTTP client of the language model")?;
         Ok(Self { http, settings, key, patience })
     }
+
+    /// Reads an answer as its bytes come (PROTOCOLS 4), which are waited for as everywhere. To be polled within a runtime of
+    /// Tokio.
+    pub fn read(bytes: AnswerBytes) -> Deltas {
+        let Patience { first_token, next_token, .. } = Patience::default();
+        Reading::new(bytes, Instant::now() + first_token, next_token).deltas()
+    }
+
+    /// Why a request was refused, by an answer other than 2xx. Its message is left out: vendors quote the request in it.
+    pub fn read_refusal(status: u16, answer: &[u8]) -> ModelError {
+        let answer: Option<Value> = serde_json::from_slice(answer).ok();
+        let code = answer.map_or_else(|| "none".into(), |answer| error_code(&answer["error"]));
+        ModelError::Refused { status, code }
+    }
 }
 
 #[async_trait]
@@ -154,32 +172,14 @@ impl OpenAi {
             let refused = timeout_at(deadline, refusal(response)).await;
             return Err(refused.unwrap_or(ModelError::TimedOut(Waiting::First)));
         }
-        let reading = Reading {
-            bytes: response.bytes_stream().fuse().boxed(),
-            parser: EventParser::default(),
-            ready: VecDeque::new(),
-            calls: ToolCalls::default(),
-            deadline,
-            next_token: self.patience.next_token,
-            waiting: Waiting::First,
-            saw_finish: false,
-            is_over: false,
-        };
-        let deltas = stream::unfold(reading, |mut reading| async move {
-            let item = reading.next().await?;
-            if item.is_err() {
-                reading.is_over = true;
-                reading.calls = ToolCalls::default();
-            }
-            Some((item, reading))
-        });
-        Ok(deltas.boxed())
+        let bytes = response.bytes_stream().map_err(connection).boxed();
+        Ok(Reading::new(bytes, deadline, self.patience.next_token).deltas())
     }
 }
 
 /// An answer being read.
 struct Reading {
-    bytes: stream::BoxStream<'static, reqwest::Result<bytes::Bytes>>,
+    bytes: stream::Fuse<AnswerBytes>,
     parser: EventParser,
     ready: VecDeque<Delta>,
     /// What tools it has asked for so far.
@@ -193,6 +193,32 @@ struct Reading {
 }
 
 impl Reading {
+    fn new(bytes: AnswerBytes, deadline: Instant, next_token: Duration) -> Self {
+        Self {
+            bytes: bytes.fuse(),
+            parser: EventParser::default(),
+            ready: VecDeque::new(),
+            calls: ToolCalls::default(),
+            deadline,
+            next_token,
+            waiting: Waiting::First,
+            saw_finish: false,
+            is_over: false,
+        }
+    }
+
+    fn deltas(self) -> Deltas {
+        let deltas = stream::unfold(self, |mut reading| async move {
+            let item = reading.next().await?;
+            if item.is_err() {
+                reading.is_over = true;
+                reading.calls = ToolCalls::default();
+            }
+            Some((item, reading))
+        });
+        deltas.boxed()
+    }
+
     async fn next(&mut self) -> Option<Result<Delta, ModelError>> {
         loop {
             if let Some(delta) = self.ready.pop_front() {
@@ -212,9 +238,13 @@ impl Reading {
                 Err(_) => return Some(Err(ModelError::TimedOut(self.waiting))),
                 Ok(Some(Err(_))) | Ok(None) if self.saw_finish => {
                     self.is_over = true;
-                    self.parser.finish().into_iter().collect()
+                    // What is cut off in it no longer matters.
+                    if let Some(last) = self.parser.finish() {
+                        let _ = self.take(&last);
+                    }
+                    continue;
                 }
-                Ok(Some(Err(e))) => return Some(Err(connection(e))),
+                Ok(Some(Err(error))) => return Some(Err(error)),
                 Ok(Some(Ok(bytes))) => match self.parser.push(&bytes) {
                     Ok(events) => events,
                     Err(TooLong) => {
@@ -227,6 +257,10 @@ impl Reading {
                 },
             };
             for event in events {
+                if event.trim() == DONE {
+                    self.is_over = true;
+                    break;
+                }
                 if let Err(e) = self.take(&event) {
                     self.ready.clear();
                     return Some(Err(e));
@@ -236,10 +270,6 @@ impl Reading {
     }
 
     fn take(&mut self, event: &str) -> Result<(), ModelError> {
-        if event.trim() == "[DONE]" {
-            self.is_over = true;
-            return Ok(());
-        }
         let chunk: Chunk = serde_json::from_str(event)
             .map_err(|_| ModelError::Unreadable("an event is not a chunk in JSON"))?;
         if let Some(error) = chunk.error.filter(|e| !e.is_null()) {
@@ -283,6 +313,11 @@ pub(super) fn connection(e: reqwest::Error) -> ModelError {
 
 async fn refusal(response: reqwest::Response) -> ModelError {
     let status = response.status().as_u16();
+    OpenAi::read_refusal(status, &error_body(response).await)
+}
+
+/// As much of the body of an error as is read.
+pub(super) async fn error_body(response: reqwest::Response) -> Vec<u8> {
     let mut body = Vec::new();
     let mut bytes = response.bytes_stream();
     while let Some(Ok(piece)) = bytes.next().await {
@@ -291,9 +326,7 @@ async fn refusal(response: reqwest::Response) -> ModelError {
             break;
         }
     }
-    let parsed: Option<Value> = serde_json::from_slice(&body).ok();
-    let code = parsed.as_ref().map_or_else(|| "none".into(), |b| error_code(&b["error"]));
-    ModelError::Refused { status, code }
+    body
 }
 
 /// The code or type of an error object. Its message is left out: vendors quote the request in it.
@@ -304,4 +337,56 @@ fn error_code(error: &Value) -> String {
         _ => None,
     });
     field.unwrap_or_else(|| "none".into()).chars().take(ERROR_CODE_CHARS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use serde_json::json;
+
+    use super::*;
+
+    /// What is read of `pieces`, and of what breaks off then where it does.
+    async fn read(pieces: &[&str], breaks: bool) -> (Vec<Delta>, Option<ModelError>) {
+        let broken = breaks.then(|| Err(ModelError::Connection("gone".into())));
+        let pieces = pieces.iter().map(|piece| Ok(Bytes::copy_from_slice(piece.as_bytes())));
+        let bytes = stream::iter(pieces.chain(broken).collect::<Vec<_>>()).boxed();
+        let (mut deltas, mut read) = (OpenAi::read(bytes), Vec::new());
+        while let Some(delta) = deltas.next().await {
+            match delta {
+                Ok(delta) => read.push(delta),
+                Err(error) => return (read, Some(error)),
+            }
+        }
+        (read, None)
+    }
+
+    fn event(choice: Value) -> String {
+        format!("data: {}\n\n", json!({"choices": [choice]}))
+    }
+
+    #[tokio::test]
+    async fn nothing_counts_that_follows_the_end_however_it_is_cut() {
+        let text = |text: &str| event(json!({"delta": {"content": text}}));
+        let (first, end, more) = (text("One."), "data: [DONE]\n\n", text("Two."));
+        let whole = format!("{first}{end}{more}");
+        for pieces in [vec![whole.as_str()], vec![first.as_str(), end, more.as_str()]] {
+            let (deltas, error) = read(&pieces, false).await;
+            assert_eq!(deltas, [Delta::Text("One.".into())]);
+            assert!(error.is_none(), "{error:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_has_ended_loses_nothing_to_what_is_cut_off_behind_it() {
+        let answer = event(json!({"delta": {"content": "One."}, "finish_reason": "stop"}));
+        for (rest, breaks) in [("data: {\"choices\":[],\"usa", true), ("data: [DO", false)] {
+            let (deltas, error) = read(&[&answer, rest], breaks).await;
+            assert_eq!(deltas, [Delta::Text("One.".into())]);
+            assert!(error.is_none(), "{error:?}");
+        }
+        let begun = event(json!({"delta": {"content": "One."}}));
+        let (_, error) = read(&[&begun, "data: {\"cho"], false).await;
+        assert!(matches!(error, Some(ModelError::Unreadable(_))), "{error:?}");
+    }
 }

@@ -16,11 +16,11 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use dialogue_core::{Prompt, Role, Utterance, join};
 use domain::g711;
-use futures::stream;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use reqwest::header;
 use serde_json::{Value, json};
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, watch},
     time::{Instant, timeout_at},
 };
 
@@ -29,8 +29,8 @@ use self::{
     talk::Talk,
 };
 use crate::llm::{
-    ANSWER_TOKENS_MAX, BedrockAccess, Deltas, Exchange, GO_ON, LanguageModel, ModelError, Price,
-    Request, Waiting,
+    ANSWER_TOKENS_MAX, AnswerBytes, BedrockAccess, Deltas, Exchange, GO_ON, LanguageModel,
+    ModelError, Price, Request, Waiting,
     bedrock::{SERVICE, StreamSigner, body::OPENING, escaped, refusal},
     openai::connection,
     patience::Patience,
@@ -101,6 +101,18 @@ impl Sonic {
             .build()
             .context("build the HTTP client of Nova Sonic")?;
         Ok(Self { http, settings, access, patience })
+    }
+
+    /// Reads what a session answers as its bytes come (PROTOCOLS 5.1), which are waited for as everywhere. `told` holds what came
+    /// of the tools that it asks for; it ends where nobody will know. To be called and polled within a runtime of Tokio.
+    pub fn read(bytes: AnswerBytes, told: watch::Receiver<Vec<Exchange>>) -> Deltas {
+        let patience = Patience::default();
+        let mut script = Script::default();
+        let (_, voice) = script.listen();
+        // Nobody hears what would be said to it.
+        let (say, _) = mpsc::unbounded_channel();
+        let deadline = Instant::now() + patience.first_token;
+        Talk::new(bytes, (say, script, voice), told, deadline, patience).deltas()
     }
 
     /// What the session is told before anybody speaks.
@@ -190,8 +202,9 @@ impl LanguageModel for Sonic {
             let refused = timeout_at(deadline, refusal(&self.access, response)).await;
             return Err(refused.unwrap_or(ModelError::TimedOut(Waiting::First)));
         }
+        let bytes = response.bytes_stream().map_err(connection).boxed();
         let told = hearing.told.clone();
-        Ok(Talk::new(response, (say, script, voice), told, deadline, self.patience).deltas())
+        Ok(Talk::new(bytes, (say, script, voice), told, deadline, self.patience).deltas())
     }
 }
 

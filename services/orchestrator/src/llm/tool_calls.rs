@@ -105,8 +105,10 @@ impl ToolCalls {
     pub(super) fn finish(&mut self) -> Vec<Asked> {
         let mut named: Vec<Asked> = Vec::new();
         for (place, (_, mut call)) in std::mem::take(&mut self.calls).into_iter().enumerate() {
-            if call.id.is_empty() || named.iter().any(|before| before.id == call.id) {
-                call.id = format!("call_{place}");
+            let is_taken = |id: &str| named.iter().any(|before| before.id == id);
+            if call.id.is_empty() || is_taken(&call.id) {
+                let mut free = (place..).map(|number| format!("call_{number}"));
+                call.id = free.find(|id| !is_taken(id)).unwrap_or_default();
             }
             named.push(call);
         }
@@ -165,6 +167,18 @@ mod tests {
         assert_eq!(
             joined(without_index),
             [call("call_0", "book", "{\"d\":1}"), call("call_1", "weather", "{}")]
+        );
+    }
+
+    #[test]
+    fn a_name_that_is_made_up_is_no_other_requests() {
+        let first_has_it = json!([
+            {"index": 0, "id": "call_1", "function": {"name": "book", "arguments": "{}"}},
+            {"index": 1, "function": {"name": "weather", "arguments": "{}"}},
+        ]);
+        assert_eq!(
+            joined(first_has_it),
+            [call("call_1", "book", "{}"), call("call_2", "weather", "{}")]
         );
     }
 

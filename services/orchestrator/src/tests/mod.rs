@@ -6,6 +6,7 @@ mod desk;
 mod handed_over;
 mod hooks;
 mod knowledge;
+mod listening;
 mod model_server;
 mod models;
 mod own_tools;

@@ -10,9 +10,11 @@ use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     sync::Notify,
 };
+
+use super::listening::listen;
 
 /// What the server does next in its answer.
 pub(crate) enum Step {
@@ -52,8 +54,6 @@ impl ModelServer {
     pub(crate) async fn start(
         script: impl Fn(usize, &Value) -> Result<Vec<Step>, (u16, &'static str)> + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
         let shared = Arc::new(Shared {
             script: Box::new(script),
             requests: Mutex::default(),
@@ -61,12 +61,8 @@ impl ModelServer {
             left: Notify::new(),
         });
         let serving = shared.clone();
-        tokio::spawn(async move {
-            while let Ok((socket, _)) = listener.accept().await {
-                tokio::spawn(serve(socket, serving.clone()));
-            }
-        });
-        Self { base_url, shared }
+        let base = listen(move |socket| serve(socket, serving.clone())).await;
+        Self { base_url: format!("{base}/v1"), shared }
     }
 
     /// Answers every request with three sentences that name the request, one delta a word; one that

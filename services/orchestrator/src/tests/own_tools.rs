@@ -7,12 +7,12 @@ use domain::{Envelope, Personal};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpListener,
     sync::Notify,
 };
 
 use super::{
     desk::{GREETING, Outbox, Talk, World, openai, rules},
+    listening::listen,
     model_server::{ModelServer, Step},
     tools::clinic_with,
 };
@@ -31,31 +31,28 @@ struct System {
 impl System {
     /// One that answers every request with `answer`, as it is; `None`: never.
     async fn start(answer: Option<String>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
         let (requests, asked) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Notify::new()));
         let (kept, told) = (requests.clone(), asked.clone());
-        tokio::spawn(async move {
-            while let Ok((mut socket, _)) = listener.accept().await {
-                let (kept, told, answer) = (kept.clone(), told.clone(), answer.clone());
-                tokio::spawn(async move {
-                    let mut request = Vec::new();
-                    let mut buffer = [0; 4096];
-                    while !is_whole(&request) {
-                        match socket.read(&mut buffer).await {
-                            Ok(read) if read > 0 => request.extend_from_slice(&buffer[..read]),
-                            _ => return,
-                        }
+        let base = listen(move |mut socket| {
+            let (kept, told, answer) = (kept.clone(), told.clone(), answer.clone());
+            async move {
+                let mut request = Vec::new();
+                let mut buffer = [0; 4096];
+                while !is_whole(&request) {
+                    match socket.read(&mut buffer).await {
+                        Ok(read) if read > 0 => request.extend_from_slice(&buffer[..read]),
+                        _ => return,
                     }
-                    kept.lock().unwrap().push(String::from_utf8(request).unwrap());
-                    told.notify_one();
-                    match answer {
-                        Some(answer) => drop(socket.write_all(answer.as_bytes()).await),
-                        None => std::future::pending().await,
-                    }
-                });
+                }
+                kept.lock().unwrap().push(String::from_utf8(request).unwrap());
+                told.notify_one();
+                match answer {
+                    Some(answer) => drop(socket.write_all(answer.as_bytes()).await),
+                    None => std::future::pending().await,
+                }
             }
-        });
+        })
+        .await;
         Self { base, requests, asked }
     }
 

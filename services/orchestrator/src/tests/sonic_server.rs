@@ -13,10 +13,9 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::{Bytes, BytesMut};
 use h2::{RecvStream, SendStream, server};
 use serde_json::{Value, json};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Notify,
-};
+use tokio::{net::TcpStream, sync::Notify};
+
+use super::listening::listen;
 
 /// What the server does next.
 pub(crate) enum Step {
@@ -58,8 +57,6 @@ impl SonicServer {
     pub(crate) async fn start(
         script: impl Fn(usize, &[Value]) -> Answers + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base_url = format!("http://{}", listener.local_addr().unwrap());
         let shared = Arc::new(Shared {
             script: Box::new(script),
             sessions: Mutex::default(),
@@ -67,11 +64,7 @@ impl SonicServer {
             left: Notify::new(),
         });
         let serving = shared.clone();
-        tokio::spawn(async move {
-            while let Ok((socket, _)) = listener.accept().await {
-                tokio::spawn(serve(socket, serving.clone()));
-            }
-        });
+        let base_url = listen(move |socket| serve(socket, serving.clone())).await;
         Self { base_url, shared }
     }
 

@@ -317,7 +317,8 @@ async fn a_pause_of_the_recording_is_told_to_the_task_that_holds_the_call() {
     let Some(world) = clinic().await else { return };
     let talk = world.call().await;
     let call = talk.call.clone().unwrap();
-    world.shell.cache.set_edge_of(&call, "edge-task-2").await.unwrap();
+    let (cache, now) = (&world.shell.cache, Timestamp::now());
+    cache.attach_call(&call, 1, "edge-task-2:1", "edge-task-2", now).await.unwrap();
     let message = talk.says(3, "I will pay by card", None);
     let out = Outbox::default();
     let outcome = run(&talk, &out, &message, CALLER, ToolRequest::PauseRecording).await;

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use domain::{Channel, Timestamp};
 
 use self::calendar_file::Parties;
-pub use self::ses::Ses;
+pub use self::ses::{Ses, read_answer};
 use super::{
     ChannelAdapter, ExternalId, Forgery, Malformed, OutgoingPart, PartBody, Reception, Route,
     SendFault, VendorRequest,

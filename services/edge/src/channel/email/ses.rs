@@ -105,8 +105,12 @@ impl Ses {
     }
 }
 
-/// What became of a send, by the answer. SES's own words may name the person, so only their kind is told.
-fn read_answer(status: u16, kind: &str, body: &[u8]) -> Result<ExternalId, SendFault> {
+/// What became of a send, by the answer and the kind of error it names. SES's own words may name the person, so only their kind
+/// is told.
+///
+/// # Errors
+/// What is to be done about a send that did not arrive, or may not have.
+pub fn read_answer(status: u16, kind: &str, body: &[u8]) -> Result<ExternalId, SendFault> {
     match status {
         200..=299 => match serde_json::from_slice::<Sent>(body) {
             Ok(sent) if !sent.message_id.is_empty() => Ok(sent.message_id),

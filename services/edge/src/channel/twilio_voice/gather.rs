@@ -25,6 +25,8 @@ use crate::{
 const REPLY_WITHIN: Duration = Duration::from_millis(1500);
 /// So often the caller is asked for patience: with what is said and the pauses, 10 s (DESIGN 3).
 const WAITS_MAX: u32 = 4;
+/// Far more than fit into [`CALL_LIMIT`].
+const TURNS_MAX: u32 = 100_000;
 /// So often a caller who says nothing is asked.
 const SILENT_QUESTIONS: u32 = 2;
 /// B4.
@@ -52,9 +54,9 @@ pub(super) struct Call {
     pub(super) now: Timestamp,
 }
 
-/// Where a call stands, in the URL that Twilio comes back to.
+/// Where a call without a media stream stands, in the URL that Twilio comes back to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Place {
+pub struct Place {
     /// The caller's turn that is asked for, or, while it is waited for, answered.
     turn: u32,
     /// How often the caller was asked for patience in it.
@@ -72,11 +74,17 @@ impl Place {
         Self { turn, wait: 0, silent: 0, unheard: false, warned: false }
     }
 
-    fn next(self) -> Self {
+    /// Where it stands once this turn is answered.
+    #[must_use]
+    pub fn next(self) -> Self {
         Self { warned: self.warned, ..Self::of_turn(self.turn + 1) }
     }
 
-    fn read(query: &str) -> Result<Self, Malformed> {
+    /// Reads the query of the URL.
+    ///
+    /// # Errors
+    /// When it is none of ours.
+    pub fn read(query: &str) -> Result<Self, Malformed> {
         let number = |name: &str| {
             let value =
                 query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
@@ -84,18 +92,19 @@ impl Place {
         };
         let counter = |name| number(name).unwrap_or(Ok(0));
         match number("turn").ok_or_else(|| Malformed::new("turn", "is missing"))?? {
-            0 => Err(Malformed::new("turn", "must be 1 or more")),
-            turn => Ok(Self {
+            turn @ 1..=TURNS_MAX => Ok(Self {
                 turn,
                 wait: counter("wait")?,
                 silent: counter("silent")?,
                 unheard: counter("unheard")? > 0,
                 warned: counter("warned")? > 0,
             }),
+            _ => Err(Malformed::new("turn", "is no turn's number")),
         }
     }
 
-    fn url(self, prefix: &str) -> String {
+    /// The URL, from the path on: that of `SB_PUBLIC_BASE_URL` is `prefix`.
+    pub fn url(self, prefix: &str) -> String {
         let Self { turn, wait, silent, unheard, warned } = self;
         let mut url = format!("{prefix}{COLLECT_PATH}?turn={turn}");
         let counters = [
@@ -477,7 +486,16 @@ mod tests {
             // The fragment is not sent.
             assert_eq!(Place::read(rest.split_once('#').unwrap().0).unwrap(), place);
         }
-        for bad in ["", "turn=", "turn=0", "turn=-1", "turn=x", "wait=1", "turn=1&wait=x"] {
+        for bad in [
+            "",
+            "turn=",
+            "turn=0",
+            "turn=-1",
+            "turn=x",
+            "turn=4294967295",
+            "wait=1",
+            "turn=1&wait=x",
+        ] {
             assert!(Place::read(bad).is_err(), "{bad}");
         }
     }

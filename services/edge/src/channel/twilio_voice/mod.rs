@@ -30,8 +30,9 @@ use crate::{
 };
 
 use gather::Gather;
+pub use gather::Place;
 pub use replies::WrittenReplies;
-pub use transfer::{NotUpdated, Transfers};
+pub use transfer::{NotUpdated, Transfers, read_refusal};
 use twiml::Document;
 pub(super) use twiml::escaped;
 

@@ -127,11 +127,8 @@ impl Transfers {
         if status.is_success() {
             return Ok(());
         }
-        let refusal: Refusal = answer.json().await.unwrap_or_default();
-        Err(match refusal.code {
-            NOT_IN_PROGRESS => NotUpdated::Over,
-            code => anyhow!("update the call at Twilio: {status}, code {code}").into(),
-        })
+        let body = answer.bytes().await.unwrap_or_default();
+        Err(read_refusal(status.as_u16(), &body))
     }
 
     /// What is said to whoever takes the call, before both talk.
@@ -144,5 +141,14 @@ impl Transfers {
                 Document::default().response()
             }
         }
+    }
+}
+
+/// Why Twilio did not take a document, by an answer other than 2xx (PROTOCOLS 1.6).
+pub fn read_refusal(status: u16, answer: &[u8]) -> NotUpdated {
+    let refusal = serde_json::from_slice::<Refusal>(answer).unwrap_or_default();
+    match refusal.code {
+        NOT_IN_PROGRESS => NotUpdated::Over,
+        code => anyhow!("update the call at Twilio: {status}, code {code}").into(),
     }
 }

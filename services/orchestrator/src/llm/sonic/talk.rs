@@ -3,12 +3,8 @@ use std::{collections::VecDeque, time::Duration};
 use aws_smithy_eventstream::smithy::parse_response_headers;
 use aws_smithy_types::event_stream::Message;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use bytes::Bytes;
 use domain::g711;
-use futures::{
-    StreamExt as _,
-    stream::{self, BoxStream},
-};
+use futures::{StreamExt as _, stream};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::{
@@ -18,9 +14,8 @@ use tokio::{
 
 use super::protocol::{Block, Event, RATE_HZ, Script, Stop, Voice};
 use crate::llm::{
-    Asked, Delta, Deltas, Exchange, ModelError, Spoken, Usage, Waiting,
+    AnswerBytes, Asked, Delta, Deltas, Exchange, ModelError, Spoken, Usage, Waiting,
     bedrock::{Frames, error_name},
-    openai::connection,
     patience::{END_WITHIN, Patience},
 };
 
@@ -37,7 +32,7 @@ const ARGUMENTS_BYTES_MAX: usize = 32 * 1024;
 
 /// A session that answers one turn.
 pub(super) struct Talk {
-    bytes: BoxStream<'static, reqwest::Result<Bytes>>,
+    bytes: stream::Fuse<AnswerBytes>,
     frames: Frames,
     /// `None` once everything was said.
     say: Option<mpsc::UnboundedSender<Value>>,
@@ -81,7 +76,7 @@ enum Step {
 
 impl Talk {
     pub(super) fn new(
-        response: reqwest::Response,
+        bytes: AnswerBytes,
         (say, script, voice): (mpsc::UnboundedSender<Value>, Script, Voice),
         told: watch::Receiver<Vec<Exchange>>,
         deadline: Instant,
@@ -91,7 +86,7 @@ impl Talk {
         // While a tool runs nobody listens; what was missed then is not made up for.
         quiet.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
-            bytes: response.bytes_stream().fuse().boxed(),
+            bytes: bytes.fuse(),
             frames: Frames::default(),
             say: Some(say),
             script,
@@ -157,7 +152,7 @@ impl Talk {
                 // The answer is whole; only the usage or the end is late, or lost.
                 Err(_) | Ok(Some(Err(_)) | None) if is_whole => self.take(Step::Over),
                 Err(_) => return Some(Err(ModelError::TimedOut(self.waiting))),
-                Ok(Some(Err(error))) => return Some(Err(connection(error))),
+                Ok(Some(Err(error))) => return Some(Err(error)),
                 Ok(None) => return Some(Err(ModelError::BrokeOff("early_end".into()))),
             }
         }
