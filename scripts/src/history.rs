@@ -20,7 +20,7 @@ const WRITE_LIMIT: Duration = Duration::from_secs(30);
 const DOUBT_LIMIT: Duration = Duration::from_secs(90);
 const POLL: Duration = Duration::from_millis(100);
 const CONNECTIONS: usize = 2;
-const TRANSCRIPT_LINES: u32 = 100;
+pub(crate) const TRANSCRIPT_LINES: u32 = 100;
 
 /// The history of the tenant `demo`.
 pub struct History(Store);

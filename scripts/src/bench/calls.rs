@@ -20,19 +20,19 @@ use super::{CALL_STAGES, OUR_NUMBER, Waterfall, row};
 use crate::history::History;
 use crate::outside::Outside;
 
-/// What a caller says in one call of about 80 s, one turn each.
+/// What a caller says in one call of about 80 s, one turn each, and nothing that leads to a human.
 const WORDS: [&str; 12] = [
     "hello there",
     "I would like to make an appointment",
-    "tomorrow at ten please",
+    "my name is Anna Lee",
+    "never mind the appointment",
     "Could you tell me what it costs?",
-    "My tooth has hurt since Tuesday",
-    "Can I book for tomorrow at ten?",
     "I would like to make an appointment",
-    "on Friday at three please",
+    "for Anna Lee please",
+    "never mind the appointment",
     "Could you tell me what it costs?",
-    "My tooth has hurt since Monday",
-    "tomorrow at ten please",
+    "I would like to make an appointment",
+    "never mind the appointment",
     "thank you goodbye",
 ];
 /// Callers begin apart, so that their turns do not fall together.

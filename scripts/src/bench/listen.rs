@@ -14,7 +14,7 @@ use store::messages::Speaker;
 use store::seed::DEMO;
 
 use super::{OUR_NUMBER, Spread};
-use crate::history::History;
+use crate::history::{History, TRANSCRIPT_LINES};
 use crate::outside::Outside;
 
 /// What the rules engine cannot do, so that the model is asked.
@@ -102,14 +102,22 @@ fn script(n: usize, kind: usize, cough: &Path) -> CallScript {
 async fn was_interrupted(history: &History, report: &CallReport) -> anyhow::Result<bool> {
     let call = CallSid::parse(&report.sid).context("read the simulator's call id")?;
     let conversation = ConversationId::of_call(DEMO, &call);
-    // What was heard is told with the end of the call, which comes before the recording.
+    // By then all that the caller said is there.
     history.recording(&call).await?;
-    // The greeting, the question and the answer.
-    let (lines, _) = history.whole(conversation, 3, 1).await?;
+    let told = history.until(async |tx| {
+        let lines = store::messages::transcript(tx, conversation, TRANSCRIPT_LINES).await?;
+        let answer = lines.iter().filter(|line| line.speaker == Speaker::Agent).nth(1);
+        let whole = answer.and_then(|answer| answer.heard_whole);
+        Ok(whole.map(|whole| (lines, whole)))
+    });
+    let (lines, was_whole) = told.await.context("wait for what the caller heard of the answer")?;
     let said = lines.iter().filter(|line| line.speaker == Speaker::User).count();
-    let answer = lines.iter().filter(|line| line.speaker == Speaker::Agent).nth(1);
-    let answer = answer.context("the caller was not answered")?;
-    Ok(said > 1 || answer.heard_whole != Some(true))
+    let is_interrupted = said > 1 || !was_whole;
+    if is_interrupted {
+        let sid = &report.sid;
+        eprintln!("call {sid}: {said} messages of the caller, the answer whole: {was_whole}");
+    }
+    Ok(is_interrupted)
 }
 
 /// From the clear of what the agent was saying until it is heard again.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use boot::Environment;
 use domain::ConversationId;
-use futures::future::try_join_all;
+use futures::{FutureExt as _, future::try_join_all};
 use serde_json::{Value, json};
 use simulator::meta::Chat;
 use store::messages::Speaker;
@@ -216,17 +216,15 @@ pub async fn soak(load: SoakLoad, log: &Log) -> anyhow::Result<SoakVerdict> {
 
     let trouble_until = Instant::now() + load.lasting;
     let until = trouble_until + CALM;
-    let (troubled, called, written, samples) = tokio::join!(
+    let ((), called, written, samples) = tokio::try_join!(
         trouble(&outside, trouble_until),
         traffic::calls(&outside, load.calls, trouble_until),
         write(&outside, load.writers, trouble_until),
-        watch(&processes, until),
-    );
-    troubled?;
-    let written = written?;
+        watch(&processes, until).map(Ok),
+    )?;
     let unsettled = unsettled(&history, &written).await?;
     let sent = written.iter().map(|of| of.chat.replies().len()).sum();
-    let people = ledger::judge(&history, called?, written).await?;
+    let people = ledger::judge(&history, called, written).await?;
     let refusals = outside.until(SETTLE_LIMIT, "/sim/chats/refusals", |_: &_| true).await?;
     let alive: Vec<(String, i32)> =
         mesh.processes().map(|(name, pid)| (name.to_owned(), pid)).collect();
@@ -259,7 +257,7 @@ async fn trouble(outside: &Outside, until: Instant) -> anyhow::Result<()> {
         }
         match path.starts_with("/sim/faults") {
             true => outside.put(path, fault).await?,
-            false => drop(outside.post(path, fault).await?),
+            false => outside.tell(path, fault).await?,
         }
         sleep_until(next).await;
     }
