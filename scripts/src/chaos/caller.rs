@@ -74,9 +74,9 @@ impl Phrases {
     }
 
     fn asks_again(&self, heard: &str) -> bool {
-        heard.contains(&*self.settings.repeat_request)
-            || heard.contains(dialogue_core::RECOVERY)
-            || heard.contains(&*self.settings.apology)
+        let Phrases { settings } = self;
+        let asks = [&*settings.repeat_request, &settings.slower_request, &settings.apology];
+        asks.iter().chain(&[dialogue_core::RECOVERY]).any(|asks| heard.contains(asks))
     }
 
     /// Whoever is asked whether they are there, having just spoken, was not heard.
@@ -257,7 +257,8 @@ mod tests {
     #[test]
     fn who_is_asked_to_says_it_again_in_another_word() {
         let settings = TenantSettings::default();
-        for asks in [&settings.repeat_request, &settings.resumed, &settings.apology] {
+        let TenantSettings { repeat_request, slower_request, resumed, apology, .. } = &settings;
+        for asks in [repeat_request, slower_request, resumed, apology] {
             let (next, outcome) = after_the_first_word(&[(&**asks, 9_000)], 17_000);
             assert_eq!((next, outcome), (Next::Say("cedar"), Outcome::Excused), "{asks}");
         }

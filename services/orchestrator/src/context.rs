@@ -31,6 +31,53 @@ pub(crate) struct Context {
     seen: Option<u64>,
 }
 
+/// What Redis has of a context.
+pub(crate) struct Kept {
+    /// `None` where it is not there, or cannot be read.
+    state: Option<State>,
+    /// Its version, as in [`Context`].
+    seen: Option<u64>,
+}
+
+impl Kept {
+    /// Asks Redis.
+    pub(crate) async fn read(cache: &Cache, conversation: ConversationId) -> Self {
+        match cache.context(conversation).await {
+            Ok(Some(stored)) => {
+                let body = serde_json::from_str::<Stored>(&stored.body).inspect_err(|error| {
+                    tracing::warn!(%error, "a context cannot be read; rebuilt from the history");
+                });
+                Self { state: body.ok().map(Stored::into_state), seen: Some(stored.version) }
+            }
+            Ok(None) => Self { state: None, seen: Some(0) },
+            Err(error) => {
+                tracing::warn!(%error, "the context cannot be had from Redis");
+                Self { state: None, seen: None }
+            }
+        }
+    }
+
+    /// Whether Redis had it. What Redis has nothing of it may have lost.
+    pub(crate) fn was_in_redis(&self) -> bool {
+        // The versions that are written begin with 1.
+        self.seen.is_some_and(|version| version > 0)
+    }
+
+    /// The context; where Redis did not give it, rebuilt from the history as it was before `message`.
+    pub(crate) async fn or_rebuilt(
+        self,
+        store: &Store,
+        desk: &Desk,
+        message: &Envelope,
+    ) -> Context {
+        let state = match self.state {
+            Some(state) => state,
+            None => reload(store, desk, message).await,
+        };
+        Context { state, seen: self.seen }
+    }
+}
+
 impl Context {
     /// Reads the context from Redis; where it is not there, rebuilds it from the history as it was
     /// before `message`.
@@ -40,28 +87,7 @@ impl Context {
         desk: &Desk,
         message: &Envelope,
     ) -> Self {
-        let conversation = message.conversation;
-        let seen = match cache.context(conversation).await {
-            Ok(Some(stored)) => match serde_json::from_str::<Stored>(&stored.body) {
-                Ok(body) => return Self { state: body.into_state(), seen: Some(stored.version) },
-                Err(error) => {
-                    tracing::warn!(%error, "a context cannot be read; rebuilt from the history");
-                    Some(stored.version)
-                }
-            },
-            Ok(None) => Some(0),
-            Err(error) => {
-                tracing::warn!(%error, "the context cannot be had from Redis");
-                None
-            }
-        };
-        Self { state: reload(store, desk, message).await, seen }
-    }
-
-    /// Whether Redis had it. What Redis has nothing of it may have lost.
-    pub(crate) fn was_in_redis(&self) -> bool {
-        // The versions that are written begin with 1.
-        self.seen.is_some_and(|version| version > 0)
+        Kept::read(cache, message.conversation).await.or_rebuilt(store, desk, message).await
     }
 
     /// Writes the context back for the next 30 minutes. A Redis that is away costs nothing but a
@@ -210,6 +236,8 @@ struct Stored {
     appointment: Option<Offer>,
     misses: u32,
     off_record: bool,
+    #[serde(default)]
+    slowly: bool,
     ended: bool,
     gap: bool,
 }
@@ -284,6 +312,7 @@ impl Stored {
             appointment: enquiry.appointment.clone(),
             misses: state.misses,
             off_record: state.off_record,
+            slowly: state.slowly,
             ended: state.ended,
             gap: state.gap,
         }
@@ -326,6 +355,7 @@ impl Stored {
             },
             misses: self.misses,
             off_record: self.off_record,
+            slowly: self.slowly,
             ended: self.ended,
             gap: self.gap,
         }
@@ -404,6 +434,7 @@ mod tests {
         }
         state.gap = true;
         state.misses = 1;
+        state.slowly = true;
         let offer = |appointment: Option<&str>| Offer {
             start: jiff::Timestamp::UNIX_EPOCH,
             appointment: appointment.map(str::to_owned),

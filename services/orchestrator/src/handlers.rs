@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use crate::{
     Shell, attachments,
-    context::{self, Context},
+    context::{self, Context, Kept},
     hooks::{self, Around},
     ledger::TurnLedger,
     outlet::Outlet,
@@ -93,7 +93,6 @@ pub(crate) async fn message_received(
     let started_at = Timestamp::now();
     crash_point("orchestrator.received");
     let tenant = shell.tenants.get(envelope.tenant);
-    let loading = Context::load(&shell.cache, &shell.store, &tenant.desk, envelope);
     let patience = match out.is_repeated() {
         true => LEDGER_WITHIN.saturating_sub(started_at.since(envelope.occurred_at)),
         false => Duration::ZERO,
@@ -120,13 +119,20 @@ pub(crate) async fn message_received(
     // Someone waits: what can be asked for together takes one round trip.
     let (context, ledger, run, was_fenced) = if envelope.channel.is_spoken() {
         let run = run_of(envelope.turn, event);
+        let loading = Context::load(&shell.cache, &shell.store, &tenant.desk, envelope);
         let (context, ledger, was_fenced) =
             tokio::join!(loading, open(envelope.turn), run.is_fenced());
         (context, ledger, run, was_fenced)
     } else {
         let marked = shell.cache.is_with_human(envelope.conversation);
-        let (marked, context) = tokio::join!(marked, loading);
-        if is_with_human(shell, &tenant, envelope, marked.ok(), &context).await {
+        let kept = Kept::read(&shell.cache, envelope.conversation);
+        let (marked, kept) = tokio::join!(marked, kept);
+        let (marked, has_context) = (marked.ok(), kept.was_in_redis());
+        let (is_theirs, context) = tokio::join!(
+            is_with_human(shell, &tenant, envelope, marked, has_context),
+            kept.or_rebuilt(&shell.store, &tenant.desk, envelope),
+        );
+        if is_theirs {
             metrics::counter!("orchestrator_turns_left_to_human_total").increment(1);
             return Ok(Outcome::PassedOver(WITH_HUMAN));
         }
@@ -209,9 +215,9 @@ async fn is_with_human(
     tenant: &Tenant,
     envelope: &Envelope,
     marked: Option<bool>,
-    context: &Context,
+    has_context: bool,
 ) -> bool {
-    if marked == Some(false) && context.was_in_redis() {
+    if marked == Some(false) && has_context {
         return false;
     }
     let asked = async {

@@ -126,7 +126,7 @@ impl TurnRun<'_> {
         let mut spent = Spent::default();
         let chosen = self.choose(&ledger, &context.state, &message, &mut spent).await;
         let Some(choice) = chosen else { return Ok(()) };
-        let choice = note_choice(&mut ledger, choice)?;
+        let choice = note_choice(&mut ledger, choice, context.state.slowly_after(&message.text))?;
         // A model that scores takes its time.
         let is_fenced = was_fenced || (opened.elapsed() > FENCE_EVERY && self.is_fenced().await);
         metrics::counter!("orchestrator_turns_total", "agent" => choice.agent.clone()).increment(1);
@@ -476,13 +476,14 @@ impl TurnRun<'_> {
             let job = self.sentence(&format!("spoken:{attempt}:{index}"), spoken, index, spent);
             return self.to_holder(call, job).await.context("send a sentence that is spoken");
         }
+        let (voice, rate) = self.manner(ledger);
         let job = SpeakSentence {
             call: call.clone(),
             attempt,
             index: place,
             text,
-            voice: self.voice(ledger),
-            rate: SpeechRate::NORMAL,
+            voice,
+            rate,
             cacheable: false,
         };
         let mut job = self.sentence(&format!("speak:{attempt}:{index}"), job, index, spent);
@@ -510,13 +511,16 @@ impl TurnRun<'_> {
         job
     }
 
-    /// The voice of the agent that has the turn.
-    fn voice(&self, ledger: &TurnLedger<'_>) -> Voice {
+    /// The voice of the agent that has the turn, and how fast it speaks to this caller.
+    fn manner(&self, ledger: &TurnLedger<'_>) -> (Voice, SpeechRate) {
         let chosen =
             ledger.value(CHOICE).and_then(|c| serde_json::from_str::<StoredChoice>(c).ok());
         match chosen {
-            Some(choice) => self.tenant.desk.voice(&choice.agent),
-            None => self.tenant.settings.voice.clone(),
+            Some(StoredChoice { agent, slowly: true, .. }) => {
+                (self.tenant.desk.voice(&agent), SpeechRate::SLOWER)
+            }
+            Some(choice) => (self.tenant.desk.voice(&choice.agent), SpeechRate::NORMAL),
+            None => (self.tenant.settings.voice.clone(), SpeechRate::NORMAL),
         }
     }
 
@@ -584,14 +588,18 @@ impl TurnRun<'_> {
 }
 
 /// The choice of an earlier run, or else this one, which stands with the first thing that is recorded.
-fn note_choice(ledger: &mut TurnLedger<'_>, choice: Choice) -> anyhow::Result<Choice> {
+fn note_choice(
+    ledger: &mut TurnLedger<'_>,
+    choice: Choice,
+    slowly: bool,
+) -> anyhow::Result<Choice> {
     if let Some(standing) = ledger.value(CHOICE) {
-        let StoredChoice { agent, confidence, reason } =
+        let StoredChoice { agent, confidence, reason, .. } =
             serde_json::from_str(standing).context("read the choice of agent")?;
         return Ok(Choice { agent, confidence, reason });
     }
     let Choice { agent, confidence, reason } = choice.clone();
-    let ours = serde_json::to_string(&StoredChoice { agent, confidence, reason })
+    let ours = serde_json::to_string(&StoredChoice { agent, confidence, reason, slowly })
         .context("encode the choice of agent")?;
     ledger.note_value(CHOICE, &ours);
     Ok(choice)
@@ -602,6 +610,9 @@ struct StoredChoice {
     agent: String,
     confidence: f32,
     reason: String,
+    /// See [`dialogue_core::State::slowly_after`].
+    #[serde(default)]
+    slowly: bool,
 }
 
 fn millis(duration: Duration) -> u32 {

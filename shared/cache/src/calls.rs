@@ -116,24 +116,6 @@ impl Cache {
         })
     }
 
-    /// Notes the queue of the edge task that now holds the socket of `call`.
-    ///
-    /// # Errors
-    /// When Redis is away.
-    pub async fn set_edge_of(&self, call: &CallSid, queue: &str) -> Result<(), CacheError> {
-        let key = self.key(call.as_str(), ":edge");
-        self.run("set_edge_of", |mut c| async move {
-            deadpool_redis::redis::cmd("SET")
-                .arg(key)
-                .arg(queue)
-                .arg("EX")
-                .arg(CALL_TTL_SECONDS)
-                .query_async(&mut c)
-                .await
-        })
-        .await
-    }
-
     /// The queue of the edge task that holds the socket of `call`, looked up anew for every answer
     /// because a call may move to another task (DESIGN 3.5, 5).
     ///

@@ -227,6 +227,8 @@ pub struct TenantSettings {
     pub apology: String,
     /// Spoken when the caller's words could not be recognised.
     pub repeat_request: String,
+    /// Spoken slowly when they could not be recognised the second time (B3).
+    pub slower_request: String,
     /// Spoken when a call reaches its time limit (B4).
     pub goodbye: String,
     /// Asked of a caller who says nothing, twice.
@@ -313,6 +315,8 @@ impl Default for TenantSettings {
             filler: "One moment, please.".into(),
             apology: "I am sorry, this is taking too long. Let me get someone to help you.".into(),
             repeat_request: "Sorry, I did not catch that. Could you say it again?".into(),
+            slower_request: "I still did not get that. Please say it slowly, in a few words."
+                .into(),
             goodbye: "We have reached the time limit of this call. Goodbye.".into(),
             silence_question: "Are you still there? I cannot hear you.".into(),
             silence_goodbye: "I still cannot hear you. Please call again. Goodbye.".into(),

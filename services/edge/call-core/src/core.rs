@@ -501,6 +501,9 @@ impl CallCore {
             PromptKind::Filler => &prompts.filler,
             PromptKind::Apology => &prompts.apology,
             PromptKind::Repeat => &prompts.repeat,
+            PromptKind::Slower => {
+                prompts.slower.as_ref().map_or(&prompts.repeat, |_| &prompts.slower)
+            }
             PromptKind::Goodbye => &prompts.goodbye,
             PromptKind::Resumed => &prompts.resumed,
             PromptKind::Warning => &prompts.warning,

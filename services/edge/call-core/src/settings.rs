@@ -175,6 +175,9 @@ pub struct Prompts {
     pub apology: Option<Prompt>,
     /// "Sorry, could you say that again?"
     pub repeat: Option<Prompt>,
+    /// "I still did not get that. Please say it slowly.", spoken slowly.
+    #[serde(default)]
+    pub slower: Option<Prompt>,
     /// "Our time is up. Goodbye."
     pub goodbye: Option<Prompt>,
     /// "I am back."
@@ -197,6 +200,8 @@ pub enum PromptKind {
     Apology,
     /// The caller was not understood.
     Repeat,
+    /// The caller was not understood again.
+    Slower,
     /// The call has reached its limit.
     Goodbye,
     /// The call goes on after its line was lost.

@@ -30,6 +30,7 @@ use super::{
 
 const WHAT: &str = "conversation";
 const SEND: &str = "message.send";
+const TRACE: &str = "conversation.trace";
 /// How far back words are looked for where nobody says, µs: 30 days.
 const SEARCHED_US: i64 = 30 * 24 * 60 * 60 * 1_000_000;
 /// So long after the person last wrote a business may write freely on WhatsApp (PROTOCOLS 2.3).
@@ -408,24 +409,26 @@ pub async fn trace(
     let id = read::path_id(&request, WHAT)?;
     let change = Change::of(&caller, &request, &body)?;
     let event_id = EventId::from_uuid(change.id);
-    change
-        .make(async |tx| {
-            let found = history::conversation(tx, id).await?;
-            let found = found.ok_or_else(|| ApiError::not_found(WHAT))?;
-            let now = Timestamp::now();
-            let wanted = TraceRequested { reason: TraceRequested::ASKED.to_owned() };
-            let (conversation, channel) =
-                (ConversationId::from_uuid(id), Channel::named(found.channel));
-            let event =
-                Envelope::new(event_id, caller.tenant, conversation, channel, now, wanted.clone());
-            let key = wanted.key(&event, found.started_at);
-            caller.api.bus.publish(&[event]).await.map_err(|error| {
-                tracing::warn!(%error, kind = "queues_unavailable", "trace not asked for");
-                ApiError::unavailable("the request could not be handed on")
-            })?;
-            Ok(Done::accepted(TraceOnItsWay { key }, "conversation.trace", id))
-        })
-        .await
+    let prepare = async |tx: &store::TenantTx| {
+        let found = history::conversation(tx, id).await?;
+        let found = found.ok_or_else(|| ApiError::not_found(WHAT))?;
+        let now = Timestamp::now();
+        let wanted = TraceRequested { reason: TraceRequested::ASKED.to_owned() };
+        let (conversation, channel) =
+            (ConversationId::from_uuid(id), Channel::named(found.channel));
+        let event =
+            Envelope::new(event_id, caller.tenant, conversation, channel, now, wanted.clone());
+        let key = wanted.key(&event, found.started_at);
+        Ok((event, key))
+    };
+    let tell = async |(event, key): (Envelope, String)| {
+        caller.api.bus.publish(&[event]).await.map_err(|error| {
+            tracing::warn!(%error, kind = "queues_unavailable", "trace not asked for");
+            ApiError::unavailable("the request could not be handed on")
+        })?;
+        Ok(Done::accepted(TraceOnItsWay { key }, TRACE, id))
+    };
+    change.make_at_least_once((TRACE, &id.to_string()), prepare, tell).await
 }
 
 async fn must_exist(tx: &store::TenantTx, id: Uuid) -> Result<(), ApiError> {

@@ -26,6 +26,7 @@ use super::{
     write::{Change, Done},
 };
 
+const HAND_OVER: &str = "media.create";
 /// The largest file: what Meta takes as sound or film; a larger document is not worth the memory.
 const MAX_FILE_BYTES: usize = 16 * 1024 * 1024;
 const FILE_WITHIN: Duration = Duration::from_secs(60);
@@ -109,30 +110,28 @@ pub async fn hand_over(
         sha256: hex::encode(Sha256::digest(body.bytes())),
         media_type,
     };
-    change
-        .make(async |_| {
-            // Kept before it is on record: told twice under one id it is the same file.
-            let mut put = caller
-                .api
-                .s3
-                .put_object()
-                .bucket(&caller.api.settings.bucket)
-                .key(key_of(caller.tenant, id))
-                .content_type(&handed.media_type)
-                .metadata("sha256", &handed.sha256);
-            if let Some(filename) = &filename {
-                // Metadata is ASCII.
-                put = put.metadata("filename", URL_SAFE_NO_PAD.encode(filename));
-            }
-            put.body(body.bytes().to_vec().into()).send().await.map_err(|error| {
-                let error: &dyn std::error::Error = &error;
-                tracing::warn!(error, kind = "storage_unavailable", "file not kept");
-                ApiError::unavailable("the file could not be kept")
-            })?;
-            let noted = json!({ "media_type": &handed.media_type, "bytes": handed.bytes });
-            Ok(Done::created(handed, "media.create", id).noting(noted))
-        })
-        .await
+    let keep = async |()| {
+        let mut put = caller
+            .api
+            .s3
+            .put_object()
+            .bucket(&caller.api.settings.bucket)
+            .key(key_of(caller.tenant, id))
+            .content_type(&handed.media_type)
+            .metadata("sha256", &handed.sha256);
+        if let Some(filename) = &filename {
+            // Metadata is ASCII.
+            put = put.metadata("filename", URL_SAFE_NO_PAD.encode(filename));
+        }
+        put.body(body.bytes().to_vec().into()).send().await.map_err(|error| {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(error, kind = "storage_unavailable", "file not kept");
+            ApiError::unavailable("the file could not be kept")
+        })?;
+        let noted = json!({ "media_type": &handed.media_type, "bytes": handed.bytes });
+        Ok(Done::created(handed, HAND_OVER, id).noting(noted))
+    };
+    change.make_at_least_once((HAND_OVER, &id.to_string()), async |_| Ok(()), keep).await
 }
 
 /// Where a file that was handed over lies: under its tenant, so that nobody names another's.

@@ -112,6 +112,7 @@ impl PromptStore {
             filler: self.prompt(settings, &settings.filler),
             apology: self.prompt(settings, &settings.apology),
             repeat: self.prompt(settings, &settings.repeat_request),
+            slower: self.prompt(settings, &settings.slower_request),
             goodbye: self.prompt(settings, &settings.goodbye),
             resumed: self.prompt(settings, &settings.resumed),
             warning: self.prompt(settings, &settings.time_warning),
@@ -247,6 +248,7 @@ fn texts(s: &TenantSettings) -> Vec<&str> {
         &s.greeting,
         &s.filler,
         &s.repeat_request,
+        &s.slower_request,
         &s.apology,
         &s.resumed,
         &s.silence_question,
@@ -257,6 +259,11 @@ fn texts(s: &TenantSettings) -> Vec<&str> {
     ];
     let consent = s.recording_consent.as_ref().filter(|_| s.recording);
     consent.into_iter().chain(always).map(String::as_str).collect()
+}
+
+/// Who was not understood twice is also spoken to more slowly (B3).
+fn rate_of(settings: &TenantSettings, text: &str) -> SpeechRate {
+    if text == settings.slower_request { SpeechRate::SLOWER } else { SpeechRate::NORMAL }
 }
 
 fn job(
@@ -281,7 +288,7 @@ fn job(
             index: 0,
             text: Personal::from(text),
             voice: settings.voice.clone(),
-            rate: SpeechRate::NORMAL,
+            rate: rate_of(settings, text),
             cacheable: true,
         },
     )
@@ -347,6 +354,19 @@ mod tests {
         other.voice.model = "another".into();
         assert!(store.prompt(&other, &settings.greeting).is_none());
         assert!(store.of(&settings).filler.is_none());
+    }
+
+    #[test]
+    fn who_was_not_understood_twice_is_spoken_to_slowly() {
+        let settings = TenantSettings::default();
+        let rate = |text: &str| {
+            let payload = job(&settings, text, Uuid::nil(), "own", Timestamp::now()).payload;
+            let domain::Payload::SpeakSentence(job) = payload else { panic!("{payload:?}") };
+            job.rate
+        };
+        assert_eq!(rate(&settings.repeat_request), SpeechRate::NORMAL);
+        assert_eq!(rate(&settings.slower_request), SpeechRate::SLOWER);
+        assert!(texts(&settings).contains(&&*settings.slower_request), "it is rendered ahead");
     }
 
     #[test]

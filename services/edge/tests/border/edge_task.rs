@@ -139,6 +139,12 @@ async fn launch(
     edge.await.expect("start the edge")
 }
 
+async fn s3() -> aws_sdk_s3::Client {
+    let aws = boot::aws_config().await;
+    let s3 = aws_sdk_s3::config::Builder::from(&aws).force_path_style(true).build();
+    aws_sdk_s3::Client::from_conf(s3)
+}
+
 struct Collector(mpsc::UnboundedSender<Envelope>);
 
 #[async_trait]
@@ -221,24 +227,25 @@ impl EdgeTask {
 
     /// Keeps a file under `key`; the bucket.
     pub async fn keep(&self, key: &str, bytes: Vec<u8>) -> String {
-        let aws = boot::aws_config().await;
-        let s3 = aws_sdk_s3::Client::from_conf(
-            aws_sdk_s3::config::Builder::from(&aws).force_path_style(true).build(),
-        );
-        let put = s3.put_object().bucket(BUCKET).key(key).body(bytes.into());
+        let put = s3().await.put_object().bucket(BUCKET).key(key).body(bytes.into());
         put.send().await.expect("keep a file");
         BUCKET.to_owned()
     }
 
     /// A file of the recordings' bucket, and what is told of it.
     pub async fn file(&self, key: &str) -> (Vec<u8>, HashMap<String, String>) {
-        let aws = boot::aws_config().await;
-        let s3 = aws_sdk_s3::Client::from_conf(
-            aws_sdk_s3::config::Builder::from(&aws).force_path_style(true).build(),
-        );
-        let found = s3.get_object().bucket(BUCKET).key(key).send().await.expect("a file");
+        let found = s3().await.get_object().bucket(BUCKET).key(key).send().await.expect("a file");
         let told = found.metadata().cloned().unwrap_or_default();
         (found.body.collect().await.expect("its bytes").to_vec(), told)
+    }
+
+    /// Whether there is such a file.
+    pub async fn has_file(&self, key: &str) -> bool {
+        match s3().await.head_object().bucket(BUCKET).key(key).send().await {
+            Ok(_) => true,
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_not_found()) => false,
+            Err(error) => panic!("look for a file: {error:?}"),
+        }
     }
 
     /// Plays another service: handles what lies in its queue.

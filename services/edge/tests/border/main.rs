@@ -9,6 +9,7 @@ mod email;
 mod gather;
 mod giving_up;
 mod graph_errors;
+mod limits;
 mod listens_in;
 mod media;
 mod media_socket;

@@ -108,7 +108,7 @@ pub async fn heard_until_closed(socket: &mut Socket) {
 }
 
 /// A call in progress.
-async fn connected(edge: &EdgeTask, call: &str, from: &str) -> Socket {
+pub async fn connected(edge: &EdgeTask, call: &str, from: &str) -> Socket {
     let twiml = edge.call(call, from).await.1;
     let mut socket = open_signed(edge).await;
     say(&mut socket, &json!({"event": "connected", "protocol": "Call", "version": "1.0.0"})).await;

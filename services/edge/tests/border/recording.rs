@@ -258,7 +258,7 @@ async fn what_a_task_that_is_gone_has_recorded_is_kept_second_by_second_and_fini
     assert!(paused.caller.iter().all(|code| *code == SILENCE), "and nothing of it is kept");
 
     // As if its task were gone: nobody holds the call, and Twilio says that it is over.
-    edge.cache.set_edge_of(&call, "gone.fifo").await.unwrap();
+    edge.cache.attach_call(&call, 1, "gone:1", "gone.fifo", Timestamp::now()).await.unwrap();
     let mut over = call_form(&sid, CALLER, OUR_NUMBER);
     over.retain(|(name, _)| name != "CallStatus");
     over.push(("CallStatus".to_owned(), "completed".to_owned()));

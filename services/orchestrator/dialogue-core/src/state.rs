@@ -4,7 +4,7 @@ use domain::{Heard, Personal, Turn};
 use jiff::{Timestamp, civil::Date};
 use serde::{Deserialize, Serialize};
 
-use crate::understand::TimeOfDay;
+use crate::understand::{self, TimeOfDay};
 
 /// The most utterances a context carries; older ones are in the history only.
 pub const HISTORY_UTTERANCES_MAX: usize = 40;
@@ -172,6 +172,8 @@ pub struct State {
     pub ended: bool,
     /// The context was rebuilt from a history that may have lacked the last turn (DESIGN 5).
     pub gap: bool,
+    /// The caller asked to be spoken to slowly (B3).
+    pub slowly: bool,
 }
 
 impl State {
@@ -231,7 +233,13 @@ impl State {
         is_open.then(|| self.enquiry.summary("left before an appointment was agreed").into())
     }
 
+    /// Whether the answer to `text` is to be spoken slowly: who asked for it is spoken to so until they want it otherwise (B3).
+    pub fn slowly_after(&self, text: &Personal) -> bool {
+        understand::slowly(text.reveal()).unwrap_or(self.slowly)
+    }
+
     pub(crate) fn person_said(&mut self, turn: Turn, text: &Personal) {
+        self.slowly = self.slowly_after(text);
         if !text.is_empty() {
             self.history.push(Utterance { role: Role::Person, text: text.clone(), turn });
             self.forget_oldest();
@@ -284,6 +292,21 @@ mod tests {
         assert_eq!(texts(&state), ["one", "answer to one", "two"]);
         state.hear(Some(&heard(1, "answer", false)));
         assert_eq!(texts(&state), ["one", "answer", "two"], "told again, it is not doubled");
+    }
+
+    #[test]
+    fn who_asked_for_it_is_spoken_to_slowly_until_they_want_it_otherwise() {
+        let mut state = State::default();
+        for (turn, text, slowly) in [
+            (1, "I need an appointment", false),
+            (2, "Slower, please", true),
+            (3, "Next Monday", true),
+            (4, "You can speak faster", false),
+        ] {
+            assert_eq!(state.slowly_after(&text.into()), slowly, "{text}");
+            state.person_said(Turn(turn), &text.into());
+            assert_eq!(state.slowly, slowly, "{text}");
+        }
     }
 
     #[test]

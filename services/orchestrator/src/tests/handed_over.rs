@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use domain::{
-    ChatHandover, ConversationId, EscalationRequested, MessageSent, SentForm, Timestamp, Turn,
-    TurnAccount,
+    ChatHandover, ConversationId, EscalationRequested, MessageSent, Payload, SentForm, Timestamp,
+    Turn, TurnAccount,
 };
 use store::{escalations, messages};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::desk::{Outbox, Talk, World, rules};
@@ -64,6 +65,41 @@ async fn agents_are_silent_also_where_redis_has_lost_that_a_human_has_the_chat()
     taken(&chat, Duration::ZERO).await;
     world.shell.cache.forget_context(chat.conversation).await.unwrap();
     assert_eq!(answers(&chat).await, 0, "the database knows it");
+}
+
+#[tokio::test]
+async fn who_has_the_chat_is_asked_while_its_history_is_read() {
+    let Some(world) = World::new(vec![rules()]).await else { return };
+    let chat = world.chat();
+    let (words, out) = (chat.says(0, "I need an appointment", None), Outbox::default());
+    chat.handle(&out, &words).await.unwrap();
+    let (sent, reply) = out.replies().remove(0);
+    // What the writer does with the same events.
+    let tx = world.shell.store.tenant(world.tenant).await.unwrap();
+    store::conversations::note(&tx, &words, None, None).await.unwrap();
+    let Payload::MessageReceived(received) = &words.payload else { unreachable!() };
+    messages::received(&tx, &words, received).await.unwrap();
+    messages::sent(&tx, &sent, &reply).await.unwrap();
+    tx.commit().await.unwrap();
+    world.shell.cache.forget_context(chat.conversation).await.unwrap();
+
+    let owner = world.db.owner().await;
+    let hold = "BEGIN; LOCK TABLE messages, escalations IN ACCESS EXCLUSIVE MODE";
+    owner.batch_execute(hold).await.unwrap();
+    let until_both_wait = async {
+        let waiting = "SELECT count(DISTINCT relation) FROM pg_locks WHERE NOT granted
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        while owner.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) < 2 {}
+        owner.batch_execute("COMMIT").await.unwrap();
+    };
+    let (name, out) = (chat.says(0, "Anna Lee", None), Outbox::default());
+    let (handled, waited) =
+        tokio::join!(chat.handle(&out, &name), timeout(Duration::from_secs(20), until_both_wait));
+    handled.unwrap();
+    waited.expect("both are asked");
+    // Asked one after the other, the history would have been given up by then.
+    let reply = out.replies()[0].1.text.reveal().to_owned();
+    assert!(reply.starts_with("Thank you, Anna Lee."), "{reply}");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bus::{Destination, Queue};
-use domain::{Heard, Payload, Stage, Turn};
+use domain::{Heard, Payload, SpeechRate, Stage, Timestamp, Turn};
 
 use super::{
     desk::{GREETING, Outbox, World, openai, rules},
@@ -17,7 +17,8 @@ async fn a_call_turn_leaves_sentence_by_sentence_and_then_whole() {
     let model = ModelServer::never_twice_alike().await;
     let Some(world) = World::new(vec![openai(&model)]).await else { return };
     let call = world.call().await;
-    world.shell.cache.set_edge_of(call.call.as_ref().unwrap(), "edge-task-2").await.unwrap();
+    let (cache, sid, now) = (&world.shell.cache, call.call.as_ref().unwrap(), Timestamp::now());
+    cache.attach_call(sid, 1, "edge-task-2:1", "edge-task-2", now).await.unwrap();
     let words = call.says(1, "What do you do?", Some(GREETING));
     let out = Outbox::default();
     call.handle(&out, &words).await.unwrap();
@@ -67,6 +68,31 @@ async fn a_call_by_the_rules_engine_ends_with_a_goodbye() {
     call.ends(Heard { turn: Turn(4), text: "Thank you".into(), complete: false }).await;
     let kept = world.shell.cache.context(call.conversation).await.unwrap().unwrap();
     assert!(kept.body.contains("\"ended\":true") && !kept.body.contains("Goodbye"), "{kept:?}");
+}
+
+#[tokio::test]
+async fn who_asks_for_it_is_spoken_to_slowly_for_the_rest_of_the_call() {
+    let Some(world) = World::new(vec![rules()]).await else { return };
+    let call = world.call().await;
+    let mut heard = GREETING.to_owned();
+    let question = "Sure. What name is it for?";
+    let talk = [
+        ("I need an appointment", question, SpeechRate::NORMAL),
+        ("Slower, please", question, SpeechRate::SLOWER),
+        (
+            "My name is Anna Lee",
+            "Thank you, Anna Lee. Which day would suit you?",
+            SpeechRate::SLOWER,
+        ),
+    ];
+    for (turn, (text, expected, rate)) in (1..).zip(talk) {
+        let out = Outbox::default();
+        call.handle(&out, &call.says(turn, text, Some(&heard))).await.unwrap();
+        heard = out.texts().join(" ");
+        assert_eq!(heard, expected);
+        let rates: Vec<_> = out.spoken().iter().map(|(_, sentence)| sentence.rate).collect();
+        assert_eq!(rates, vec![rate; rates.len()], "{text}");
+    }
 }
 
 #[tokio::test]

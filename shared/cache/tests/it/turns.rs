@@ -1,7 +1,7 @@
 //! The fence, where a call's audio goes, context, and the turns of a chat.
 
 use cache::{Standing, Written};
-use domain::Turn;
+use domain::{Timestamp, Turn};
 use futures::future::join_all;
 
 use crate::{cache, call, conversation, event};
@@ -40,9 +40,10 @@ async fn a_turn_in_doubt_goes_on_or_is_passed() {
 async fn answers_follow_a_call_to_the_task_that_took_it_over() {
     let (cache, call) = (cache(), call());
     assert_eq!(cache.edge_of(&call).await.unwrap(), None);
-    cache.set_edge_of(&call, "sb-edge-1-a.fifo").await.unwrap();
-    cache.set_edge_of(&call, "sb-edge-2-b.fifo").await.unwrap();
-    assert_eq!(cache.edge_of(&call).await.unwrap().as_deref(), Some("sb-edge-2-b.fifo"));
+    for (attempt, queue) in (0..).zip(["sb-edge-1-a.fifo", "sb-edge-2-b.fifo"]) {
+        cache.attach_call(&call, attempt, queue, queue, Timestamp::now()).await.unwrap();
+        assert_eq!(cache.edge_of(&call).await.unwrap().as_deref(), Some(queue));
+    }
 }
 
 #[tokio::test]
@@ -50,7 +51,7 @@ async fn the_fence_and_the_way_to_a_call_are_one_question() {
     let (cache, call) = (cache(), call());
     assert_eq!(cache.way_to(&call).await.unwrap(), (Turn(0), None));
     cache.set_fence(&call, Turn(4)).await.unwrap();
-    cache.set_edge_of(&call, "sb-edge-1-a.fifo").await.unwrap();
+    cache.attach_call(&call, 0, "a:1", "sb-edge-1-a.fifo", Timestamp::now()).await.unwrap();
     let there = (Turn(4), Some("sb-edge-1-a.fifo".to_owned()));
     assert_eq!(cache.way_to(&call).await.unwrap(), there);
 }

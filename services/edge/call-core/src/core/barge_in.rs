@@ -37,7 +37,8 @@ impl CallCore {
     /// off, is asked to say it again; into that, once.
     fn cut_prompt(&mut self, out: &mut Vec<Action>) {
         if self.playback.is_speaking(self.now) {
-            self.has_cut = self.playback.prompt() != Some(PromptKind::Repeat);
+            let asks_again = [PromptKind::Repeat, PromptKind::Slower].map(Some);
+            self.has_cut = !asks_again.contains(&self.playback.prompt());
             self.clear(out);
         }
     }

@@ -15,9 +15,6 @@ pub(super) struct MeshSilence {
     pub(super) filler_said: bool,
 }
 
-/// How often the caller is asked to say it again before a human is to help (B3).
-const REPEATS_MAX: u32 = 2;
-
 impl CallCore {
     /// When the caller has been silent for too long. Not while the agent speaks or owes an answer.
     pub(super) fn caller_silent_at(&self) -> Option<Moment> {
@@ -91,14 +88,15 @@ impl CallCore {
         self.silence = Some(MeshSilence { turn: self.taken, since, filler_said });
     }
 
-    /// The caller could not be understood, or not be answered: asked to say it again, and again, and then a human is to help
-    /// (B3).
+    /// The caller could not be understood, or not be answered: asked to say it again, then to say it slowly, and then a human
+    /// is to help (B3).
     pub(super) fn ask_again(&mut self, out: &mut Vec<Action>) {
         self.setbacks += 1;
-        if self.setbacks <= REPEATS_MAX {
-            return self.say(PromptKind::Repeat);
+        match self.setbacks {
+            1 => self.say(PromptKind::Repeat),
+            2 => self.say(PromptKind::Slower),
+            _ => self.call_human(self.taken + 1, Trouble::NotUnderstood, out),
         }
-        self.call_human(self.taken + 1, Trouble::NotUnderstood, out);
     }
 
     /// A human is to help, who takes the call at once where there is one.

@@ -21,6 +21,7 @@ const WARNING: u8 = 0x15;
 const STILL_THERE: u8 = 0x16;
 const UNHEARD: u8 = 0x17;
 const RESUMED: u8 = 0x18;
+const SLOWER: u8 = 0x19;
 
 /// Default settings, with prompts of half a second, each of one code.
 fn settings() -> Settings {
@@ -31,6 +32,7 @@ fn settings() -> Settings {
             filler: prompt("One moment.", FILLER),
             apology: prompt("I am sorry.", APOLOGY),
             repeat: prompt("Could you say that again?", REPEAT),
+            slower: prompt("Please say it slowly.", SLOWER),
             goodbye: prompt("Goodbye.", GOODBYE),
             resumed: prompt("I am back.", RESUMED),
             warning: prompt("One minute is left.", WARNING),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use call_core::{Action, EndReason, Heard, Input, PromptKind, Settings, Transcript, Trouble};
 
-use crate::{APOLOGY, FILLER, GOODBYE, REPEAT, phone::Phone, settings, voice};
+use crate::{APOLOGY, FILLER, GOODBYE, REPEAT, SLOWER, phone::Phone, settings, voice};
 
 const WORDS: &str = "aaaa bbbb cccc dddd eeee ffff gggg hhhh";
 
@@ -486,16 +486,14 @@ fn speak_in_vain(phone: &mut Phone) {
 }
 
 #[test]
-fn who_is_never_understood_is_asked_twice_and_then_goes_to_a_human() {
+fn who_is_never_understood_is_asked_again_then_to_speak_slowly_and_then_goes_to_a_human() {
     for apology_hands_over in [true, false] {
         let mut phone = Phone::started(Settings { apology_hands_over, ..settings() });
-        for asked in 1..=2 {
+        let rungs = [PromptKind::Repeat, PromptKind::Slower, PromptKind::Apology];
+        for said in [[1, 0, 0], [1, 1, 0], [1, 1, 1]] {
             speak_in_vain(&mut phone);
-            assert_eq!(prompts(&phone, PromptKind::Repeat), asked);
+            assert_eq!(rungs.map(|kind| prompts(&phone, kind)), said, "each once and in order");
         }
-        assert_eq!(prompts(&phone, PromptKind::Apology), 0);
-        speak_in_vain(&mut phone);
-        assert_eq!(prompts(&phone, PromptKind::Repeat), 2, "each once and in order");
         assert_eq!(samples_of(&phone, APOLOGY), 4_000);
         let escalate = Action::Escalate { turn: 1, trouble: Trouble::NotUnderstood };
         assert_eq!(phone.count(|action| *action == escalate), 1);
@@ -514,8 +512,8 @@ fn who_was_answered_meanwhile_is_asked_afresh() {
         phone.finish(turn, 1, 1);
         phone.quiet(500);
     }
-    assert_eq!(prompts(&phone, PromptKind::Repeat), 8);
-    assert_eq!(prompts(&phone, PromptKind::Apology), 0);
+    let rungs = [PromptKind::Repeat, PromptKind::Slower, PromptKind::Apology];
+    assert_eq!(rungs.map(|kind| prompts(&phone, kind)), [4, 4, 0]);
 }
 
 /// A sentence that no vendor could speak.
@@ -533,7 +531,8 @@ fn a_caller_who_cannot_be_answered_is_asked_twice_to_say_it_again_and_then_goes_
         unspoken(&mut phone, turn, 1);
         phone.finish(turn, 1, 2);
         phone.quiet(1_500);
-        assert_eq!(prompts(&phone, PromptKind::Repeat), turn.min(2) as usize);
+        let asked = [PromptKind::Repeat, PromptKind::Slower].map(|kind| prompts(&phone, kind));
+        assert_eq!(asked, [1, usize::from(turn > 1)]);
     }
     assert_eq!(samples_of(&phone, APOLOGY), 4_000);
     assert_eq!(phone.count(|a| matches!(a, Action::Escalate { .. })), 1);
@@ -728,9 +727,9 @@ fn music_does_not_mute_the_agent() {
 #[test]
 fn who_cannot_be_heard_for_music_is_asked_and_then_goes_to_a_human() {
     let mut phone = Phone::started(Settings { apology_hands_over: true, ..settings() });
-    for asked in 1..=2 {
+    for asks in [REPEAT, SLOWER] {
         babble(&mut phone, 17_000);
-        assert_eq!(samples_of(&phone, REPEAT), 4_000 * asked, "over the music");
+        assert_eq!(samples_of(&phone, asks), 4_000, "over the music");
         phone.quiet(300);
     }
     babble(&mut phone, 17_000);

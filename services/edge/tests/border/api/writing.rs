@@ -233,6 +233,92 @@ async fn a_call_of_which_nobody_knows_whether_it_was_placed_is_on_record_as_that
     assert_eq!(noted[0]["subject"], noted[1]["subject"], "both are of one attempt");
 }
 
+/// The audit log takes nothing any more, until [`MENDED`].
+const FULL: &str = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN RAISE EXCEPTION 'no room' USING ERRCODE = 'disk_full'; END $$;
+    CREATE TRIGGER is_full BEFORE INSERT ON audit_log FOR EACH ROW EXECUTE FUNCTION refuse()";
+const MENDED: &str = "DROP TRIGGER is_full ON audit_log";
+
+/// What was done and how it ended, as the audit log has it, the newest first; "" where it was done.
+async fn audited(edge: &EdgeTask) -> Vec<(String, String)> {
+    let admin = edge.api_key(DEMO, "admin").await;
+    let log = edge.read(&admin, "/api/v1/audit").await.data();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let entries = log["items"].as_array().unwrap().iter();
+    entries.map(|e| (text(&e["action"]), text(&e["detail"]["outcome"]))).collect()
+}
+
+#[tokio::test]
+async fn a_trace_and_a_file_are_on_record_before_they_leave_or_do_not_leave() {
+    let Some(edge) = start().await else { return };
+    let store = edge.db.store().await;
+    let tx = store.tenant(DEMO).await.unwrap();
+    let spoken_in = chat(&tx, "+15551230001", &["Hello"], Timestamp::now()).await;
+    tx.commit().await.unwrap();
+    let key = edge.api_key(DEMO, "operator").await;
+    let trace = format!("/api/v1/conversations/{spoken_in}/trace");
+    let bearer = format!("Bearer {key}");
+    let hand_over = async || {
+        let headers = [
+            ("authorization", bearer.as_str()),
+            ("content-type", "application/pdf"),
+            ("idempotency-key", "f1"),
+        ];
+        edge.post("/api/v1/media", &headers, "%PDF-1.7 prices").await.0
+    };
+    let key_id = key.split('_').nth(2).unwrap();
+    let file = DEMO.derive(&format!("api:key:{key_id}:f1"));
+    let file = format!("media/{DEMO}/outgoing/{file}");
+
+    let owner = edge.db.owner().await;
+    owner.batch_execute(FULL).await.unwrap();
+    let refused = write_under(&edge, &key, &trace, &json!({}), "t1").await;
+    assert_eq!(refused.refusal(), (503, "unavailable"));
+    assert_eq!(hand_over().await, 503);
+    edge.assert_nothing_published().await;
+    assert!(!edge.has_file(&file).await);
+
+    owner.batch_execute(MENDED).await.unwrap();
+    let asked = write_under(&edge, &key, &trace, &json!({}), "t1").await;
+    assert_eq!(asked.status, 202, "{}", asked.body);
+    let event = edge.published_kind("TraceRequested").await;
+    assert_eq!(event.conversation, spoken_in);
+    let again = write_under(&edge, &key, &trace, &json!({}), "t1").await;
+    assert_eq!(again.data(), asked.data(), "the same answer");
+    for _ in 0..2 {
+        assert_eq!(hand_over().await, 201);
+    }
+    assert!(edge.has_file(&file).await);
+    let noted = [
+        ("media.create", ""),
+        ("media.create", "attempted"),
+        ("conversation.trace", ""),
+        ("conversation.trace", "attempted"),
+    ];
+    let noted = noted.map(|(action, outcome)| (action.to_owned(), outcome.to_owned()));
+    assert_eq!(audited(&edge).await, noted, "once however often");
+}
+
+#[tokio::test]
+async fn a_trace_that_could_not_be_handed_on_is_on_record_as_in_doubt_and_can_be_asked_for_again() {
+    let Some(edge) = start().await else { return };
+    let store = edge.db.store().await;
+    let tx = store.tenant(DEMO).await.unwrap();
+    let spoken_in = chat(&tx, "+15551230001", &["Hello"], Timestamp::now()).await;
+    tx.commit().await.unwrap();
+    let key = edge.api_key(DEMO, "operator").await;
+    let trace = format!("/api/v1/conversations/{spoken_in}/trace");
+    assert_eq!(edge.write(&key, &trace, &json!({})).await.status, 202);
+    edge.lose_topic().await;
+    for _ in 0..2 {
+        let refused = write_under(&edge, &key, &trace, &json!({}), "t1").await;
+        assert_eq!(refused.refusal(), (503, "unavailable"));
+    }
+    let outcomes: Vec<_> = audited(&edge).await.into_iter().map(|(_, outcome)| outcome).collect();
+    let expected = ["in_doubt", "attempted", "in_doubt", "attempted", "", "attempted"];
+    assert_eq!(outcomes, expected);
+}
+
 #[tokio::test]
 async fn a_chat_that_an_operator_took_is_the_operators_until_it_is_given_back() {
     let Some(edge) = start().await else { return };

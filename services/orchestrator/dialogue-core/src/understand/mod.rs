@@ -7,6 +7,7 @@
 mod answer;
 mod email;
 mod intent;
+mod intent_words;
 mod lexis;
 mod name;
 mod name_words;
@@ -20,7 +21,7 @@ use domain::Personal;
 pub use answer::{Answer, answer};
 pub use email::email;
 pub(crate) use intent::is_question;
-pub use intent::{Intent, Wish, intent, wants_service, wish};
+pub use intent::{Intent, Wish, intent, slowly, wants_service, wish};
 pub(crate) use lexis::{contains, words};
 pub use name::name;
 pub use phone::{caller_id, phone};
