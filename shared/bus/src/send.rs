@@ -50,9 +50,15 @@ pub enum SendError {
     /// The message is no longer ours: another task handles it.
     #[error(transparent)]
     LeaseLost(#[from] LeaseLost),
-    /// The broker could not be reached, or refused.
+    /// The broker could not be reached, or refused. Says its causes itself.
     #[error("{0:#}")]
-    Unavailable(#[from] anyhow::Error),
+    Unavailable(anyhow::Error),
+}
+
+impl From<anyhow::Error> for SendError {
+    fn from(fault: anyhow::Error) -> Self {
+        Self::Unavailable(fault)
+    }
 }
 
 /// Sends to the topic and to queues. Cheap to clone.
@@ -435,5 +441,17 @@ fn count_sent(to: &'static str, envelopes: &[Envelope]) {
         metrics::counter!("messaging_client_sent_messages_total",
             "messaging_destination_name" => to, "event" => e.payload.name())
         .increment(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_each_of_its_causes_once() {
+        let refused = SendError::from(anyhow!("refused").context("publish to the topic"));
+        assert_eq!(refused.to_string(), "publish to the topic: refused");
+        assert_eq!(format!("{:#}", anyhow!(refused)), "publish to the topic: refused");
     }
 }

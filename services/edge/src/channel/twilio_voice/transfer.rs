@@ -25,9 +25,15 @@ pub enum NotUpdated {
     /// There is nobody on the line any more.
     #[error("the call is over")]
     Over,
-    /// It may take it later.
+    /// It may take it later. Says its causes itself.
     #[error("{0:#}")]
-    Failed(#[from] anyhow::Error),
+    Failed(anyhow::Error),
+}
+
+impl From<anyhow::Error> for NotUpdated {
+    fn from(fault: anyhow::Error) -> Self {
+        Self::Failed(fault)
+    }
 }
 
 #[derive(Default, Deserialize)]
