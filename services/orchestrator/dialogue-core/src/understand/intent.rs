@@ -5,7 +5,7 @@ use super::{
         APPOINTMENTS, ARRANGES, ASKS, ASKS_TO_HAVE, BOOKS, CANCELS, ENDS, FASTER, GREETS, HUMANS,
         LEAVES, MISSES, MOVES, NEGATIONS, NEVER_MIND, NOT_BOOKS, NOT_CANCELS, NOT_HUMANS,
         NOT_OPENS, OPENS, OTHER_TIMES, PEOPLE, PUTS_OFF, QUESTIONS, REPEATS, REQUESTS, SEES,
-        SLOWER, TALKS, THANKS, THINGS_ASKED,
+        SLOWER, SPEAKS, TALKS, THANKS, THINGS_ASKED,
     },
     lexis::{contains, words},
     service::service,
@@ -53,6 +53,8 @@ const REACH: usize = 6;
 
 /// The longest greeting or thanks that says nothing else, in words.
 const COURTESY_WORDS_MAX: usize = 4;
+/// "slowly" alone, or with a word such as "please", is about our speech.
+const SLOWLY_ALONE_WORDS_MAX: usize = 2;
 
 /// What `text` asks for. The rules go from what is said most clearly to what is only likely.
 pub fn intent(text: &str) -> Intent {
@@ -213,7 +215,13 @@ impl Said<'_> {
 pub fn slowly(text: &str) -> Option<bool> {
     let words = words(text);
     let says = |list: &[&str]| list.iter().any(|phrase| contains(&words, phrase));
-    if says(&FASTER) { Some(false) } else { says(&SLOWER).then_some(true) }
+    if says(&FASTER) { Some(false) } else { asks_slower(&words).then_some(true) }
+}
+
+fn asks_slower(words: &[String]) -> bool {
+    let says = |list: &[&str]| list.iter().any(|phrase| contains(words, phrase));
+    let is_bare = words.len() <= SLOWLY_ALONE_WORDS_MAX;
+    says(&SLOWER) || (says(&["slowly"]) && (is_bare || says(&SPEAKS)))
 }
 
 /// What `text` wants of the talk; `None` when it is none of [`Wish`].
@@ -228,7 +236,7 @@ pub fn wish(text: &str) -> Option<Wish> {
         Intent::Other => {}
         task => return Some(Wish::Task(task)),
     }
-    if says(&SLOWER) {
+    if asks_slower(&words) {
         Some(Wish::Slower)
     } else if says(&REPEATS)
         || matches!(words.as_slice(), [only] if only == "sorry" || only == "what")
@@ -256,6 +264,9 @@ mod tests {
             ("Slow down please, I want to book a cleaning", Some(true)),
             ("You can speak faster", Some(false)),
             ("Not so slowly, please", Some(false)),
+            ("Slowly, please", Some(true)),
+            ("Could you read the number slowly?", Some(true)),
+            ("It hurts when I walk slowly", None),
             ("I want to book a cleaning", None),
         ];
         for (text, expected) in cases {

@@ -319,7 +319,11 @@ pub(super) const REPEATS: [&str; 14] = [
     "what was that",
 ];
 
-pub(super) const SLOWER: [&str; 5] = ["slower", "slow down", "more slowly", "too fast", "slowly"];
+pub(super) const SLOWER: [&str; 4] = ["slower", "slow down", "more slowly", "too fast"];
+
+/// What is done "slowly" by who speaks: "it hurts slowly" is no wish about our speech.
+pub(super) const SPEAKS: [&str; 8] =
+    ["speak", "talk", "say", "repeat", "read", "tell", "go", "again"];
 
 pub(super) const FASTER: [&str; 6] =
     ["faster", "speed up", "normal speed", "too slow", "so slow", "so slowly"];
