@@ -74,6 +74,8 @@ const LISTEN_BACKLOG: i32 = 1024;
 const SETTLE_WITHIN: Duration = Duration::from_secs(20);
 /// Media sockets are closed that much before the server would cut them, so that Twilio takes the calls elsewhere.
 const CUT_MARGIN: Duration = Duration::from_secs(5);
+/// Who watches does not notice so little, and events that come together cost one request.
+const LIVE_GATHERED_FOR: Duration = Duration::from_millis(250);
 const BROKER_RETRY: Duration = Duration::from_secs(1);
 
 /// A running edge task.
@@ -242,9 +244,11 @@ impl Edge {
             if config.consumes.contains(&queue) {
                 let source = Source::Shared(queue);
                 let mut consumer = Consumer::new(bus.clone(), source, handler, starts.clone());
-                if queue == Queue::Media {
-                    consumer = consumer.concurrency(FILES_AT_ONCE);
-                }
+                consumer = match queue {
+                    Queue::Media => consumer.concurrency(FILES_AT_ONCE),
+                    Queue::Live => consumer.gathers_for(LIVE_GATHERED_FOR),
+                    _ => consumer,
+                };
                 shared_work.spawn(consumer.depends_on(needs).run(stop.clone()));
             }
         };

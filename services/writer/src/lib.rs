@@ -28,6 +28,8 @@ use traces::Traces;
 
 /// How often secrets in use are read again.
 const SECRETS_REFRESH_S: u64 = 60;
+/// Nobody waits for the history so long, and events that come together cost a request and a commit, not one each.
+const GATHERED_FOR: Duration = Duration::from_millis(100);
 
 /// Runs the writer until `stop`, then drains.
 ///
@@ -79,6 +81,7 @@ pub async fn run(
         starts,
     )
     .concurrency(config.events_at_once)
+    .gathers_for(GATHERED_FOR)
     .depends_on(Arc::new(store))
     .run(stop)
     .await;

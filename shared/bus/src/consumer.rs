@@ -35,6 +35,8 @@ use crate::{
 
 const DEFAULT_CONCURRENCY: usize = 64;
 const PROBE_EVERY: Duration = Duration::from_millis(500);
+/// What was gathered is handled together and done at nearly the same time.
+const DELETED_TOGETHER: Duration = Duration::from_millis(2);
 
 /// The one loop every service runs over a queue (DESIGN 2).
 ///
@@ -48,6 +50,7 @@ pub struct Consumer {
     starts: Arc<dyn StartCounter>,
     dependencies: Vec<Arc<dyn Dependency>>,
     concurrency: usize,
+    gathers_for: Duration,
 }
 
 impl Consumer {
@@ -58,14 +61,30 @@ impl Consumer {
         handler: Arc<dyn Handler>,
         starts: Arc<dyn StartCounter>,
     ) -> Self {
-        let dependencies = Vec::new();
-        Self { bus, source, handler, starts, dependencies, concurrency: DEFAULT_CONCURRENCY }
+        Self {
+            bus,
+            source,
+            handler,
+            starts,
+            dependencies: Vec::new(),
+            concurrency: DEFAULT_CONCURRENCY,
+            gathers_for: Duration::ZERO,
+        }
     }
 
     /// How many messages are held at once, at most (up to one receive, ten messages, more).
     #[must_use]
     pub fn concurrency(mut self, messages: usize) -> Self {
         self.concurrency = messages.max(1);
+        self
+    }
+
+    /// For a queue on which nobody waits: after a receive, what comes within `time` is left to come together, so that one
+    /// request takes many messages and one deletes them. The first message after a silence is taken at once. Where messages
+    /// have waited for twice that time, the next are taken as soon as those in hand are handled.
+    #[must_use]
+    pub fn gathers_for(mut self, time: Duration) -> Self {
+        self.gathers_for = time;
         self
     }
 
@@ -82,7 +101,9 @@ impl Consumer {
     pub async fn run(self, stop: CancellationToken) {
         let Some(url) = self.find_queue(&stop).await else { return };
         let keeper = Arc::new(Keeper::default());
-        let (deletions, deleter) = deletions::start(self.bus.inner.sqs.clone(), url.clone());
+        let together = if self.gathers_for.is_zero() { Duration::ZERO } else { DELETED_TOGETHER };
+        let (deletions, deleter) =
+            deletions::start(self.bus.inner.sqs.clone(), url.clone(), together);
         let abandon = CancellationToken::new();
         let worker = Arc::new(Worker {
             label: match &self.source {
@@ -171,6 +192,8 @@ impl Loop {
     async fn run(mut self, stop: CancellationToken, abandon: CancellationToken) {
         let mut receiving: Option<Receiving> = None;
         let mut receive_at = time::Instant::now();
+        // More may wait behind what is in hand.
+        let mut is_behind = false;
         let mut backoff = Backoff::default();
         let mut paused: Option<Arc<dyn Dependency>> = None;
         let mut stopping = false;
@@ -178,8 +201,10 @@ impl Loop {
         tokio::pin!(drain);
         loop {
             let room = self.groups.len() < self.worker.consumer.concurrency;
-            if receiving.is_none() && !stopping && paused.is_none() && room {
-                receiving = Some(self.receive(receive_at));
+            let may_receive = receiving.is_none() && !stopping && paused.is_none() && room;
+            let is_due = time::Instant::now() >= receive_at;
+            if may_receive && (is_due || (is_behind && self.tasks.is_empty())) {
+                receiving = Some(self.receive());
             }
             if stopping && receiving.is_none() && self.tasks.is_empty() {
                 return;
@@ -218,7 +243,12 @@ impl Loop {
                         }
                         Ok(messages) => {
                             backoff = Backoff::default();
-                            receive_at = time::Instant::now();
+                            let gathers_for = self.worker.consumer.gathers_for;
+                            let now = Timestamp::now();
+                            let is_late = |held: &Held| now.since(held.sent_at) > 2 * gathers_for;
+                            is_behind = messages.iter().any(is_late);
+                            receive_at = time::Instant::now()
+                                + left_to_come(messages.len(), gathers_for);
                             for held in messages {
                                 if let Some(held) = self.groups.push(&held.group.clone(), held) {
                                     self.start(held);
@@ -227,10 +257,12 @@ impl Loop {
                         }
                         Err(error) => {
                             backoff.log(&format!("{error:#}"), &self.worker.consumer.source);
+                            is_behind = false;
                             receive_at = time::Instant::now() + backoff.next();
                         }
                     }
                 }
+                () = time::sleep_until(receive_at), if may_receive && receiving.is_none() => {}
                 () = time::sleep(PROBE_EVERY), if paused.is_some() && !stopping => {
                     if let Some(dependency) = &paused && dependency.is_up().await {
                         tracing::info!(queue = self.worker.queue, dependency = dependency.name(),
@@ -242,10 +274,9 @@ impl Loop {
         }
     }
 
-    fn receive(&self, at: time::Instant) -> Receiving {
+    fn receive(&self) -> Receiving {
         let (worker, keeper) = (self.worker.clone(), self.keeper.clone());
         Box::pin(async move {
-            time::sleep_until(at).await;
             let inner = &worker.consumer.bus.inner;
             let answer = inner
                 .poll
@@ -585,6 +616,12 @@ impl Worker {
     }
 }
 
+/// How long a queue is left alone of which `received` messages were taken: not where more are waiting, and where there were none
+/// a long poll has been waited out.
+fn left_to_come(received: usize, gathers_for: Duration) -> Duration {
+    if (1..MAX_ENTRIES).contains(&received) { gathers_for } else { Duration::ZERO }
+}
+
 /// When the broker handed a message out, by its own clock; `None` where it was not for the first time.
 fn handed_out_at(message: &Message) -> Option<Timestamp> {
     let attribute = |name: System| message.attributes.as_ref()?.get(&name)?.parse::<i64>().ok();
@@ -627,4 +664,16 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_queue_that_is_neither_empty_nor_full_is_left_alone() {
+        let left = |received| left_to_come(received, Duration::from_millis(100)).as_millis();
+        assert_eq!([left(0), left(1), left(9), left(10)], [0, 100, 100, 0]);
+        assert_eq!(left_to_come(3, Duration::ZERO), Duration::ZERO);
+    }
 }

@@ -1,5 +1,7 @@
 //! Deletes what is done, as many in one request as are waiting.
 
+use std::time::Duration;
+
 use aws_sdk_sqs::types::DeleteMessageBatchRequestEntry;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -24,15 +26,33 @@ impl Deletions {
     }
 }
 
-/// Starts the task that deletes; it ends, its work done, once every [`Deletions`] is dropped.
-pub(crate) fn start(sqs: aws_sdk_sqs::Client, url: String) -> (Deletions, JoinHandle<()>) {
+/// Starts the task that deletes; it ends, its work done, once every [`Deletions`] is dropped. Who comes first waits for others
+/// for as long as `together`.
+pub(crate) fn start(
+    sqs: aws_sdk_sqs::Client,
+    url: String,
+    together: Duration,
+) -> (Deletions, JoinHandle<()>) {
     let (wanted, receipts) = mpsc::unbounded_channel();
-    (Deletions(wanted), tokio::spawn(run(sqs, url, receipts)))
+    (Deletions(wanted), tokio::spawn(run(sqs, url, together, receipts)))
 }
 
-async fn run(sqs: aws_sdk_sqs::Client, url: String, mut receipts: mpsc::UnboundedReceiver<Wanted>) {
+async fn run(
+    sqs: aws_sdk_sqs::Client,
+    url: String,
+    together: Duration,
+    mut receipts: mpsc::UnboundedReceiver<Wanted>,
+) {
     let mut batch = Vec::with_capacity(MAX_ENTRIES);
     while receipts.recv_many(&mut batch, MAX_ENTRIES).await > 0 {
+        if !together.is_zero() && batch.len() < MAX_ENTRIES {
+            tokio::time::sleep(together).await;
+            while batch.len() < MAX_ENTRIES
+                && let Ok(another) = receipts.try_recv()
+            {
+                batch.push(another);
+            }
+        }
         let entries = batch.iter().enumerate().filter_map(|(i, (receipt, _))| {
             DeleteMessageBatchRequestEntry::builder()
                 .id(i.to_string())
