@@ -7,6 +7,7 @@
 
 mod booking;
 mod calls;
+mod chats;
 mod contexts;
 mod figures;
 mod history;
@@ -34,6 +35,7 @@ use crate::outside::Outside;
 
 pub use booking::{BookingFailure, BookingLoad, BookingReport, Way, WayOutcome, booking};
 pub use calls::{CallLoad, CallsReport, ServiceUse, calls};
+pub use chats::{ChatsReport, ChatsStep, RAISED_RATE, chats};
 pub use contexts::{ContextLoad, ContextReport, contexts};
 pub use figures::{Hop, Spread, Waterfall};
 pub use history::{HistoryLoad, HistoryReport, history};

@@ -96,19 +96,35 @@ impl Outside {
         let path = format!("/sim/chats/{from}");
         let mut chat = Chat::default();
         for text in texts {
-            let answered = chat.replies().len();
-            let message =
-                json!({ "from": from, "name": "Ada", "phone_number_id": to, "text": text });
-            self.post("/sim/chats/messages", &message).await.context("write a message")?;
-            chat = self
-                .until(ANSWER_LIMIT, &path, |chat: &Chat| chat.replies().len() > answered)
-                .await
-                .context("wait for the answer to a message")?;
+            self.write(from, to, text).await?;
+            chat = self.replied(from, chat.replies().len() + 1).await?;
         }
         // The statuses of the last reply come after it.
         self.until(ANSWER_LIMIT, &path, |chat: &Chat| fate(chat) == "read")
             .await
             .context("wait for the last reply to be read")
+    }
+
+    /// Writes a message.
+    ///
+    /// # Errors
+    /// When the simulator refuses.
+    pub async fn write(&self, from: &str, to: &str, text: &str) -> anyhow::Result<()> {
+        let message = json!({ "from": from, "name": "Ada", "phone_number_id": to, "text": text });
+        self.post("/sim/chats/messages", &message).await.context("write a message")?;
+        Ok(())
+    }
+
+    /// A chat, as soon as the business has written `replies` messages in it.
+    ///
+    /// # Errors
+    /// When it has not in time.
+    pub async fn replied(&self, from: &str, replies: usize) -> anyhow::Result<Chat> {
+        // The simulator lets us wait there, so that the answer is known when it comes and nothing is asked meanwhile.
+        let path = format!("/sim/chats/{from}?replies={replies}");
+        self.until(ANSWER_LIMIT, &path, |chat: &Chat| chat.replies().len() >= replies)
+            .await
+            .context("wait for the answer to a message")
     }
 
     /// Asks the simulator to do something.

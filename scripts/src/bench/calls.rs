@@ -15,7 +15,7 @@ use store::messages::Speaker;
 use store::seed::DEMO;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::usage::{Process, Usage};
+use super::usage::{Process, Sample};
 use super::{CALL_STAGES, OUR_NUMBER, Waterfall, row};
 use crate::history::History;
 use crate::outside::Outside;
@@ -211,19 +211,6 @@ fn unlike(one: &[&str], other: &[&str]) -> usize {
     differ + one.len().abs_diff(other.len())
 }
 
-/// What every process had used at one moment.
-struct Sample {
-    at: Instant,
-    uses: Vec<Usage>,
-}
-
-impl Sample {
-    fn take(processes: &[Process]) -> anyhow::Result<Self> {
-        let uses = processes.iter().map(Usage::of).collect::<anyhow::Result<_>>()?;
-        Ok(Self { at: Instant::now(), uses })
-    }
-}
-
 fn services(
     processes: &[Process],
     [idle_from, idle_to, from, to]: [&Sample; 4],
@@ -231,10 +218,6 @@ fn services(
     const MB: f64 = 1e6;
     let mut kinds: BTreeMap<&str, ServiceUse> = BTreeMap::new();
     for (n, process) in processes.iter().enumerate() {
-        let cores = |from: &Sample, to: &Sample| {
-            let used = to.uses[n].cpu.saturating_sub(from.uses[n].cpu);
-            used.as_secs_f64() / (to.at - from.at).as_secs_f64()
-        };
         let kind = kinds.entry(process.kind()).or_insert_with(|| ServiceUse {
             name: process.kind().to_owned(),
             processes: 0,
@@ -244,10 +227,10 @@ fn services(
             idle_memory_mb: 0.0,
         });
         kind.processes += 1;
-        kind.cores += cores(from, to);
-        kind.idle_cores += cores(idle_from, idle_to);
-        kind.memory_mb += to.uses[n].memory as f64 / MB;
-        kind.idle_memory_mb += idle_to.uses[n].memory as f64 / MB;
+        kind.cores += to.cores(from, n);
+        kind.idle_cores += idle_to.cores(idle_from, n);
+        kind.memory_mb += to.memory(n) as f64 / MB;
+        kind.idle_memory_mb += idle_to.memory(n) as f64 / MB;
     }
     kinds.into_values().collect()
 }

@@ -60,6 +60,8 @@ pub struct Question {
     pub p99_ms: f64,
     /// How many rows the last answer had.
     pub rows: usize,
+    /// How PostgreSQL found them: a plan for each statement of the last question.
+    pub plans: Vec<String>,
 }
 
 /// Fills a PostgreSQL of its own, and reads it as the API does, under the role of the services.
@@ -234,17 +236,23 @@ impl Reader {
     ) -> anyhow::Result<Question> {
         let mut took = Vec::new();
         let mut rows = 0;
-        for n in 0..self.people.len().min(self.talks.len()) {
+        let asks = self.people.len().min(self.talks.len());
+        for n in 0..asks {
             let begun = Instant::now();
             let tx = self.store.tenant(self.tenant).await?;
             rows = ask(&tx, n).await?;
             tx.commit().await?;
             took.push(begun.elapsed());
         }
+        let mut tx = self.store.tenant(self.tenant).await?;
+        tx.explain();
+        ask(&tx, asks.saturating_sub(1)).await?;
+        let plans = tx.plans();
         took.sort_unstable();
         let rank = (took.len() * 99).div_ceil(100).max(1);
         let p99_ms = took.get(rank - 1).map_or(0.0, |took| took.as_secs_f64() * 1000.0);
-        Ok(Question { what, took: Spread::of(took).context("nothing was asked")?, p99_ms, rows })
+        let took = Spread::of(took).context("nothing was asked")?;
+        Ok(Question { what, took, p99_ms, rows, plans })
     }
 }
 
@@ -254,6 +262,18 @@ fn on(channel: &str, filter: &ConversationFilter) -> ConversationFilter {
 
 fn saying(text: String, filter: &ConversationFilter) -> ConversationFilter {
     ConversationFilter { text: Some(text), ..filter.clone() }
+}
+
+impl HistoryReport {
+    /// The plans of all questions, for people.
+    #[must_use]
+    pub fn plans(&self) -> String {
+        let told = |question: &Question| {
+            let plans = question.plans.iter().map(|plan| format!("\n{plan}\n"));
+            format!("\n{}:\n{}", question.what, plans.collect::<String>())
+        };
+        self.questions.iter().map(told).collect()
+    }
 }
 
 impl fmt::Display for HistoryReport {
@@ -266,7 +286,7 @@ impl fmt::Display for HistoryReport {
             self.filled_s
         )?;
         writeln!(f, "{:<44} {:>7} {:>7} {:>7}", "ms", "p50", "p95", "max")?;
-        for Question { what, took, p99_ms, rows } in &self.questions {
+        for Question { what, took, p99_ms, rows, .. } in &self.questions {
             row(f, &format!("{what} ({rows} rows; p99 {p99_ms:.1})"), took)?;
         }
         Ok(())

@@ -4,6 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use tokio::time::Instant;
 
 /// The kernel counts processor time for user space in hundredths of a second, whatever its own tick is.
 const TICKS_PER_SECOND: u64 = 100;
@@ -65,6 +66,31 @@ impl Usage {
         let pss = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
         let kib: u64 = pss.trim().strip_suffix(" kB")?.parse().ok()?;
         Some(Self { cpu, memory: kib * 1024 })
+    }
+}
+
+/// What every process of a mesh had used at one moment.
+pub(super) struct Sample {
+    at: Instant,
+    uses: Vec<Usage>,
+}
+
+impl Sample {
+    /// As it is now, in the order of `processes`.
+    pub(super) fn take(processes: &[Process]) -> anyhow::Result<Self> {
+        let uses = processes.iter().map(Usage::of).collect::<anyhow::Result<_>>()?;
+        Ok(Self { at: Instant::now(), uses })
+    }
+
+    /// How many cores the process at `place` kept busy since `before`.
+    pub(super) fn cores(&self, before: &Self, place: usize) -> f64 {
+        let used = self.uses[place].cpu.saturating_sub(before.uses[place].cpu);
+        used.as_secs_f64() / (self.at - before.at).as_secs_f64()
+    }
+
+    /// What memory the process at `place` had, bytes.
+    pub(super) fn memory(&self, place: usize) -> u64 {
+        self.uses[place].memory
     }
 }
 

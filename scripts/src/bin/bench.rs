@@ -1,5 +1,6 @@
 //! `scripts/bench`: measures the mesh on this machine.
 
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -39,10 +40,16 @@ enum Command {
     ///
     /// As `turn`, on a mesh of its own. Fails under 95 of 100, or when the median call takes 90 s.
     Booking(BookingArguments),
-    /// Measure how many signed WhatsApp webhooks a second the border takes, from one connection up to the knee.
+    /// Measure how many signed WhatsApp webhooks a second the border takes, from one connection up to the knee; then,
+    /// as `chats`, how many messages the whole mesh answers.
     ///
-    /// As `turn`, on a mesh of its own.
-    Webhook(WebhookArguments),
+    /// As `turn`, each on a mesh of its own.
+    Webhook(RampArguments),
+    /// Measure how many WhatsApp messages a second the whole mesh answers, from one person at a time up to the knee,
+    /// and what binds there.
+    ///
+    /// As `turn`, on a mesh of its own. Fails only when a message was lost.
+    Chats(RampArguments),
     /// Measure how soon the agent falls silent, and the model is told to stop, when a caller speaks into an answer.
     ///
     /// As `turn`, on a mesh of its own. Fails when other words are kept than were heard.
@@ -75,6 +82,9 @@ enum Command {
         /// How often each question is asked.
         #[arg(long, default_value_t = 100)]
         asks: u32,
+        /// Print how PostgreSQL found what each question asked for, too.
+        #[arg(long)]
+        plans: bool,
     },
     /// Measure what contexts cost to read when Redis holds very many, in a Redis of its own or the one of REDIS_URL.
     ///
@@ -202,14 +212,14 @@ struct CallsArguments {
 }
 
 #[derive(Debug, clap::Args)]
-struct WebhookArguments {
-    /// How long each number of connections is watched.
+struct RampArguments {
+    /// How long each number of connections, or of people, is watched.
     #[arg(long, default_value_t = 5.0)]
     seconds: f64,
     /// Print one JSON object instead of a table.
     #[arg(long)]
     json: bool,
-    /// Measure the mesh of the simulator at this address instead; the border is that of the environment.
+    /// Measure the mesh of the simulator at this address instead; its border and stores are those of the environment.
     #[arg(long, value_name = "URL")]
     at: Option<String>,
     /// A process of that mesh, to be measured. May be given several times.
@@ -226,8 +236,8 @@ fn process(argument: &str) -> Result<Process, String> {
 #[tokio::main]
 async fn main() -> ExitCode {
     let measured = match &Arguments::parse().command {
-        &Command::History { messages, conversations, asks } => {
-            history(HistoryLoad { messages, conversations, asks }).await
+        &Command::History { messages, conversations, asks, plans } => {
+            history(HistoryLoad { messages, conversations, asks }, plans).await
         }
         &Command::Contexts { contexts, turns, at_once } => {
             measure_contexts(ContextLoad { contexts, turns, at_once }).await
@@ -237,23 +247,27 @@ async fn main() -> ExitCode {
         Command::Understand { file } => understand(file),
         Command::Turn(arguments) => match &arguments.at {
             Some(simulator) => turn(simulator, arguments).await,
-            None => on_a_mesh_of_its_own().await,
+            None => on_a_mesh_of_its_own(own_arguments()).await,
         },
         Command::Interrupt(arguments) => match &arguments.at {
             Some(simulator) => interrupt(simulator, arguments).await,
-            None => on_a_mesh_of_its_own().await,
+            None => on_a_mesh_of_its_own(own_arguments()).await,
         },
         Command::Calls(arguments) => match &arguments.at {
             Some(simulator) => calls(simulator, arguments).await,
-            None => on_a_mesh_of_its_own().await,
+            None => on_a_mesh_of_its_own(own_arguments()).await,
         },
         Command::Booking(arguments) => match &arguments.at {
             Some(simulator) => booking(simulator, arguments).await,
-            None => on_a_mesh_of_its_own().await,
+            None => on_a_mesh_of_its_own(own_arguments()).await,
         },
         Command::Webhook(arguments) => match &arguments.at {
             Some(_) => webhook(arguments).await,
-            None => on_a_mesh_of_its_own().await,
+            None => border_then_whole().await,
+        },
+        Command::Chats(arguments) => match &arguments.at {
+            Some(simulator) => chats(simulator, arguments).await,
+            None => on_a_mesh_of_its_own(own_arguments()).await,
         },
     };
     measured.unwrap_or_else(|error| {
@@ -262,9 +276,12 @@ async fn main() -> ExitCode {
     })
 }
 
-async fn history(load: HistoryLoad) -> anyhow::Result<ExitCode> {
+async fn history(load: HistoryLoad, plans: bool) -> anyhow::Result<ExitCode> {
     let report = bench::history(load).await?;
     print!("{report}");
+    if plans {
+        print!("{}", report.plans());
+    }
     let is_met = report.questions.iter().all(|question| question.p99_ms < HISTORY_P99_MS);
     Ok(if is_met { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -378,12 +395,20 @@ async fn booking(simulator: &str, arguments: &BookingArguments) -> anyhow::Resul
     Ok(if is_met { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn webhook(arguments: &WebhookArguments) -> anyhow::Result<ExitCode> {
+async fn webhook(arguments: &RampArguments) -> anyhow::Result<ExitCode> {
     let each = Duration::try_from_secs_f64(arguments.seconds).context("read --seconds")?;
     let environment = boot::Environment::of_process();
     let report = bench::webhook(&environment, &arguments.processes, each).await?;
     print(&report, arguments.json)?;
     Ok(ExitCode::SUCCESS)
+}
+
+async fn chats(simulator: &str, arguments: &RampArguments) -> anyhow::Result<ExitCode> {
+    let each = Duration::try_from_secs_f64(arguments.seconds).context("read --seconds")?;
+    let environment = boot::Environment::of_process();
+    let report = bench::chats(simulator, &environment, &arguments.processes, each).await?;
+    print(&report, arguments.json)?;
+    Ok(if report.lost == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// For people, or as one JSON object.
@@ -396,28 +421,44 @@ fn print(report: &(impl Serialize + Display), as_json: bool) -> anyhow::Result<(
     Ok(())
 }
 
-/// Runs this command once more with the variables of a fresh mesh: a process of its own is the one way to have the AWS
-/// client take them.
-async fn on_a_mesh_of_its_own() -> anyhow::Result<ExitCode> {
+/// What this program was called with.
+fn own_arguments() -> Vec<OsString> {
+    std::env::args_os().skip(1).collect()
+}
+
+/// The border by itself, and the mesh behind it on one whose services all work.
+async fn border_then_whole() -> anyhow::Result<ExitCode> {
+    let border = on_a_mesh_of_its_own(own_arguments()).await?;
+    println!();
+    let whole = std::iter::once("chats".into()).chain(std::env::args_os().skip(2));
+    let whole = on_a_mesh_of_its_own(whole.collect()).await?;
+    Ok(if border == ExitCode::SUCCESS { whole } else { border })
+}
+
+/// Runs this program once more with the variables of a fresh mesh: a process of its own is the one way to have the AWS
+/// client take them. The first of the arguments is the command, which alone knows what it needs.
+async fn on_a_mesh_of_its_own(arguments: Vec<OsString>) -> anyhow::Result<ExitCode> {
     let logs = tempfile::tempdir().context("create a log folder")?;
     let log = Log::open(logs.path(), Echo::Off)?;
     eprintln!("starting a mesh");
-    // The first argument is the command, which alone knows what it needs.
-    let command = std::env::args().nth(1).unwrap_or_default();
+    let command = arguments.first().and_then(|command| command.to_str()).unwrap_or_default();
     let mut given: std::collections::BTreeMap<_, _> = std::env::vars().collect();
-    if command == "interrupt" {
-        given.entry("SB_LLM".to_owned()).or_insert_with(|| "openai,rules".to_owned());
-    }
-    if command == "webhook" {
-        given.entry("SB_EDGE_CONSUMES".to_owned()).or_insert_with(|| "none".to_owned());
+    let needed = match command {
+        "interrupt" => Some(("SB_LLM", "openai,rules".to_owned())),
+        "webhook" => Some(("SB_EDGE_CONSUMES", "none".to_owned())),
+        "chats" => Some(("WHATSAPP_MESSAGES_PER_SECOND", bench::RAISED_RATE.to_string())),
+        _ => None,
+    };
+    if let Some((name, value)) = needed {
+        given.entry(name.to_owned()).or_insert(value);
     }
     let options = Options { given, ..Options::new()? };
     let mesh = Mesh::start(options, &log).await?;
     let program = std::env::current_exe().context("find this program")?;
     let processes = mesh.processes().map(|(name, pid)| format!("--process={name}={pid}"));
-    let is_watched = command == "calls" || command == "webhook";
+    let is_watched = matches!(command, "calls" | "webhook" | "chats");
     let mut child = tokio::process::Command::new(program)
-        .args(std::env::args_os().skip(1))
+        .args(&arguments)
         .args(["--at", &mesh.endpoints().simulator])
         .args(processes.filter(|_| is_watched))
         .envs(mesh.environment())

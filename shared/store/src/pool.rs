@@ -1,7 +1,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -98,6 +98,7 @@ impl Store {
             store: self.clone(),
             tenant,
             new_key: OnceCell::new(),
+            plans: None,
             began: Instant::now(),
         };
         // One round trip for both; a UUID needs no quoting.
@@ -189,10 +190,24 @@ pub struct TenantTx {
     tenant: TenantId,
     /// The cipher under a key this transaction made itself.
     new_key: OnceCell<Arc<dyn FieldCipher>>,
+    /// How its queries were answered, where that is asked for.
+    plans: Option<Mutex<Vec<String>>>,
     began: Instant,
 }
 
 impl TenantTx {
+    /// Has every query from now on explained, and run for that once more: [`Self::plans`]. Not for one that writes.
+    pub fn explain(&mut self) {
+        self.plans = Some(Mutex::default());
+    }
+
+    /// The plans of the queries since [`Self::explain`], as PostgreSQL's `EXPLAIN (ANALYZE, BUFFERS)` writes them.
+    pub fn plans(&self) -> Vec<String> {
+        let plans =
+            self.plans.as_ref().map(|plans| plans.lock().unwrap_or_else(PoisonError::into_inner));
+        plans.map(|plans| plans.clone()).unwrap_or_default()
+    }
+
     /// Whose transaction it is.
     pub const fn tenant(&self) -> TenantId {
         self.tenant
@@ -273,6 +288,12 @@ impl TenantTx {
         values: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, StoreError> {
         let client = self.client()?;
+        if let Some(plans) = &self.plans {
+            let explain = format!("EXPLAIN (ANALYZE, BUFFERS, COSTS OFF) {sql}");
+            let lines = client.query(&explain, values).await?;
+            let plan: Vec<&str> = lines.iter().map(|line| line.get(0)).collect();
+            plans.lock().unwrap_or_else(PoisonError::into_inner).push(plan.join("\n"));
+        }
         let statement = client.prepare_cached(sql).await?;
         Ok(client.query(&statement, values).await?)
     }

@@ -185,6 +185,9 @@ fn accept(world: &World, phone_number_id: &str, message: &Value) -> Result<Accep
     line.note("accepted", None);
     let id = line.id.clone();
     chat.lines.push(line);
+    if let Some(waiting) = state.waiting.get(&wa_id) {
+        waiting.notify_waiters();
+    }
     Ok(Accepted { id, wa_id, fails_with })
 }
 

@@ -3,7 +3,7 @@
 //! | control path | what it does |
 //! |---|---|
 //! | `POST /sim/chats/messages` | a person writes ([`webhook::Incoming`]); answers `{"id"}` |
-//! | `GET /sim/chats`, `GET /sim/chats/{wa_id}` | the chats as the people see them, or one |
+//! | `GET /sim/chats`, `GET /sim/chats/{wa_id}` | the chats as the people see them, or one; with `?replies=N` once the business has written N messages in it, or after 5 s |
 //! | `PUT /sim/chats/statuses` | which statuses follow an accepted message, in which order and when |
 //! | `POST /sim/chats/errors` | the next messages fail with a code of PROTOCOLS 2.4 |
 //! | `PUT /sim/chats/rates` | how fast messages are taken ([`Rates`]); Meta's own rates unless set |
@@ -16,8 +16,9 @@ mod rates;
 mod webhook;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::{Mutex, MutexGuard, PoisonError},
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use actix_web::{HttpResponse, web};
@@ -26,6 +27,7 @@ use boot::Reader;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tokio::{sync::Notify, time::timeout};
 use uuid::Uuid;
 
 pub use crate::meta::{
@@ -38,6 +40,9 @@ use rates::Taken;
 
 /// The account that owns the numbers.
 const WABA_ID: &str = "102290129340398";
+
+/// Who waits for a reply is told so after this at the latest how the chat stands.
+const REPLY_WAIT: Duration = Duration::from_secs(5);
 
 /// What the app is called with.
 #[derive(Debug, Clone)]
@@ -122,6 +127,8 @@ pub struct Meta(Mutex<State>);
 #[derive(Debug)]
 struct State {
     chats: BTreeMap<String, Chat>,
+    /// Those who wait for a reply, by the person's number.
+    waiting: HashMap<String, Arc<Notify>>,
     media: BTreeMap<String, Media>,
     statuses: Vec<StatusStep>,
     failures: VecDeque<Failure>,
@@ -138,6 +145,7 @@ impl Default for State {
         let step = |status: &str, after_ms| StatusStep { status: status.to_owned(), after_ms };
         Self {
             chats: BTreeMap::new(),
+            waiting: HashMap::new(),
             media: BTreeMap::new(),
             statuses: vec![step("sent", 20), step("delivered", 60), step("read", 120)],
             failures: VecDeque::new(),
@@ -157,6 +165,25 @@ impl Meta {
     /// A chat as its person sees it.
     pub fn chat(&self, wa_id: &str) -> Option<Chat> {
         self.state().chats.get(wa_id).cloned()
+    }
+
+    /// Waits until the business has written `replies` messages to a person, [`REPLY_WAIT`] at most.
+    async fn until_replied(&self, wa_id: &str, replies: usize) {
+        let replied = async {
+            loop {
+                let told = {
+                    let mut state = self.state();
+                    if state.chats.get(wa_id).is_some_and(|chat| chat.replies().len() >= replies) {
+                        return;
+                    }
+                    let told = state.waiting.entry(wa_id.to_owned()).or_default();
+                    // Registered while the state is held: no reply comes in between.
+                    Arc::clone(told).notified_owned()
+                };
+                told.await;
+            }
+        };
+        let _ = timeout(REPLY_WAIT, replied).await;
     }
 
     /// Sets what follows an accepted message from now on.
@@ -265,7 +292,22 @@ async fn list(world: web::Data<World>) -> HttpResponse {
     HttpResponse::Ok().json(&world.meta.state().chats)
 }
 
-async fn show(world: web::Data<World>, wa_id: web::Path<String>) -> HttpResponse {
+/// How far a chat is to be before it is shown.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Shown {
+    #[serde(default)]
+    replies: usize,
+}
+
+async fn show(
+    world: web::Data<World>,
+    wa_id: web::Path<String>,
+    shown: web::Query<Shown>,
+) -> HttpResponse {
+    if shown.replies > 0 {
+        world.meta.until_replied(&wa_id, shown.replies).await;
+    }
     match world.meta.chat(&wa_id) {
         Some(chat) => HttpResponse::Ok().json(chat),
         None => HttpResponse::NotFound().finish(),
