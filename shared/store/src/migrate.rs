@@ -55,6 +55,7 @@ migrations![
     "0110_changed_messages",
     "0111_trace_ids",
     "0112_dead_letter_error_types",
+    "0113_common_words",
 ];
 
 /// Only one may migrate a database at a time; the others wait here. (`swbd` in ASCII.)

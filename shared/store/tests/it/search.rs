@@ -6,8 +6,8 @@ use testkit::TestDb;
 use uuid::Uuid;
 
 const NOWHERE: [Uuid; 0] = [];
-/// More messages than a rare word is in.
-const MANY: i32 = 2_100;
+/// More messages than the latest, which tell how common a word is.
+const MANY: i32 = 600;
 
 /// A conversation in which `text` was said, `times` times.
 async fn said(db: &TestDb, tenant: TenantId, text: &str, times: i32) -> Uuid {
@@ -48,6 +48,26 @@ async fn words_find_the_tenants_own_conversations_be_they_rare_or_common() {
     assert_eq!(found(&db, ours, "cat").await, NOWHERE);
     assert_eq!(found(&db, ours, &theirs.to_string()).await, NOWHERE);
     assert_eq!(found(&db, theirs, "rex").await, [their_rare]);
+}
+
+#[tokio::test]
+async fn who_looks_for_a_word_of_very_many_messages_is_told_to_walk() {
+    let Some(db) = TestDb::create().await else { return };
+    let tenant = db.add_tenant("ours").await;
+    let long_ago = said(&db, tenant, "a winter appointment", 20).await;
+    said(&db, tenant, "an appointment", MANY).await;
+    let service = db.owner().await;
+    let enter = format!("SET ROLE switchboard_service; SET app.tenant = '{tenant}'");
+    service.batch_execute(&enter).await.unwrap();
+    let that_say = async |wanted: &str, most: i32| -> Vec<Option<Uuid>> {
+        let rows = service.query("SELECT conversations_that_say($1, $2)", &[&wanted, &most]).await;
+        rows.unwrap().iter().map(|row| row.get(0)).collect()
+    };
+    assert_eq!(that_say("winter", 20).await, [Some(long_ago)]);
+    assert_eq!(that_say("winter", 19).await, [None]);
+    assert_eq!(that_say("appointment", 10_000).await, [None], "the latest tell so");
+    assert_eq!(that_say("winter appointment", 20).await, [Some(long_ago)]);
+    assert_eq!(that_say("summer appointment", 20).await, Vec::<Option<Uuid>>::new());
 }
 
 #[tokio::test]
