@@ -142,12 +142,15 @@ pub async fn settle_call_over(
     let mut event = event;
     let Payload::CallEnded(ended) = &mut event.payload else { return Ok(()) };
     let call = ended.call.clone();
+    let is_held = services.states.is_held(&call).await;
+    // Asked after that: who ends a call says so as it lets go of it, and between the two in the other order both would be
+    // missed, and with the call's end what was heard.
     let state = services.states.state(&call).await;
     let has_ended = state == CallState::Ended;
     if matches!(state, CallState::Transferring(_)) {
         ended.reason = CallEndReason::Transferred;
     }
-    if !has_ended && !services.states.is_held(&call).await {
+    if !has_ended && !is_held {
         return end_abandoned_call(services, event).await;
     }
     let services = services.clone();

@@ -6,8 +6,9 @@ use testkit::TestDb;
 use uuid::Uuid;
 
 const NOWHERE: [Uuid; 0] = [];
-/// More messages than the latest, which tell how common a word is.
-const MANY: i32 = 600;
+const NOTHING: [Option<Uuid>; 0] = [];
+/// More messages than a page has.
+const MANY: i32 = 100;
 
 /// A conversation in which `text` was said, `times` times.
 async fn said(db: &TestDb, tenant: TenantId, text: &str, times: i32) -> Uuid {
@@ -54,8 +55,7 @@ async fn words_find_the_tenants_own_conversations_be_they_rare_or_common() {
 async fn who_looks_for_a_word_of_very_many_messages_is_told_to_walk() {
     let Some(db) = TestDb::create().await else { return };
     let tenant = db.add_tenant("ours").await;
-    let long_ago = said(&db, tenant, "a winter appointment", 20).await;
-    said(&db, tenant, "an appointment", MANY).await;
+    let said_in = said(&db, tenant, "a winter appointment", 20).await;
     let service = db.owner().await;
     let enter = format!("SET ROLE switchboard_service; SET app.tenant = '{tenant}'");
     service.batch_execute(&enter).await.unwrap();
@@ -63,11 +63,23 @@ async fn who_looks_for_a_word_of_very_many_messages_is_told_to_walk() {
         let rows = service.query("SELECT conversations_that_say($1, $2)", &[&wanted, &most]).await;
         rows.unwrap().iter().map(|row| row.get(0)).collect()
     };
-    assert_eq!(that_say("winter", 20).await, [Some(long_ago)]);
+    assert_eq!(that_say("winter", 20).await, [Some(said_in)]);
     assert_eq!(that_say("winter", 19).await, [None]);
-    assert_eq!(that_say("appointment", 10_000).await, [None], "the latest tell so");
-    assert_eq!(that_say("winter appointment", 20).await, [Some(long_ago)]);
-    assert_eq!(that_say("summer appointment", 20).await, Vec::<Option<Uuid>>::new());
+    assert_eq!(that_say("summer appointment", 20).await, NOTHING);
+}
+
+#[tokio::test]
+async fn what_was_said_long_ago_is_found_behind_many_newer_conversations() {
+    let Some(db) = TestDb::create().await else { return };
+    let tenant = db.add_tenant("ours").await;
+    let long_ago = said(&db, tenant, "a winter appointment", 1).await;
+    // More than the newest that are walked first.
+    let sql = "INSERT INTO conversations (tenant, id, channel, started_at, last_active_at)
+        SELECT $1, gen_random_uuid(), 'sms', now(), now() + n * interval '1 s'
+        FROM generate_series(1, 1100) n";
+    db.owner().await.execute(sql, &[tenant.as_uuid()]).await.unwrap();
+    assert_eq!(found(&db, tenant, "winter").await, [long_ago]);
+    assert_eq!(found(&db, tenant, "summer").await, NOWHERE);
 }
 
 #[tokio::test]
