@@ -17,6 +17,7 @@ use simulator::meta::Rates;
 use store::seed::DEMO;
 use tokio::time::Instant;
 
+use super::figures::is_past_the_knee;
 use super::usage::{Process, Sample};
 use super::{CHAT_STAGES, OUR_WHATSAPP, WORDS, Waterfall, row};
 use crate::history::History;
@@ -24,8 +25,6 @@ use crate::outside::Outside;
 
 /// More people at a time are not tried.
 const MOST_PEOPLE: usize = 256;
-/// Twice and four times the people bring less than this much more: the knee.
-const WORTH_DOUBLING: f64 = 1.1;
 /// What Meta takes from a number whose throughput it has raised, messages a second (PROTOCOLS 2.4).
 pub const RAISED_RATE: u32 = 1000;
 
@@ -129,11 +128,8 @@ pub async fn chats(
             cores,
             turn: Waterfall::of(&turns, &CHAT_STAGES),
         });
-        // Once may be the machine's other work.
-        if let [.., before, last, latest] = report.steps.as_slice()
-            && last.messages_a_second.max(latest.messages_a_second)
-                < before.messages_a_second * WORTH_DOUBLING
-        {
+        let rates: Vec<f64> = report.steps.iter().map(|step| step.messages_a_second).collect();
+        if is_past_the_knee(&rates) {
             break;
         }
         people *= 2;

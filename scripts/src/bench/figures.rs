@@ -70,6 +70,15 @@ impl Waterfall {
     }
 }
 
+/// Twice and four times the load bring less than this much more: the knee.
+const WORTH_DOUBLING: f64 = 1.1;
+
+/// Whether the load, doubled from each of `rates` to the next, is past the knee. One step without gain is not taken for it: that
+/// may be the machine's other work.
+pub(super) fn is_past_the_knee(rates: &[f64]) -> bool {
+    matches!(rates, [.., before, last, latest] if last.max(*latest) < before * WORTH_DOUBLING)
+}
+
 /// When a stage was reached.
 pub(super) fn at(stages: &[Stage], name: &str) -> Option<domain::Timestamp> {
     stages.iter().find(|stage| stage.name == name).map(|stage| stage.at)
@@ -92,6 +101,13 @@ mod tests {
         let one = Spread::of(ms([7])).unwrap();
         assert_eq!((one.count, one.p50_ms, one.p95_ms, one.max_ms), (1, 7.0, 7.0, 7.0));
         assert_eq!(Spread::of(Vec::new()), None);
+    }
+
+    #[test]
+    fn one_doubling_without_gain_is_no_knee_and_two_are() {
+        assert!(!is_past_the_knee(&[100.0, 105.0]));
+        assert!(!is_past_the_knee(&[100.0, 105.0, 150.0]));
+        assert!(is_past_the_knee(&[50.0, 100.0, 105.0, 109.0]));
     }
 
     fn turn(stages: &[(&'static str, i64)]) -> Vec<Stage> {

@@ -20,7 +20,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{OUR_WHATSAPP, Process, usage::Usage};
+use super::{OUR_WHATSAPP, Process, figures::is_past_the_knee, usage::Usage};
 
 /// Services that would work on what the border publishes.
 const BEHIND: [&str; 3] = ["orchestrator", "voice", "writer"];
@@ -36,8 +36,6 @@ const PATH: &str = "/webhooks/whatsapp";
 const MESSAGES_A_PERSON: u64 = 50;
 /// More connections are not tried.
 const MOST_CONNECTIONS: usize = 256;
-/// Twice and four times the connections bring less than this much more: the knee.
-const WORTH_DOUBLING: f64 = 1.1;
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
 /// One number of connections.
@@ -149,11 +147,8 @@ pub async fn webhook(
             edge_ms_a_request: 1000.0 * cpu / waits.len() as f64,
             edge_cores: cpu / took,
         });
-        // Once may be the machine's other work.
-        if let [.., before, last, latest] = report.steps.as_slice()
-            && last.requests_a_second.max(latest.requests_a_second)
-                < before.requests_a_second * WORTH_DOUBLING
-        {
+        let rates: Vec<f64> = report.steps.iter().map(|step| step.requests_a_second).collect();
+        if is_past_the_knee(&rates) {
             break;
         }
         connections *= 2;
