@@ -58,8 +58,66 @@ pub(super) const ANSWERS: &[&str] = &[
     "that works",
     "that's okay",
     "that's good",
+    "that works for me",
+    "that's perfect",
+    "that's great",
+    "that's me",
+    "that's him",
+    "that's her",
+    "that's the one",
+    "that's grand",
+    "that's fine by me",
+    "fine by me",
+    "that suits me",
+    "that'll work",
+    "that'll do",
+    "that won't work",
+    "that doesn't work",
+    "that would be great",
+    "that would be lovely",
+    "that would be fine",
+    "that would be good",
+    "that would be perfect",
+    "that'd be great",
+    "that'd be lovely",
+    "let's do that",
+    "for sure",
+    "you bet",
+    "you got it",
+    "why not",
+    "go on then",
+    "aye",
+    "indeed",
+    "lovely",
+    "great",
+    "good",
+    "very good",
+    "spot on",
+    "nothing else",
+    "i'd rather not",
+    "i don't",
+    "i didn't",
+    "i haven't",
+    "it is",
+    "it isn't",
+    "that's everything",
+    "that's all right",
     "sounds good",
+    "sounds good to me",
     "perfect",
+    "by all means",
+    "i'm afraid not",
+    "i'm afraid so",
+    "i'm good",
+    "i'm fine",
+    "no worries",
+    "no problem",
+    "i am",
+    "i do",
+    "i did",
+    "i have",
+    "all right then",
+    "okay then",
     "uh uh",
     "nuh uh",
     "sí",
@@ -74,6 +132,8 @@ pub(super) const ANSWERS: &[&str] = &[
     "não",
     "sì",
     "haan",
+    "haan ji",
+    "ji",
     "han",
     "nahi",
     "nahin",
@@ -86,7 +146,8 @@ pub(super) const ANSWERS: &[&str] = &[
 ];
 
 /// What people add to an answer.
-pub(super) const COURTESIES: &[&str] = &["please", "thanks", "thank you", "sir", "ma'am", "madam"];
+pub(super) const COURTESIES: &[&str] =
+    &["please", "thanks", "thank you", "sir", "ma'am", "madam", "ta", "cheers"];
 
 /// What a short answer begins with.
 pub(super) const YES: &[&str] =
@@ -113,7 +174,23 @@ pub(super) const ASSENTS: &[&str] = &[
     "very good",
     "that's good",
     "sounds good",
+    "sounds good to me",
     "sounds great",
+    "good to hear",
+    "cheers",
+    "ta",
+    "super",
+    "grand",
+    "fantastic",
+    "marvellous",
+    "smashing",
+    "sweet",
+    "right you are",
+    "righto",
+    "no hurry",
+    "no dramas",
+    "too easy",
+    "that's good to hear",
     "great",
     "that's great",
     "that works",
@@ -216,6 +293,7 @@ pub(super) const AFFIRMATIONS: &[&str] = &[
     "ya",
     "yea",
     "yah",
+    "aye",
     "yes please",
     "please do",
     "please",
@@ -241,14 +319,15 @@ pub(super) const AFFIRMATIONS: &[&str] = &[
 pub(super) const MURMURS: &[&str] = &[
     "uh", "um", "er", "erm", "ah", "aah", "aha", "uhhuh", "huh", "eh", "mhmm", "mmhm", "uhuh",
     "uhm", "ooh", "ha", "haha", "hahaha", "heh", "hehe", "aw", "whoa", "woah", "phew", "achoo",
-    "ahem", "hm", "uhu", "ew",
+    "ahem", "hm", "uhu", "ew", "hum",
 ];
 
 /// Sounds of who looks for the next word.
 pub(super) const HESITATIONS: &[&str] = &["um", "uh", "er", "erm", "uhm", "hm", "ahem"];
 
 /// "Go on" is a whole sentence, and "hold on" asks for time.
-pub(super) const LED_ON: &[&str] = &["go", "come", "carry", "hold", "hang", "going", "move"];
+pub(super) const LED_ON: &[&str] =
+    &["go", "come", "carry", "hold", "hang", "going", "move", "came", "comes", "back", "turned"];
 
 /// Words nobody ends a sentence with.
 pub(super) const CONNECTORS: &[&str] = &[
@@ -335,11 +414,20 @@ pub(super) const CONNECTORS: &[&str] = &[
     "she",
     "they",
     "whose",
+    "its",
+    "except",
+    "whenever",
+    "under",
+    "mister",
+    "missus",
+    "stroke",
+    "slash",
+    "hyphen",
 ];
 
 /// What joins a clause to another.
 pub(super) const CONJUNCTIONS: &[&str] =
-    &["and", "but", "because", "cause", "so", "that", "or", "as", "since", "although"];
+    &["and", "but", "because", "cause", "so", "that", "or", "as", "since", "although", "whether"];
 
 /// Who does something.
 pub(super) const PRONOUNS: &[&str] =
@@ -457,6 +545,28 @@ pub(super) const OPENINGS: &[&str] = &[
     "the week after",
     "but not",
     "and not",
+    "to be",
+    "whether",
+    "or else",
+    "as long as",
+    "as soon as",
+    "in case",
+    "even though",
+    "given that",
+    "seeing as",
+    "assuming",
+    "just that",
+    "i possibly",
+    "you possibly",
+    "any way you could",
+    "any way i could",
+    "any chance you could",
+    "any chance i could",
+    "i'm not really",
+    "i'm really",
+    "i'm just",
+    "i just",
+    "i really",
 ];
 
 /// They open a sentence that goes on, and can close another.
@@ -569,3 +679,154 @@ pub(super) const DATED: &[&str] = &[
     "after",
     "between",
 ];
+
+/// What a sentence can end with where its object stands before it.
+pub(super) const PREPOSITIONS: &[&str] = &[
+    "to", "for", "at", "in", "of", "from", "with", "by", "about", "on", "till", "until", "into",
+    "near", "without", "under",
+];
+
+/// What is told of with a clause that needs no "that".
+pub(super) const ANTECEDENTS: &[&str] = &[
+    "all",
+    "one",
+    "ones",
+    "something",
+    "anything",
+    "nothing",
+    "everything",
+    "someone",
+    "somebody",
+    "anyone",
+    "anybody",
+    "else",
+    "somewhere",
+    "anywhere",
+    "place",
+    "person",
+    "thing",
+    "number",
+    "price",
+    "people",
+    "lady",
+    "gentleman",
+    "girl",
+    "guy",
+    "man",
+    "woman",
+    "room",
+    "appointment",
+    "bit",
+    "part",
+];
+
+/// Before a day, a time or a name that is about to come: "what do you have on".
+pub(super) const OFFERED: &[&str] = &[
+    "have",
+    "got",
+    "available",
+    "free",
+    "open",
+    "left",
+    "working",
+    "appointments",
+    "slots",
+    "availability",
+    "times",
+    "hours",
+    "dates",
+    "rooms",
+    "tables",
+];
+
+/// "Come in", "squeeze me in".
+pub(super) const COMING_IN: &[&str] = &[
+    "come", "came", "coming", "log", "check", "sign", "walk", "drop", "pop", "call", "phone", "me",
+    "us", "him", "her", "it", "them", "moved", "be", "get",
+];
+
+/// A noun follows.
+pub(super) const DETERMINERS: &[&str] =
+    &["the", "a", "an", "my", "your", "our", "their", "his", "her"];
+
+/// Forms of "to be".
+pub(super) const BEINGS: &[&str] = &["is", "are", "am", "was", "were"];
+
+/// Between who is and that one is.
+pub(super) const ADVERBS: &[&str] =
+    &["already", "still", "really", "always", "probably", "definitely", "certainly", "usually"];
+
+/// They join a clause, whose subject comes next.
+pub(super) const SUBORDINATORS: &[&str] = &[
+    "if",
+    "whether",
+    "because",
+    "when",
+    "that",
+    "unless",
+    "although",
+    "though",
+    "while",
+    "every time",
+    "as soon as",
+    "by the time",
+    "in case",
+    "now that",
+    "hoping",
+    "impression",
+    "any chance",
+    "so that",
+];
+
+/// What a sentence is about before it says so: "the reason I'm calling".
+pub(super) const TOPICS: &[&str] =
+    &["reason", "problem", "thing", "issue", "question", "trouble", "point", "fact"];
+
+/// Months, and how they are shortened.
+pub(super) const MONTHS: &[&str] = &[
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+];
+
+/// Their numbers are short.
+pub(super) const ROOMS: &[&str] =
+    &["room", "flat", "apartment", "unit", "suite", "extension", "gate", "table", "floor"];
+
+/// A house number is no address yet.
+pub(super) const ADDRESSED: &[&str] = &["address", "live", "lives", "living"];
+
+/// They are read out, letter by letter and figure by figure.
+pub(super) const CODED: &[&str] =
+    &["registration", "reg", "plate", "reference", "code", "policy", "membership", "id"];
+
+/// Clauses on which another depends.
+pub(super) const CONDITIONS: &[&str] = &[
+    "if",
+    "even if",
+    "unless",
+    "although",
+    "even though",
+    "assuming",
+    "suppose",
+    "supposing",
+    "given that",
+    "seeing as",
+    "every time",
+    "rather than",
+    "instead of",
+    "in case",
+];
+
+/// "Bring the dog in".
+pub(super) const BRINGING: &[&str] =
+    &["bring", "bringing", "brought", "drop", "take", "book", "fit", "squeeze", "sit", "let"];

@@ -84,14 +84,14 @@ fn a_caller_who_was_speaking_is_asked_to_say_it_again() {
         Phone::resumed(settings(), Resumption { ask_again: true, ..Resumption::default() });
     phone.quiet(2_000);
     assert_eq!((samples_of(&phone, RESUMED), samples_of(&phone, REPEAT)), (4_000, 4_000));
-    assert_eq!(phone.take_turn(&voice::speech(600), "what I said"), 1);
+    assert_eq!(phone.take_turn(&voice::speech(600), "book Tuesday"), 1);
 }
 
 #[test]
 fn a_caller_who_speaks_on_is_listened_to() {
     let mut phone =
         Phone::resumed(settings(), Resumption { ask_again: true, ..Resumption::default() });
-    assert_eq!(phone.take_turn(&voice::speech(1_500), "what I say"), 1);
+    assert_eq!(phone.take_turn(&voice::speech(1_500), "book Friday"), 1);
     phone.quiet(1_000);
     assert!(samples_of(&phone, RESUMED) < 4_000, "the agent does not speak over the caller");
 }
@@ -106,7 +106,7 @@ fn a_caller_of_whose_words_only_the_end_arrived_is_asked_to_say_it_again() {
     phone.understand(from, "");
     phone.quiet(1_500);
     assert_eq!(samples_of(&phone, REPEAT), 4_000);
-    assert_eq!(phone.take_turn(&voice::speech(600), "what I said"), 1);
+    assert_eq!(phone.take_turn(&voice::speech(600), "book Tuesday"), 1);
 }
 
 #[test]
