@@ -161,6 +161,7 @@ impl CallCore {
             (_, Input::StreamStarted) => self.start(),
             (_, Input::AudioFrame { payload, timestamp }) => self.listen(&payload, timestamp, out),
             (_, Input::MarkReturned { name }) => self.mark_returned(&name, out),
+            (_, Input::ListensIn { language }) => self.turn.listen_in(language),
             (_, Input::Tick) => {}
             (Phase::Closing(..), _) => {}
             (Phase::Talking, Input::Dtmf { digit }) => self.press(digit, out),
@@ -401,7 +402,8 @@ impl CallCore {
                     text.push(' ');
                     text.push_str(&keys.pressed);
                 }
-                let agreed = is_back_channel(&text, Agent::Telling) && self.playback.was_ending();
+                let agreed = is_back_channel(&text, Agent::Telling, self.turn.language())
+                    && self.playback.was_ending();
                 let agreed = self.playback.reply().filter(|_| agreed).map(|reply| reply.turn());
                 self.interrupt(out);
                 out.extend(agreed.map(|turn| Action::ReplyPlayedOut { turn }));
@@ -430,7 +432,7 @@ impl CallCore {
             false if self.asked_for_patience() => Agent::Telling,
             false => Agent::Thinking,
         };
-        is_back_channel(text, agent)
+        is_back_channel(text, agent, self.turn.language())
     }
 
     fn take_turn(

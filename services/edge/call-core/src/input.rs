@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Moment, event_log::base64};
+use crate::{Language, Moment, event_log::base64};
 
 /// Mu-law audio that is shared, not copied: a prompt serves many calls at once.
 pub type Audio = Arc<[u8]>;
@@ -93,6 +93,11 @@ pub enum Input<'a> {
         /// How many sentences it has.
         sentences: u32,
     },
+    /// The caller is recognised in this language from now on.
+    ListensIn {
+        /// Which.
+        language: Language,
+    },
     /// Nothing but time has passed ([`CallCore::next_wake`](crate::CallCore::next_wake)).
     Tick,
 }
@@ -166,6 +171,9 @@ impl fmt::Debug for Input<'_> {
                 .field("attempt", attempt)
                 .field("sentences", sentences)
                 .finish(),
+            Self::ListensIn { language } => {
+                f.debug_struct("ListensIn").field("language", language).finish()
+            }
             Self::Tick => f.write_str("Tick"),
         }
     }

@@ -25,6 +25,7 @@ pub use action::{Action, EndReason, Heard, Stages, Trouble};
 pub use core::CallCore;
 pub use input::{Audio, Input, Transcript};
 pub use settings::{Prompt, PromptKind, Prompts, RestOfReply, Resumption, Settings, TurnSettings};
+pub use utterance::Language;
 
 /// A point in time: what a monotonic clock shows since an origin the shell chose once for the call.
 ///

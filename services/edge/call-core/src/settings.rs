@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::TurnTaking;
 use serde::{Deserialize, Serialize};
 
-use crate::{Audio, event_log::base64};
+use crate::{Audio, Language, event_log::base64};
 
 /// How a call behaves. The defaults are those of DESIGN 3.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -120,6 +120,9 @@ pub struct TurnSettings {
     pub words_wait: Duration,
     /// Speech without a pause is cut into segments of this length.
     pub longest_segment: Duration,
+    /// The language in which the caller is recognised first.
+    #[serde(default)]
+    pub language: Language,
 }
 
 impl Default for TurnSettings {
@@ -148,6 +151,7 @@ impl Default for TurnSettings {
             end_of_turn_answered,
             words_wait: Duration::from_secs(8),
             longest_segment: Duration::from_secs(15),
+            language: Language::English,
         }
     }
 }

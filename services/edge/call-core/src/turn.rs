@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    Moment, Transcript, TurnSettings,
+    Language, Moment, Transcript, TurnSettings,
     media_clock::{duration, samples},
     utterance::{Outlook, outlook, says_nothing},
     vad::{HOP_SAMPLES, Vad},
@@ -153,6 +153,16 @@ impl TurnTaker {
         }
     }
 
+    /// The language of the words that come from now on.
+    pub(crate) fn listen_in(&mut self, language: Language) {
+        self.settings.language = language;
+    }
+
+    /// The language of the words.
+    pub(crate) fn language(&self) -> Language {
+        self.settings.language
+    }
+
     /// Whether the caller is in the middle of saying something.
     pub(crate) fn is_speaking(&self) -> bool {
         self.phase == Phase::Speech
@@ -226,7 +236,7 @@ impl TurnTaker {
         if self.segments.iter().any(Segment::is_awaited) {
             return;
         }
-        self.patience = samples(match outlook(&self.text()) {
+        self.patience = samples(match outlook(&self.text(), self.settings.language) {
             Outlook::MoreComing => self.settings.end_of_turn_unfinished,
             Outlook::Open => self.settings.end_of_turn,
             Outlook::Answered => self.settings.end_of_turn_answered,

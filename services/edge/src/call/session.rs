@@ -11,7 +11,8 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use actix_ws::{AggregatedMessage, AggregatedMessageStream};
 use bus::TraceContext;
 use call_core::{
-    CallCore, EndReason, Input, Moment, Prompts, Settings, TurnSettings, event_log::Beginning,
+    CallCore, EndReason, Input, Language, Moment, Prompts, Settings, TurnSettings,
+    event_log::Beginning,
 };
 use domain::{
     CallStarted, Channel, ConversationId, Envelope, Handover, Heard, Stage, TenantSettings,
@@ -152,6 +153,7 @@ fn core_settings(
     tenant: &TenantSettings,
     prompts: Prompts,
     channel: &Channel,
+    listens_in: Option<&str>,
     before: Duration,
 ) -> Settings {
     let domain::TurnTaking {
@@ -168,6 +170,7 @@ fn core_settings(
             end_of_turn_unfinished,
             end_of_turn_answered,
             back_channel_longest,
+            language: Language::of(listens_in.unwrap_or(&tenant.voice.language)),
             ..TurnSettings::default()
         },
         prompts,
@@ -281,6 +284,7 @@ impl Session {
                 &settings,
                 services.prompts.of(&settings),
                 &claims.call.channel(),
+                listens_in.as_deref(),
                 stream_at.map_or(Duration::ZERO, duration),
             ),
             resumption: lost.filter(|lost| !lost.greet).map(|lost| lost.resumption),

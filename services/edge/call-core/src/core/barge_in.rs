@@ -76,7 +76,8 @@ impl CallCore {
         if !self.playback.is_paused() {
             return;
         }
-        if may_be_back_channel(&self.turn.overheard(), self.agent_in_reply()) {
+        if may_be_back_channel(&self.turn.overheard(), self.agent_in_reply(), self.turn.language())
+        {
             self.turn.pass_over();
         } else {
             self.interrupt(out);

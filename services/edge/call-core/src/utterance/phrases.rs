@@ -319,7 +319,7 @@ pub(super) const AFFIRMATIONS: &[&str] = &[
 pub(super) const MURMURS: &[&str] = &[
     "uh", "um", "er", "erm", "ah", "aah", "aha", "uhhuh", "huh", "eh", "mhmm", "mmhm", "uhuh",
     "uhm", "ooh", "ha", "haha", "hahaha", "heh", "hehe", "aw", "whoa", "woah", "phew", "achoo",
-    "ahem", "hm", "uhu", "ew", "hum",
+    "ahem", "hm", "uhu", "uhum", "ew", "hum",
 ];
 
 /// Sounds of who looks for the next word.

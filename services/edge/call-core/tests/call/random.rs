@@ -3,7 +3,7 @@
 use std::{sync::LazyLock, time::Duration};
 
 use call_core::{
-    Action, CallCore, Input, RestOfReply, Resumption, Settings, Transcript,
+    Action, CallCore, Input, Language, RestOfReply, Resumption, Settings, Transcript,
     event_log::{self, Beginning},
     g711,
 };
@@ -43,6 +43,7 @@ enum Step {
     /// The clock jumps by so many milliseconds.
     Jump(i64),
     Wake,
+    ListensIn(Language),
     Stop,
 }
 
@@ -99,6 +100,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (-5_000..20_000_i64).prop_map(Step::Jump),
         1 => Just(Step::Jump(i64::MAX)),
         8 => Just(Step::Wake),
+        1 => prop::sample::select(vec![Language::German, Language::French, Language::Other]).prop_map(Step::ListensIn),
         1 => Just(Step::Stop),
     ]
 }
@@ -331,6 +333,7 @@ impl Trial {
                     self.input(Input::Tick);
                 }
             }
+            Step::ListensIn(language) => self.input(Input::ListensIn { language }),
             Step::Stop => self.input(Input::Stop),
         }
     }

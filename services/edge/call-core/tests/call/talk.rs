@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use call_core::{Action, Input, Transcript};
+use call_core::{Action, Input, Language, Settings, Transcript};
 
 use crate::{phone::Phone, settings, voice};
 use Step::*;
@@ -43,31 +43,40 @@ impl Talk {
     }
 
     fn spoken(steps: &[Step], speech: impl Fn(u64, &'static str) -> Vec<u8>) -> Self {
+        let mut talk = Self::new(settings());
+        talk.go(steps, speech);
+        talk
+    }
+
+    fn new(settings: Settings) -> Self {
         let mut talk = Self {
-            phone: Phone::started(settings()),
+            phone: Phone::started(settings),
             script: Vec::new(),
             seen: 0,
             coming: Vec::new(),
             replies: 0,
         };
         talk.quiet(300);
+        talk
+    }
+
+    fn go(&mut self, steps: &[Step], speech: impl Fn(u64, &'static str) -> Vec<u8>) {
         for (n, step) in steps.iter().enumerate() {
             let seed = 7 + n as u64;
             match *step {
                 Say(ms, words) => {
-                    talk.script.push((talk.phone.mouth.len(), words));
-                    talk.hear(&speech(ms, words));
+                    self.script.push((self.phone.mouth.len(), words));
+                    self.hear(&speech(ms, words));
                 }
-                Quiet(ms) => talk.quiet(ms),
-                Noise(ms, level) => talk.hear(&voice::noise(ms, level, seed)),
-                Tone(ms, low, high) => talk.hear(&voice::tone(ms, low, high)),
-                Cough => talk.hear(&voice::cough(seed)),
-                Click => talk.hear(&voice::noise(10, 30_000, seed)),
-                Agent(text) => talk.agent(text),
+                Quiet(ms) => self.quiet(ms),
+                Noise(ms, level) => self.hear(&voice::noise(ms, level, seed)),
+                Tone(ms, low, high) => self.hear(&voice::tone(ms, low, high)),
+                Cough => self.hear(&voice::cough(seed)),
+                Click => self.hear(&voice::noise(10, 30_000, seed)),
+                Agent(text) => self.agent(text),
             }
         }
-        talk.quiet(2_600);
-        talk
+        self.quiet(2_600);
     }
 
     fn agent(&mut self, text: &str) {
@@ -245,6 +254,24 @@ async fn the_table_holds_in_a_synthetic_persons_voice() {
     }
     let wrong = faults(|ms, words| clips.get(words).cloned().unwrap_or_else(|| voice::speech(ms)));
     assert!(wrong.is_empty(), "{} of {} wrong:\n{}", wrong.len(), CASES.len(), wrong.join("\n"));
+}
+
+#[test]
+fn the_words_are_weighed_in_the_language_the_caller_is_recognised_in() {
+    let open: &[Step] = &[Say(700, "mein Name ist"), Quiet(1_200), Say(500, "Ada"), Quiet(700)];
+    let mut german = settings();
+    german.turn.language = Language::German;
+    let mut talk = Talk::new(german);
+    talk.go(open, |ms, _| voice::speech(ms));
+    assert_eq!(talk.turns(), ["mein Name ist Ada"]);
+
+    talk.phone.input(Input::ListensIn { language: Language::Italian });
+    talk.go(open, |ms, _| voice::speech(ms));
+    assert_eq!(talk.turns(), ["mein Name ist Ada", "mein Name ist", "Ada"]);
+
+    let listens: &[Step] = &[Agent(LONG), Quiet(1_500), Say(400, "ho capito"), Quiet(1_500)];
+    talk.go(listens, |ms, _| voice::speech(ms));
+    assert!(!talk.interrupted());
 }
 
 /// How many samples of the agent's code were heard, and the least a listener needs of them.

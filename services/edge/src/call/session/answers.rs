@@ -1,6 +1,6 @@
 //! What the mesh answered, told to the call core.
 
-use call_core::{Input, Transcript};
+use call_core::{Input, Language, Transcript};
 use domain::{Envelope, Payload};
 
 use super::Session;
@@ -59,7 +59,10 @@ impl Session {
                 if reply.hang_up {
                     self.hang_up_after = Some(turn);
                 }
-                self.listens_in = reply.listens_in.or(self.listens_in.take());
+                if let Some(language) = reply.listens_in {
+                    self.input(Input::ListensIn { language: Language::of(&language) });
+                    self.listens_in = Some(language);
+                }
                 self.transfer_after = reply.transfer.map(|handover| (turn, handover));
                 let (attempt, sentences) = (reply.attempt, reply.sentences);
                 self.input(Input::ReplyFinished { turn, attempt, sentences });
