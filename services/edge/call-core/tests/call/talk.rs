@@ -257,6 +257,29 @@ async fn the_table_holds_in_a_synthetic_persons_voice() {
 }
 
 #[test]
+fn the_table_holds_in_other_voices_softly_and_in_noise() {
+    for (person, gain, loudest) in
+        [("en+f3", 1.0, 0), ("en+m7", 0.1, 0), ("de", 1.0, 1_000), ("en+croak", 1.0, 300)]
+    {
+        let in_the_room = |said: &[f32], seed: usize| -> Vec<u8> {
+            let noise = voice::noise(said.len() as u64 / 8 + 1, loudest, seed as u64);
+            let both = said.iter().zip(noise);
+            let sample = |(said, noise)| said * gain + f32::from(call_core::g711::decode(noise));
+            both.map(|pair| call_core::g711::encode(sample(pair) as i16)).collect()
+        };
+        let vowels = |ms| -> Vec<f32> {
+            let codes = voice::speech(ms).into_iter();
+            codes.map(|code| f32::from(call_core::g711::decode(code))).collect()
+        };
+        let wrong = faults(|ms, words| {
+            let said = if words.is_empty() { vowels(ms) } else { voice::espeak_as(person, words) };
+            in_the_room(&said, words.len() + 1)
+        });
+        assert!(wrong.is_empty(), "{person}: {} wrong:\n{}", wrong.len(), wrong.join("\n"));
+    }
+}
+
+#[test]
 fn the_words_are_weighed_in_the_language_the_caller_is_recognised_in() {
     let open: &[Step] = &[Say(700, "mein Name ist"), Quiet(1_200), Say(500, "Ada"), Quiet(700)];
     let mut german = settings();

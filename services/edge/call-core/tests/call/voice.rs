@@ -65,3 +65,25 @@ pub async fn espeak(words: &str) -> Vec<u8> {
     let to = said.iter().rposition(loud).map_or(0, |last| last + 1);
     said[from..to].iter().map(|sample| g711::encode(*sample)).collect()
 }
+
+/// The same by another of its voices, such as `en+f3`, at 8 kHz before the line codes it.
+pub fn espeak_as(voice: &str, words: &str) -> Vec<f32> {
+    const HZ: f32 = 22_050.0;
+    let words = words.replace("mhmm", "umhum");
+    let mut espeak = std::process::Command::new("espeak-ng");
+    let said = espeak.args(["-v", voice, "--stdout", &words]).output().expect("espeak-ng runs");
+    // After the header of a WAV file.
+    let said: Vec<f32> = said.stdout[44..]
+        .chunks_exact(2)
+        .map(|sample| f32::from(i16::from_le_bytes([sample[0], sample[1]])))
+        .collect();
+    let around =
+        |at: usize| said[at.saturating_sub(1)..(at + 2).min(said.len())].iter().sum::<f32>();
+    let samples = (said.len() as f32 * 8_000.0 / HZ) as usize;
+    let said: Vec<f32> =
+        (0..samples).map(|n| around((n as f32 * HZ / 8_000.0) as usize) / 3.0).collect();
+    let loud = |sample: &f32| sample.abs() > 200.0;
+    let from = said.iter().position(loud).unwrap_or_default();
+    let to = said.iter().rposition(loud).map_or(0, |last| last + 1);
+    said[from..to].to_vec()
+}
