@@ -20,6 +20,7 @@ use domain::{
 };
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::DropGuard;
+use tracing::{Instrument as _, Span};
 
 use self::{
     actions::{HeldBack, Speech, fence_stands},
@@ -144,6 +145,7 @@ pub(super) struct Session {
     ended: Option<(EndReason, Option<Heard>)>,
     faults: u32,
     last_frame: Instant,
+    span: Span,
     _entered: Entered,
     _heartbeat: DropGuard,
 }
@@ -187,11 +189,64 @@ impl Session {
     /// Runs the call until its socket ends, then settles it. The last thing done on the socket is to close it.
     pub(super) async fn run(
         services: Arc<CallServices>,
-        mut admitted: Admitted,
+        admitted: Admitted,
         mut stream: AggregatedMessageStream,
         socket: SocketSender,
     ) {
-        let (mailbox, mut answers) = mpsc::channel(MAILBOX);
+        let claims = &admitted.claims;
+        let span = tracing::info_span!("call", call = %claims.call, tenant = %claims.tenant,
+            conversation = %ConversationId::of_call(claims.tenant, &claims.call));
+        let begun = Self::begin(services, admitted, socket).instrument(span.clone());
+        let (mut session, mut answers, mut greeted) = begun.await;
+        let greeting = session.greeting();
+        let cut = session.services.cut.clone();
+        let cut = cut.cancelled();
+        let alarm = tokio::time::sleep_until(session.due());
+        tokio::pin!(greeting, cut, alarm);
+        let end = loop {
+            if let Some(end) = session.ending() {
+                break end;
+            }
+            if session.services.stopping.is_cancelled() && session.core.is_at_pause() {
+                break SocketEnd::Lost("handed_on");
+            }
+            // What is due moves on with every frame. One timer that rings early now and then costs less than one set anew
+            // each time.
+            let due = session.due();
+            if due < alarm.deadline() || alarm.is_elapsed() {
+                alarm.as_mut().reset(due);
+            }
+            tokio::select! {
+                // The span is entered where a frame leads to something, and most do not.
+                frame = stream.recv() => {
+                    if let Some(end) = session.frame(frame) {
+                        break end;
+                    }
+                }
+                Some(answer) = answers.recv() => span.in_scope(|| session.answer(answer)),
+                prompt = &mut greeting, if !greeted => {
+                    greeted = true;
+                    span.in_scope(|| session.greet(prompt));
+                }
+                () = fence_stands(&mut session.held) => session.release(),
+                () = &mut alarm => {
+                    if let Some(end) = span.in_scope(|| session.pass_time()) {
+                        break end;
+                    }
+                }
+                () = &mut cut => break SocketEnd::Lost("drained"),
+            }
+        };
+        session.finish(end, answers).instrument(span).await;
+    }
+
+    /// The call as its socket finds it, where its answers come in, and whether the caller has been greeted.
+    async fn begin(
+        services: Arc<CallServices>,
+        mut admitted: Admitted,
+        socket: SocketSender,
+    ) -> (Self, mpsc::Receiver<Envelope>, bool) {
+        let (mailbox, answers) = mpsc::channel(MAILBOX);
         let settings = services.directory.settings(admitted.claims.tenant).unwrap_or_default();
         let mut recalled = (Vec::new(), None);
         let mut greeted = admitted.claims.attempt > 0 && !admitted.returned;
@@ -215,45 +270,7 @@ impl Session {
         if let Some(finished) = whole {
             session.answer(finished);
         }
-        let greeting = session.greeting();
-        let cut = session.services.cut.clone();
-        let cut = cut.cancelled();
-        let alarm = tokio::time::sleep_until(session.due());
-        tokio::pin!(greeting, cut, alarm);
-        let end = loop {
-            if let Some(end) = session.ending() {
-                break end;
-            }
-            if session.services.stopping.is_cancelled() && session.core.is_at_pause() {
-                break SocketEnd::Lost("handed_on");
-            }
-            // What is due moves on with every frame. One timer that rings early now and then costs less than one set anew
-            // each time.
-            let due = session.due();
-            if due < alarm.deadline() || alarm.is_elapsed() {
-                alarm.as_mut().reset(due);
-            }
-            tokio::select! {
-                frame = stream.recv() => {
-                    if let Some(end) = session.frame(frame) {
-                        break end;
-                    }
-                }
-                Some(answer) = answers.recv() => session.answer(answer),
-                prompt = &mut greeting, if !greeted => {
-                    greeted = true;
-                    session.greet(prompt);
-                }
-                () = fence_stands(&mut session.held) => session.release(),
-                () = &mut alarm => {
-                    if let Some(end) = session.pass_time() {
-                        break end;
-                    }
-                }
-                () = &mut cut => break SocketEnd::Lost("drained"),
-            }
-        };
-        session.finish(end, answers).await;
+        (session, answers, greeted)
     }
 
     fn new(
@@ -338,6 +355,7 @@ impl Session {
             ended: None,
             faults: 0,
             last_frame: Instant::now(),
+            span: Span::current(),
         }
     }
 
@@ -431,6 +449,10 @@ impl Session {
         let mut actions = Vec::new();
         self.log.happened(&input, at);
         self.core.handle(input, at, &mut actions);
+        if actions.is_empty() {
+            return;
+        }
+        let _entered = self.span.clone().entered();
         let mut takes_turn = false;
         for action in actions {
             self.log.decided(&action);

@@ -10,7 +10,6 @@ use cache::{CacheError, CallRecord};
 use call_core::Moment;
 use domain::{CallSid, Channel, ConversationId, Timestamp};
 use tokio::sync::mpsc;
-use tracing::Instrument as _;
 
 use super::{
     CallServices,
@@ -144,12 +143,7 @@ async fn serve(
         admit(&services, stream_sid, &call_sid, &token, clock, door).await
     };
     match admitted.await {
-        Ok(admitted) => {
-            let claims = &admitted.claims;
-            let span = tracing::info_span!("call", call = %claims.call, tenant = %claims.tenant,
-                conversation = %ConversationId::of_call(claims.tenant, &claims.call));
-            Session::run(services, admitted, stream, socket).instrument(span).await;
-        }
+        Ok(admitted) => Session::run(services, admitted, stream, socket).await,
         Err(kind) => {
             let channel = door.channel().to_string();
             metrics::counter!("edge_requests_refused_total", "channel" => channel, "kind" => kind)
