@@ -1,6 +1,6 @@
 //! In which language a caller is recognised.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -10,7 +10,7 @@ use domain::{CallSid, Envelope, EventId, Payload, ReplyFinished, Turn};
 use tokio::sync::mpsc;
 
 use crate::{
-    edge_task::{EdgeTask, OUR_NUMBER, PATIENCE, start},
+    edge_task::{EdgeTask, OUR_NUMBER, PATIENCE, start_with},
     media_socket::{Socket, Voice, media, open_signed, say, silence, start_message},
     vendors::{call_form, new_call_sid, token_in},
 };
@@ -74,7 +74,9 @@ async fn connected(edge: &EdgeTask, sid: &str, attempt: u32) -> Socket {
 #[tokio::test]
 async fn a_caller_is_recognised_in_the_language_of_the_agent_that_has_the_turn_wherever_the_call_is()
  {
-    let Some(edge) = start().await else { return };
+    let logs = std::env::temp_dir().join(testkit::unique_prefix());
+    let folder = logs.to_str().expect("a readable path");
+    let Some(edge) = start_with(&[("SB_CALL_LOG_DIR", folder)]).await else { return };
     edge.play(Queue::Speak, Arc::new(Voice));
     let (asked, mut ears) = mpsc::unbounded_channel();
     edge.play(Queue::Transcribe, Arc::new(Ears(asked)));
@@ -104,4 +106,21 @@ async fn a_caller_is_recognised_in_the_language_of_the_agent_that_has_the_turn_w
     drop(socket);
     let mut socket = connected(&edge, &sid, 1).await;
     assert_eq!(listened_to(&mut socket, &mut ears).await, "fr-CA", "the call came back");
+
+    // What the words tell of the turn is told in the same language.
+    logged(&logs.join(format!("{sid}.0.jsonl")), r#""language":"english""#).await;
+    logged(&logs.join(format!("{sid}.0.jsonl")), r#"{"listens_in":{"language":"french"}}"#).await;
+    logged(&logs.join(format!("{sid}.1.jsonl")), r#""language":"french""#).await;
+    let _ = std::fs::remove_dir_all(logs);
+}
+
+/// Waits until the event log of a connection holds these characters.
+async fn logged(log: &Path, some: &str) {
+    let is_there = async {
+        while !std::fs::read_to_string(log).is_ok_and(|text| text.contains(some)) {
+            tokio::time::sleep(FRAME).await;
+        }
+    };
+    let waited = tokio::time::timeout(PATIENCE, is_there).await;
+    waited.unwrap_or_else(|_| panic!("no {some} in {}", log.display()));
 }
