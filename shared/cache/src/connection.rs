@@ -228,6 +228,8 @@ fn error_type<T>(result: &Result<T, CacheError>) -> &'static str {
     match result {
         Ok(_) => "",
         Err(CacheError::TimedOut) => "timeout",
+        // The client's own limit is as long as ours.
+        Err(CacheError::Redis(error)) if error.is_timeout() => "timeout",
         Err(CacheError::Away) => "away",
         Err(CacheError::Redis(_)) => "refused",
         Err(CacheError::LedgerLost) => "ledger_lost",
