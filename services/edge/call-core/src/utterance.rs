@@ -96,7 +96,7 @@ pub(crate) fn is_back_channel(text: &str, agent: Agent, language: Language) -> b
             return false;
         }
         let own = lexicon.and_then(|lexicon| lexicon.listening(rest, agent == Agent::Telling));
-        match longest(phrases, rest).max(own) {
+        match longest(phrases.iter().copied().flatten().copied(), rest).max(own) {
             Some(len) => rest = &rest[len..],
             None if is_murmur(first) => rest = &rest[1..],
             None => return false,
@@ -110,11 +110,8 @@ pub(crate) fn may_be_back_channel(text: &str, agent: Agent, language: Language) 
     let words = words(text);
     let lexicon = language.lexicon();
     let begins = |begun: &[String]| {
-        let phrases = ASSENTS.iter().chain(AFFIRMATIONS);
-        phrases.into_iter().any(|phrase| {
-            let mut phrase = phrase.split(' ');
-            begun.iter().all(|word| phrase.next() == Some(word))
-        }) || lexicon.is_some_and(|lexicon| lexicon.may_be_listening(begun))
+        ASSENTS.iter().chain(AFFIRMATIONS).any(|phrase| is_begun(phrase, begun))
+            || lexicon.is_some_and(|lexicon| lexicon.may_be_listening(begun))
     };
     (0..=words.len()).rev().any(|place| {
         let (said, begun) = words.split_at(place);
@@ -168,13 +165,16 @@ fn begins_with(words: &[String], phrase: &str) -> bool {
     words.get(..len).is_some_and(|said| phrase.split(' ').eq(said.iter().map(String::as_str)))
 }
 
+/// Whether a phrase begins with all these words.
+fn is_begun(phrase: &str, begun: &[String]) -> bool {
+    let mut phrase = phrase.split(' ');
+    begun.iter().all(|word| phrase.next() == Some(word))
+}
+
 /// How many words the longest of the phrases has that `words` begin with: "that's fine" before "that's".
-fn longest(phrases: &[&[&str]], words: &[String]) -> Option<usize> {
-    let phrases = phrases.iter().flat_map(|list| list.iter());
-    phrases
-        .filter(|phrase| begins_with(words, phrase))
-        .map(|phrase| phrase.split(' ').count())
-        .max()
+fn longest<'a>(phrases: impl Iterator<Item = &'a str>, words: &[String]) -> Option<usize> {
+    let met = phrases.filter(|phrase| begins_with(words, phrase));
+    met.map(|phrase| phrase.split(' ').count()).max()
 }
 
 fn is_one_of(words: &[&str], word: &str) -> bool {
@@ -222,7 +222,7 @@ fn is_all_answers(words: &[String]) -> bool {
     while !rest.is_empty() {
         let lists: &[&[&str]] =
             if rest.len() == words.len() { &[ANSWERS] } else { &[ANSWERS, COURTESIES] };
-        match longest(lists, rest) {
+        match longest(lists.iter().copied().flatten().copied(), rest) {
             Some(len) => rest = &rest[len..],
             None => return false,
         }

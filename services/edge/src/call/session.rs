@@ -452,7 +452,7 @@ impl Session {
         if actions.is_empty() {
             return;
         }
-        let _entered = self.span.clone().entered();
+        let _in_its_span = self.span.clone().entered();
         let mut takes_turn = false;
         for action in actions {
             self.log.decided(&action);

@@ -20,7 +20,9 @@ pub(super) fn is_in_the_middle(words: &[String]) -> bool {
         ends_with(words, tag) && words[..told].iter().all(|word| is_filling(word))
     };
     (is_left_open(words) && !is_stranded(words))
-        || OPENINGS.iter().any(|opening| ends_with(words, opening) && !is_greeted(words, opening))
+        || OPENINGS
+            .iter()
+            .any(|opening| ends_with(words, opening) && !is_asked_after(words, opening))
         || TAGS.iter().find(opens).is_some()
         || is_bare_subject(words)
         || lacks_its_main_clause(words)
@@ -292,7 +294,7 @@ fn has_main_verb(rest: &[String]) -> bool {
 }
 
 /// "How are you", "where are you", "what do you have": the same words open another sentence.
-fn is_greeted(words: &[String], opening: &str) -> bool {
+fn is_asked_after(words: &[String], opening: &str) -> bool {
     let asked = words.len().checked_sub(opening.split(' ').count() + 1);
     matches!(opening, "are you" | "do you have")
         && asked.is_some_and(|at| is_question_word(&words[at]))

@@ -80,7 +80,8 @@ fn is_number_in_the_middle(words: &[String]) -> bool {
     let clock = groups == 2 && is_one_of(HOURS, first) && minutes && !announced;
     let year = digits == 4 && groups == 2 && matches!(first, "nineteen" | "twenty");
     // "At 10 30", "three thirty" and "November 28 2026" are whole, and so is a number on its own.
-    let date_or_time = clock || ((is_one_of(DATED, before) || year) && !introduced);
+    let date_or_time =
+        clock || ((is_one_of(DATED, before) || is_one_of(MONTHS, before) || year) && !introduced);
     // "Room three oh four", and "the last four digits are six one two three".
     let counted = words.windows(3).find_map(|some| {
         let of_digits = some[0] == "last" && matches!(some[2].as_str(), "digits" | "numbers");

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{back, begins_with, ends_with, is_hesitation, phrases::MAIL_HOSTS};
+use super::{back, ends_with, is_begun, is_hesitation, longest, phrases::MAIL_HOSTS};
 
 /// A language in which callers are recognised.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,7 +98,7 @@ impl Lexicon {
         let mut rest = words;
         while !rest.is_empty() {
             let courtesies = if rest.len() == words.len() { "" } else { self.courtesies };
-            match longest([self.answers, courtesies], rest) {
+            match longest(phrases(self.answers).chain(phrases(courtesies)), rest) {
                 Some(len) => rest = &rest[len..],
                 None => return false,
             }
@@ -108,15 +108,15 @@ impl Lexicon {
 
     /// How many of the first words are one sign of listening.
     pub(super) fn listening(&self, words: &[String], affirms: bool) -> Option<usize> {
-        longest([self.assents, if affirms { self.affirmations } else { "" }], words)
+        let affirmations = if affirms { self.affirmations } else { "" };
+        longest(phrases(self.assents).chain(phrases(affirmations)), words)
     }
 
     /// Whether a sign of listening begins with all these words.
     pub(super) fn may_be_listening(&self, begun: &[String]) -> bool {
-        phrases(self.assents).chain(phrases(self.affirmations)).any(|phrase| {
-            let mut phrase = phrase.split(' ');
-            begun.iter().all(|word| phrase.next() == Some(word))
-        })
+        phrases(self.assents)
+            .chain(phrases(self.affirmations))
+            .any(|phrase| is_begun(phrase, begun))
     }
 
     /// Whether nobody ends a sentence, a number or an address with these words.
@@ -219,13 +219,6 @@ fn has(words: &str, word: &str) -> bool {
 
 fn phrases(phrases: &str) -> impl Iterator<Item = &str> {
     phrases.split(',').map(str::trim).filter(|phrase| !phrase.is_empty())
-}
-
-/// How many words the longest of the phrases has that `words` begin with.
-fn longest<const N: usize>(lists: [&'static str; N], words: &[String]) -> Option<usize> {
-    let phrases = lists.into_iter().flat_map(phrases);
-    let met = phrases.filter(|phrase| begins_with(words, phrase));
-    met.map(|phrase| phrase.split(' ').count()).max()
 }
 
 const UNKNOWN: Lexicon = Lexicon {

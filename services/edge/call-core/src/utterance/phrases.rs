@@ -1,4 +1,4 @@
-//! The lists. Lower case, without punctuation; a drawn-out sound stands once ("um" for "ummm").
+//! The lists of English, and what callers mix into it. Lower case, without punctuation; a drawn-out sound stands once ("um" for "ummm").
 
 /// A complete yes or no, or a part of one.
 pub(super) const ANSWERS: &[&str] = &[
@@ -637,47 +637,11 @@ pub(super) const HOURS: &[&str] = &[
     "twelve",
 ];
 
-/// What comes before the figures of a date or a time of day.
+/// What comes before the figures of a date or a time of day, besides the names of months.
 pub(super) const DATED: &[&str] = &[
-    "at",
-    "by",
-    "until",
-    "till",
-    "from",
-    "around",
-    "about",
-    "january",
-    "february",
-    "march",
-    "april",
-    "may",
-    "june",
-    "july",
-    "august",
-    "september",
-    "october",
-    "november",
-    "december",
-    "jan",
-    "feb",
-    "mar",
-    "apr",
-    "jun",
-    "jul",
-    "aug",
-    "sep",
-    "sept",
-    "oct",
-    "nov",
-    "dec",
-    "in",
-    "since",
-    "born",
-    "year",
-    "of",
-    "before",
-    "after",
-    "between",
+    "at", "by", "until", "till", "from", "around", "about", "jan", "feb", "mar", "apr", "jun",
+    "jul", "aug", "sep", "sept", "oct", "nov", "dec", "in", "since", "born", "year", "of",
+    "before", "after", "between",
 ];
 
 /// What a sentence can end with where its object stands before it.
@@ -782,7 +746,7 @@ pub(super) const SUBORDINATORS: &[&str] = &[
 pub(super) const TOPICS: &[&str] =
     &["reason", "problem", "thing", "issue", "question", "trouble", "point", "fact"];
 
-/// Months, and how they are shortened.
+/// Months by their whole names.
 pub(super) const MONTHS: &[&str] = &[
     "january",
     "february",
