@@ -129,13 +129,16 @@ pub async fn redis_stands_still(scene: &Scene) -> Case {
     let failed = async |times: f64| {
         let of_health =
             [("service", "edge"), ("db_operation_name", "health"), ("error_type", "timeout")];
-        loop {
-            assert!(!scene.is_ready("edge-1").await);
-            let sample = scene.sample().await;
-            if sample.sum("db_client_operation_duration_seconds_count", &of_health) >= times {
-                return sample;
+        let seen = async {
+            loop {
+                assert!(!scene.is_ready("edge-1").await);
+                let sample = scene.sample().await;
+                if sample.sum("db_client_operation_duration_seconds_count", &of_health) >= times {
+                    return sample;
+                }
             }
-        }
+        };
+        tokio::time::timeout(Duration::from_secs(30), seen).await.expect("failures are told")
     };
     let begun = failed(1.0).await;
     let during = failed(6.0).await;
